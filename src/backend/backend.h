@@ -1,0 +1,105 @@
+/* The driver interface: everything above speaks to a broker through this, and only this.
+ *
+ * Every call but interrupt() runs on the thread that called create() and returns by its deadline
+ * (CLOCK_MONOTONIC ms), plus at most 100 ms. A slot without its capability is NULL. On -1, *err is
+ * set and out-parameters are untouched. Retrying is not a driver's business beyond what its
+ * protocol demands; counting and logging are the caller's. */
+#ifndef QE_BACKEND_BACKEND_H
+#define QE_BACKEND_BACKEND_H
+
+#include <stdint.h>
+
+#include "config/option.h"
+#include "model/batch.h"
+#include "model/message.h"
+#include "model/queue.h"
+#include "model/stats.h"
+#include "util/err.h"
+
+enum qe_cap {
+    QE_CAP_LIST = 1u << 0,
+    QE_CAP_DEPTH = 1u << 1,
+    QE_CAP_OLDEST_AGE = 1u << 2,
+    QE_CAP_DLQ_LINK = 1u << 3,
+    QE_CAP_SEND = 1u << 4,
+    QE_CAP_RECEIVE = 1u << 5, /* receive and settle */
+    QE_CAP_EXTEND = 1u << 6,
+    QE_CAP_DELAY = 1u << 7, /* per-message delay on send, delay on release */
+    QE_CAP_PEEK = 1u << 8,  /* look without any side effect on the message */
+    QE_CAP_PURGE = 1u << 9,
+    QE_CAP_DEAD_LETTER = 1u << 10, /* settle accepts QE_SETTLE_DEAD_LETTER */
+    QE_CAP_ORDERED =
+        1u << 11 /* groups in order and a deduplication window, on queues that are so configured */
+};
+
+/* What a driver is given besides its settings; all borrowed, all outlive the handle. */
+struct qe_deps {
+    const char *source;         /* the source's name, for messages */
+    struct qe_api_stats *stats; /* NULL: do not count */
+};
+
+struct qe_driver {
+    const char *name; /* the `type` in the config, the `backend` label in queue_info */
+    uint32_t caps;    /* what it can do at best */
+    const struct qe_section *section; /* its settings: one table drives parsing, --config.check,
+                                         defaults and reference */
+    const char *const *operations;    /* names for qe_api_stats, static */
+    size_t operations_count;
+
+    /* Opens one handle. `settings` is the struct that `section` fills; borrowed for the handle's
+     * life. Ownership: *out is the caller's, closed with destroy(). Does not touch the network or
+     * create anything on a broker, except that the embedded driver opens (and creates) its file and
+     * the queues its settings name. */
+    int (*create)(const void *settings, const struct qe_deps *deps, void **out, struct qe_err *err);
+
+    /* Every queue the source has, with what is known of links and kind. Appends to *out; on -1 *out
+     * is as before. */
+    int (*list)(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+                struct qe_err *err);
+
+    /* Reads every queue of out->set; sets one sample, or one error, per queue through
+     * qe_batch_set/_fail. Errors: -1 only if no queue could be asked. A queue that is gone is
+     * failed with QE_ERR_NOT_FOUND. */
+    int (*sample)(void *self, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
+
+    /* Sends a batch of any size (the driver splits it). Each message's `result` is set. -1 when
+     * none could be tried. A result of QE_OK means the broker has accepted it as durably as it
+     * promises. */
+    int (*send)(void *self, const struct qe_queue *to, struct qe_outgoing *messages, size_t count,
+                int64_t deadline_mono_ms, struct qe_err *err);
+
+    /* Long poll: returns as soon as at least one message is available, with up to `max`, or with
+     * none at the deadline (rc 0). Appends to *out. A delivery that an interrupt overtakes is
+     * handed out by the next receive, never lost. */
+    int (*receive)(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
+                   struct qe_message_list *out, struct qe_err *err);
+
+    /* Settles a batch; each settlement's `result` is set. -1 when the whole call failed, and then
+     * each result is QE_SETTLE_FAILED. `queue` is where the messages were received. */
+    int (*settle)(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
+                  size_t count, int64_t deadline_mono_ms, struct qe_err *err);
+
+    /* The delivery now lapses `by_ms` from now; updates message->visible_until_mono_ms.
+     * QE_ERR_NOT_FOUND: the receipt is stale, and nothing was changed. */
+    int (*extend)(void *self, const struct qe_queue *queue, struct qe_message *message,
+                  int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err);
+
+    /* Up to `max` messages in the order they would be delivered, in flight and delayed ones
+     * included, without touching them. */
+    int (*peek)(void *self, const struct qe_queue *queue, size_t max, int64_t deadline_mono_ms,
+                struct qe_message_list *out, struct qe_err *err);
+
+    /* Deletes every message, in flight ones included; *out_count says how many when the broker
+     * tells, else UINT64_MAX. */
+    int (*purge)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                 uint64_t *out_count, struct qe_err *err);
+
+    /* Any thread. A running list, sample or receive returns soon (within 100 ms) with
+     * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; send, settle,
+     * extend, peek and purge are never interrupted. */
+    void (*interrupt)(void *self);
+
+    void (*destroy)(void *self); /* accepts NULL and half-built */
+};
+
+#endif

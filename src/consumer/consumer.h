@@ -1,0 +1,46 @@
+/* The reference consumer of one queue: one receiver thread that owns the driver handle, and a pool
+ * of workers that run the handler. Guarantee: at least once. Every message it received is, in the
+ * end, settled by its outcome, released, or left to its visibility timeout: never lost. */
+#ifndef QE_CONSUMER_CONSUMER_H
+#define QE_CONSUMER_CONSUMER_H
+
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "consumer/handler.h"
+#include "model/stats.h"
+#include "util/err.h"
+
+/* All borrowed pointers outlive the consumer, but handler_self: see qe_consumer_new. */
+struct qe_consumer_options {
+    const char *source;
+    const char *vhost;
+    const char *queue;
+    const struct qe_driver *driver;
+    const void *driver_settings;
+    struct qe_api_stats *api_stats; /* may be NULL */
+    struct qe_consumer_stats *stats;
+    uint64_t workers;
+    const struct qe_handler *handler;
+    void *handler_self; /* owned from the call on, even on failure; NULL is fine */
+    int64_t max_handling_time_ms;
+    int64_t retry_initial_ms;
+    int64_t retry_max_ms;
+    uint64_t max_receives;   /* 0: the queue's own policy decides; else the consumer dead-letters at
+                                this receive count */
+    int64_t receive_wait_ms; /* long poll; 0: 20 s */
+    uint64_t jitter_seed;    /* 0: from the kernel */
+};
+
+struct qe_consumer;
+
+/* Starts the threads. A source that is down is retried with backoff; the consumer lives on. */
+struct qe_consumer *qe_consumer_new(const struct qe_consumer_options *options,
+                                    struct qe_err *err) QE_MUST_CHECK;
+/* Stop receiving, release unstarted messages, let running handlers finish until the deadline, then
+ * cancel them and release. Any thread; returns at once. */
+void qe_consumer_stop(struct qe_consumer *consumer, int64_t deadline_mono_ms);
+/* Stops (at once if not asked before), joins, frees; accepts NULL. */
+void qe_consumer_destroy(struct qe_consumer *consumer);
+
+#endif

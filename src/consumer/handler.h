@@ -1,0 +1,52 @@
+/* What a consumer runs for one message. One file per handler; the seam for exec, coprocess and
+ * http. */
+#ifndef QE_CONSUMER_HANDLER_H
+#define QE_CONSUMER_HANDLER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "model/message.h"
+#include "model/stats.h"
+#include "util/err.h"
+
+/* What came of one message. */
+struct qe_handled {
+    enum qe_outcome outcome;
+    enum qe_fail_reason reason; /* RETRY and REJECT only */
+    int64_t retry_delay_ms;     /* RETRY: the handler's wish; -1: the consumer's backoff */
+    char detail[128];           /* free text for the log and the dead letter; never a label */
+};
+
+/* Given to each call: when to give up, and whether the consumer wants to stop. */
+struct qe_handling {
+    int64_t deadline_mono_ms;
+    const atomic_bool *cancelled; /* true: return soon with RETRY */
+    uint64_t worker;              /* 0..workers-1 */
+};
+
+struct qe_handler {
+    const char *name;
+    /* Any worker thread, several at once. `message` is borrowed for the call. Always fills *out. */
+    void (*handle)(void *self, const struct qe_message *message, const struct qe_handling *handling,
+                   struct qe_handled *out);
+    void (*destroy)(void *self); /* accepts NULL */
+};
+
+/* Succeeds at once. */
+extern const struct qe_handler qe_handler_discard;
+
+/* Pretends to work: log-normal latency through the two percentiles; a share error_rate of
+ * deliveries fails (RETRY); a message with the attribute simulate=retry or simulate=reject always
+ * fails so (poison). Same seed, same messages: same outcomes. */
+struct qe_simulate_options {
+    int64_t latency_p50_ms;
+    int64_t latency_p99_ms;
+    double error_rate;
+    uint64_t seed;
+};
+extern const struct qe_handler qe_handler_simulate;
+void *qe_handler_simulate_new(const struct qe_simulate_options *options,
+                              struct qe_err *err) QE_MUST_CHECK;
+
+#endif

@@ -1,0 +1,102 @@
+/* Messages as drivers and consumers exchange them. */
+#ifndef QE_MODEL_MESSAGE_H
+#define QE_MODEL_MESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/err.h"
+
+#define QE_MESSAGE_ATTRIBUTES_MAX 64
+#define QE_MESSAGE_BODY_MAX_BYTES ((size_t)16 << 20)
+
+struct qe_attribute {
+    char *name;  /* owned */
+    char *value; /* owned; UTF-8 text */
+};
+
+struct qe_attributes {
+    struct qe_attribute *items; /* owned */
+    size_t count;
+    size_t capacity;
+};
+int qe_attributes_add(struct qe_attributes *attributes, const char *name, const char *value,
+                      struct qe_err *err) QE_MUST_CHECK;
+/* Borrowed value, or NULL. */
+const char *qe_attributes_get(const struct qe_attributes *attributes, const char *name);
+int qe_attributes_copy(struct qe_attributes *out, const struct qe_attributes *from,
+                       struct qe_err *err) QE_MUST_CHECK;
+void qe_attributes_deinit(struct qe_attributes *attributes);
+
+/* One delivery. Times are absent as 0. */
+struct qe_message {
+    char *id;      /* owned; the broker's, or "" */
+    char *receipt; /* owned; belongs to this delivery only; "" for a peeked message */
+    char *body;    /* owned; any bytes, one uncounted NUL behind */
+    size_t body_bytes;
+    struct qe_attributes attributes;
+    char *group;            /* owned; ordered group, or "" */
+    char *deduplication_id; /* owned, or "" */
+    char *correlation_id;   /* owned, or "" */
+    char *reply_to;         /* owned, or "" */
+    uint32_t receives;      /* how often delivered, this time included; 0 unknown */
+    int64_t sent_unix_ms; /* when its first sender sent it; survives dead-lettering where the broker
+                             keeps it */
+    int64_t enqueued_unix_ms;      /* when it came into this queue: what age is counted from */
+    int64_t visible_unix_ms;       /* peek: when it is (again) available; 0 now */
+    int64_t visible_until_mono_ms; /* receive: when this delivery lapses unless extended; 0 never */
+    uint64_t tag; /* the driver's own (delivery tag, row id); nobody else reads it */
+};
+/* Zeroed message with every text set to "". */
+int qe_message_init(struct qe_message *message, struct qe_err *err) QE_MUST_CHECK;
+void qe_message_deinit(struct qe_message *message); /* = {0} is fine; twice is safe */
+
+struct qe_message_list {
+    struct qe_message *items; /* owned */
+    size_t count;
+    size_t capacity;
+};
+void qe_message_list_deinit(struct qe_message_list *list);
+/* Appends an initialised message for the caller to fill; NULL with *err. */
+struct qe_message *qe_message_list_add(struct qe_message_list *list,
+                                       struct qe_err *err) QE_MUST_CHECK;
+
+/* A message to send; everything borrowed from the caller but the results. */
+struct qe_outgoing {
+    const char *body;
+    size_t body_bytes;
+    const struct qe_attributes *attributes; /* may be NULL */
+    int64_t delay_ms;                       /* -1: the queue's own default */
+    const char *group;                      /* NULL or "": none */
+    const char *deduplication_id;           /* NULL or "": none */
+    const char *correlation_id;
+    const char *reply_to;
+    /* results, set by send() for each message even when others failed */
+    struct qe_err result; /* code QE_OK: the broker has it, durably as far as it promises */
+    char id[64];          /* the broker's id, or "" */
+};
+
+enum qe_settle_verb {
+    QE_SETTLE_ACK = 0,
+    QE_SETTLE_RELEASE,
+    QE_SETTLE_DEAD_LETTER
+};
+
+enum qe_settle_result {
+    QE_SETTLED = 0,
+    QE_SETTLE_STALE, /* the receipt belongs to an older delivery: nothing was changed */
+    QE_SETTLE_FAILED /* see err; the message comes back when its visibility ends */
+};
+
+struct qe_settlement {
+    const struct qe_message *message; /* borrowed */
+    enum qe_settle_verb verb;
+    int64_t delay_ms;   /* RELEASE: available again after this */
+    const char *reason; /* DEAD_LETTER: short, borrowed; kept with the message as attribute
+                           "dead-letter-reason" */
+    /* results */
+    enum qe_settle_result result;
+    struct qe_err err; /* set when result is not QE_SETTLED */
+};
+
+#endif

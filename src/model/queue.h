@@ -1,0 +1,99 @@
+/* What a queue is: identity (source, vhost, queue) and the facts that change rarely. */
+#ifndef QE_MODEL_QUEUE_H
+#define QE_MODEL_QUEUE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/err.h"
+
+#define QE_QUEUES_MAX 1000000 /* a driver that lists more is broken or not ours to watch */
+#define QE_LINKS_MAX 64
+
+enum qe_queue_kind {
+    QE_KIND_EMBEDDED = 0,
+    QE_KIND_STANDARD,
+    QE_KIND_FIFO,
+    QE_KIND_CLASSIC,
+    QE_KIND_QUORUM,
+    QE_KIND_STREAM,
+    QE_KIND_COUNT
+};
+const char *qe_queue_kind_name(enum qe_queue_kind kind);
+
+/* "This queue dead-letters into that one." */
+struct qe_dead_letter_link {
+    char *vhost; /* owned; "" where the broker has none */
+    char *queue; /* owned */
+};
+
+struct qe_queue {
+    char *name;    /* owned */
+    char *vhost;   /* owned; "" where the broker has none */
+    char *address; /* owned; how the driver finds it again (URL, ARN); "" when the name is enough */
+    char *arn;     /* owned; "" unknown */
+    char *region;  /* owned; "" unknown */
+    char *account_id; /* owned; "" unknown */
+    enum qe_queue_kind kind;
+    /* Age restarts when a message is dead-lettered into this queue, but its retention keeps
+     * counting from the first send (standard SQS): the expiry margin is then a lower bound made
+     * with the source queue's retention. */
+    bool retention_from_first_send;
+    bool dead_letter_known; /* the driver could read the dead-letter policy: no links then means
+                               "has none" */
+    struct qe_dead_letter_link *links; /* owned */
+    size_t links_count;
+};
+
+/* Fills `queue` with copies; address, arn, region and account_id start as "". vhost NULL means "".
+ */
+int qe_queue_init(struct qe_queue *queue, const char *vhost, const char *name,
+                  enum qe_queue_kind kind, struct qe_err *err) QE_MUST_CHECK;
+void qe_queue_deinit(struct qe_queue *queue); /* = {0} is fine; twice is safe */
+int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from,
+                  struct qe_err *err) QE_MUST_CHECK;
+int qe_queue_add_link(struct qe_queue *queue, const char *vhost, const char *name,
+                      struct qe_err *err) QE_MUST_CHECK;
+/* Order by (vhost, name), bytewise. */
+int qe_queue_compare(const struct qe_queue *a, const struct qe_queue *b);
+
+/* What a driver lists: growing, one owner. = {0} is a valid empty. */
+struct qe_queue_list {
+    struct qe_queue *items; /* owned */
+    size_t count;
+    size_t capacity;
+};
+void qe_queue_list_deinit(struct qe_queue_list *list);
+/* Appends a zeroed queue for the caller to init; NULL (with *err) when out of memory or past
+ * QE_QUEUES_MAX. */
+struct qe_queue *qe_queue_list_add(struct qe_queue_list *list, struct qe_err *err) QE_MUST_CHECK;
+
+/* An immutable, sorted, refcounted set of queues with its links resolved. What every batch and
+ * snapshot points at, so that nothing is copied per poll. Any thread may hold one; `annex` belongs
+ * to whoever renders, on the publishing thread only. */
+struct qe_queue_set {
+    atomic_size_t refs;
+    struct qe_queue *items; /* sorted by qe_queue_compare, no duplicates */
+    size_t count;
+    /* Parallel to items: where links point, or SIZE_MAX when the target is not in this set.
+     * link_targets[i] has items[i].links_count entries. */
+    size_t **link_targets;
+    bool *is_dead_letter_queue; /* parallel to items: somebody's link names it */
+    void *annex;                /* the renderer's prepared label text; freed with annex_destroy */
+    void (*annex_destroy)(void *annex);
+};
+
+/* Takes the items out of `list` (which is left empty, also on failure), sorts them, drops
+ * duplicates, resolves links. */
+struct qe_queue_set *qe_queue_set_new_take(struct qe_queue_list *list,
+                                           struct qe_err *err) QE_MUST_CHECK;
+struct qe_queue_set *qe_queue_set_acquire(struct qe_queue_set *set);
+void qe_queue_set_release(struct qe_queue_set *set); /* accepts NULL */
+/* Index of (vhost, name), or SIZE_MAX. vhost NULL means "". */
+size_t qe_queue_set_find(const struct qe_queue_set *set, const char *vhost, const char *name);
+/* Same queues with the same facts, so that the older set (and its annex) can be kept. */
+bool qe_queue_set_equal(const struct qe_queue_set *a, const struct qe_queue_set *b);
+
+#endif

@@ -1,0 +1,123 @@
+/* Live counters: written with atomics by the thread that does the work, read by scrapes at any
+ * time. Created once, never freed before the registry: readers need no lock. */
+#ifndef QE_MODEL_STATS_H
+#define QE_MODEL_STATS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/histogram.h"
+#include "util/err.h"
+
+typedef atomic_uint_least64_t qe_counter;
+static inline void qe_counter_add(qe_counter *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+static inline uint64_t qe_counter_get(const qe_counter *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Why a handler did not succeed, and why a message was dead-lettered: a closed set, the `reason`
+ * label. */
+enum qe_fail_reason {
+    QE_FAIL_HANDLER_ERROR = 0, /* the handler said "try again" */
+    QE_FAIL_PERMANENT,         /* the handler said "never again" */
+    QE_FAIL_TIMEOUT,           /* ran past max_handling_time */
+    QE_FAIL_MAX_RECEIVES,      /* delivered too often (dead-lettering only) */
+    QE_FAIL_INTERNAL,          /* our own trouble: out of memory */
+    QE_FAIL_COUNT
+};
+const char *qe_fail_reason_name(enum qe_fail_reason reason);
+
+enum qe_outcome {
+    QE_OUTCOME_SUCCESS = 0,
+    QE_OUTCOME_RETRY,
+    QE_OUTCOME_REJECT,
+    QE_OUTCOME_COUNT
+};
+const char *
+qe_outcome_name(enum qe_outcome outcome); /* the `outcome` label: success, retry, reject */
+
+struct qe_consumer_stats {
+    struct qe_consumer_stats *next; /* registry's */
+    char *source;                   /* owned, as vhost and queue */
+    char *vhost;
+    char *queue;
+    atomic_bool
+        active; /* a consumer runs: only then its series are shown. Counters survive a reload */
+    qe_counter received, processed, released;
+    qe_counter failed[QE_FAIL_COUNT];
+    qe_counter dead_lettered[QE_FAIL_COUNT];
+    qe_counter redeliveries, duplicates_skipped, empty_receives, stale_settles,
+        visibility_extensions, settle_failures;
+    struct qe_histogram handling_seconds[QE_OUTCOME_COUNT];
+    struct qe_histogram wait_seconds;
+    struct qe_histogram receives;
+    atomic_int_least64_t in_progress, workers, workers_busy;
+    atomic_int_least64_t last_success_unix_ms; /* 0: none yet */
+};
+
+/* Requests to one source's API, by operation. The driver owns the names (static). */
+#define QE_API_OPERATIONS_MAX 16
+struct qe_api_stats {
+    struct qe_api_stats *next;
+    char *source; /* owned */
+    atomic_bool active;
+    const char *const *operations; /* borrowed, static */
+    size_t operations_count;
+    qe_counter requests[QE_API_OPERATIONS_MAX];
+    qe_counter failures[QE_API_OPERATIONS_MAX][QE_ERR_COUNT];
+    struct qe_histogram duration_seconds[QE_API_OPERATIONS_MAX];
+    qe_counter retries, throttles;
+};
+/* Counts one finished request. code QE_OK is success; QE_ERR_CANCELLED counts as a request, not as
+ * a failure. */
+void qe_api_stats_count(struct qe_api_stats *stats, size_t operation, enum qe_err_code code,
+                        double duration_seconds);
+
+enum qe_http_handler {
+    QE_HTTP_METRICS = 0,
+    QE_HTTP_LANDING,
+    QE_HTTP_HEALTHY,
+    QE_HTTP_READY,
+    QE_HTTP_RELOAD,
+    QE_HTTP_CONFIG,
+    QE_HTTP_OTHER,
+    QE_HTTP_HANDLER_COUNT
+};
+const char *qe_http_handler_name(enum qe_http_handler handler);
+
+#define QE_HTTP_CODES_COUNT 12
+extern const unsigned qe_http_codes[QE_HTTP_CODES_COUNT]; /* every status the server can send */
+
+/* Of the whole process. */
+struct qe_process_stats {
+    qe_counter http_requests[QE_HTTP_HANDLER_COUNT][QE_HTTP_CODES_COUNT];
+    atomic_bool config_last_reload_successful;
+    atomic_int_least64_t config_last_reload_success_unix_ms; /* 0: never loaded */
+};
+void qe_process_stats_count_http(struct qe_process_stats *stats, enum qe_http_handler handler,
+                                 unsigned code);
+
+/* The registry. new/destroy on the main thread; the getters from any thread; destroy after every
+ * user stopped. */
+struct qe_stats;
+struct qe_stats *qe_stats_new(struct qe_err *err) QE_MUST_CHECK;
+void qe_stats_destroy(struct qe_stats *stats); /* accepts NULL */
+/* Finds or creates; the result lives as long as the registry. */
+struct qe_consumer_stats *qe_stats_consumer(struct qe_stats *stats, const char *source,
+                                            const char *vhost, const char *queue,
+                                            struct qe_err *err) QE_MUST_CHECK;
+struct qe_api_stats *qe_stats_api(struct qe_stats *stats, const char *source,
+                                  const char *const *operations, size_t operations_count,
+                                  struct qe_err *err) QE_MUST_CHECK;
+struct qe_process_stats *qe_stats_process(struct qe_stats *stats);
+/* Heads of the lists, sorted by (source, vhost, queue); walk with ->next and skip what is not
+ * active. */
+const struct qe_consumer_stats *qe_stats_first_consumer(const struct qe_stats *stats);
+const struct qe_api_stats *qe_stats_first_api(const struct qe_stats *stats);
+
+#endif

@@ -1,0 +1,123 @@
+/* The store: per source the newest immutable snapshot. Pollers publish, scrapes acquire; nobody
+ * waits for anybody.
+ *
+ * Trust: a failed poll or a failed queue keeps its last good sample until stale_after, then the
+ * sample disappears and the status says why. A queue that is no longer listed disappears at once.
+ * Nothing is ever made up. */
+#ifndef QE_MODEL_STORE_H
+#define QE_MODEL_STORE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/batch.h"
+#include "model/histogram.h"
+#include "model/queue.h"
+#include "model/sample.h"
+#include "model/stats.h"
+#include "util/err.h"
+
+#define QE_SOURCES_MAX 256
+
+/* One queue inside a snapshot. */
+struct qe_queue_state {
+    struct qe_sample sample;      /* known == 0: never read, or stale */
+    int64_t last_success_unix_ms; /* 0 never */
+    int64_t last_success_mono_ms; /* when staleness counts from */
+    bool up;                      /* the last poll that asked this queue got a good reading */
+    bool asked;                   /* some poll has asked: before that there is no queue_up either */
+    double objective_oldest_age_seconds; /* < 0: none configured */
+};
+
+/* What is known of a source apart from its queues. Counters only grow while the process lives. */
+struct qe_source_status {
+    bool polled; /* a first round has ended, well or not: what /-/ready waits for */
+    bool up;     /* the last poll reached the source */
+    uint64_t polls_total;
+    uint64_t poll_failures_total[QE_ERR_COUNT]; /* whole-poll failures, by reason */
+    struct qe_histogram poll_duration_seconds;
+    int64_t last_success_unix_ms; /* 0 never */
+    size_t queues_listed;         /* as discovered, before filters */
+    size_t queues_dropped;        /* over max_queues */
+    struct qe_err
+        last_error; /* code QE_OK: none since the last good poll; shown on the landing page */
+};
+
+struct qe_snapshot {
+    atomic_size_t refs;
+    const char *source;            /* borrowed from the slot, which outlives it */
+    const char *backend;           /* static: the driver's name */
+    struct qe_queue_set *set;      /* acquired; NULL before the first list */
+    struct qe_queue_state *states; /* owned; parallel to set->items */
+    struct qe_source_status status;
+    void *rendered; /* the renderer's work; freed with renderer->destroy */
+    const struct qe_renderer *renderer;
+};
+
+/* Turns a new snapshot into finished bytes, on the publishing thread, outside any lock. metrics/
+ * provides one; a store without one (queuectl, tests) has snapshots with rendered == NULL. Failure
+ * (NULL with *err) keeps the old snapshot. */
+struct qe_renderer {
+    void *(*render)(const struct qe_snapshot *snapshot, void *context, struct qe_err *err);
+    void (*destroy)(void *rendered);
+    void *context;
+};
+
+/* Objectives: asked once per queue of a new set. Returns the objective in seconds, or < 0 for none.
+ */
+typedef double qe_objective_fn(const void *context, const char *source, const char *vhost,
+                               const char *queue);
+
+struct qe_store;
+struct qe_slot; /* one source in the store */
+
+/* renderer (may be NULL) is borrowed and outlives the store and all snapshots; so does stats. */
+struct qe_store *qe_store_new(const struct qe_renderer *renderer, struct qe_stats *stats,
+                              struct qe_err *err) QE_MUST_CHECK;
+void qe_store_destroy(
+    struct qe_store *store); /* after every publisher and reader stopped; accepts NULL */
+struct qe_stats *qe_store_stats(const struct qe_store *store);
+
+/* Main thread. Finds or creates the slot of a source and makes it visible, with an empty first
+ * snapshot (queue_source_up absent until polled). A slot's counters survive remove and open again.
+ */
+struct qe_slot *qe_store_open(struct qe_store *store, const char *source, const char *backend,
+                              int64_t stale_after_ms, struct qe_err *err) QE_MUST_CHECK;
+/* Main thread, after the source's poller ended: its series disappear. */
+void qe_store_close(struct qe_store *store, struct qe_slot *slot);
+
+/* --- the slot's one publisher (its poller) --- */
+
+/* A poll's facts. */
+struct qe_poll_report {
+    int64_t now_unix_ms;
+    int64_t now_mono_ms;
+    double duration_seconds;
+    size_t queues_listed;
+    size_t queues_dropped;
+    struct qe_err error;        /* QE_OK, or why the poll as a whole failed */
+    qe_objective_fn *objective; /* may be NULL */
+    const void *objective_context;
+};
+
+/* Publishes the outcome of a poll. batch may be NULL when the poll failed as a whole: old samples
+ * then stay until stale. With a batch, its set replaces the old one; samples of queues in both sets
+ * carry over where the new entry failed. batch is borrowed. -1 only when out of memory: the old
+ * snapshot stays. */
+int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
+                    const struct qe_poll_report *report, struct qe_err *err) QE_MUST_CHECK;
+/* When the next sample becomes stale (CLOCK_MONOTONIC ms), INT64_MAX when none will. */
+int64_t qe_slot_next_expiry_mono_ms(const struct qe_slot *slot);
+/* Publishes a snapshot without what is stale by now. */
+int qe_slot_expire(struct qe_slot *slot, int64_t now_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+
+/* --- any thread --- */
+
+/* Acquires the newest snapshot of every open source, ordered by source name. Returns how many were
+ * written to out. */
+size_t qe_store_acquire_all(struct qe_store *store, struct qe_snapshot *out[QE_SOURCES_MAX]);
+void qe_snapshot_release(struct qe_snapshot *snapshot); /* accepts NULL */
+
+#endif

@@ -1,0 +1,42 @@
+/* One thread per source: list, sample, publish, on an interval with jitter and a deadline. */
+#ifndef QE_POLL_POLLER_H
+#define QE_POLL_POLLER_H
+
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "model/store.h"
+#include "util/err.h"
+#include "util/regex.h"
+
+/* All borrowed pointers outlive the poller. */
+struct qe_poller_options {
+    const char *source;
+    const struct qe_driver *driver;
+    const void *driver_settings;
+    struct qe_api_stats *api_stats; /* may be NULL */
+    int64_t poll_interval_ms;
+    int64_t poll_timeout_ms;
+    int64_t discovery_interval_ms;
+    uint64_t max_queues;
+    struct qe_regex *const *include; /* none: everything */
+    size_t include_count;
+    struct qe_regex *const *exclude;
+    size_t exclude_count;
+    qe_objective_fn *objective; /* may be NULL */
+    const void *objective_context;
+    uint64_t jitter_seed; /* 0: from the kernel */
+};
+
+struct qe_poller;
+
+/* Starts the thread; the first poll begins at once. The slot's publisher is this poller until
+ * destroy. */
+struct qe_poller *qe_poller_new(const struct qe_poller_options *options, struct qe_slot *slot,
+                                struct qe_err *err) QE_MUST_CHECK;
+/* Asks the thread to end and interrupts its driver; any thread; returns at once. */
+void qe_poller_stop(struct qe_poller *poller);
+/* Stops, joins, frees; accepts NULL. */
+void qe_poller_destroy(struct qe_poller *poller);
+
+#endif
