@@ -1,0 +1,5 @@
+# The C files of the tree, NUL-separated; sourced by the scripts beside it, which run from the root.
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+sources() {
+    find src tests -name '*.[ch]' "$@" -print0 | sort -z
+}
