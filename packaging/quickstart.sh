@@ -1,0 +1,337 @@
+#!/usr/bin/env bash
+# From a fresh clone to a running demo, or through every check. Debian 12; root or sudo.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: packaging/quickstart.sh run     install what is missing, build, run the demo until Ctrl-C
+       packaging/quickstart.sh test    the same, then every check: tests, lint, sanitizers, fuzzing
+
+Both may be run again and again; what is there already is kept. Logs: build/quickstart.log, build/demo/.
+Exit: 0 ended as asked, 1 a step failed, 2 usage.
+
+Environment:
+  QE_INSTALL=no        install nothing; the packages are there, or come from elsewhere
+  QE_JOBS=N            parallel compilers and tests (default: one per core)
+  QE_DEMO_PORT=N       the demo's port (default 10019)
+  QE_FUZZ_SECONDS=N    time for each fuzz target (default 60)
+  QE_STAGES="gcc ..."  only these stages of test: gcc lint clang asan tsan fuzz analyze (default: all)
+END
+}
+
+case "${1:-}:$#" in
+run:1 | test:1) command=$1 ;;
+-h:1 | --help:1) usage && exit 0 ;;
+*) usage >&2 && exit 2 ;;
+esac
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+log=build/quickstart.log
+jobs=${QE_JOBS:-$(nproc)}
+port=${QE_DEMO_PORT:-10019}
+passed=0
+failed=0
+mkdir -p build
+: >"$log"
+
+build_packages=(gcc libc6-dev cmake ninja-build pkg-config libyaml-dev libpcre2-dev libcjson-dev
+    libsqlite3-dev libmicrohttpd-dev zlib1g-dev libisal-dev)
+test_packages=(libcmocka-dev clang clang-format clang-tidy cppcheck libclang-rt-14-dev llvm python3
+    python3-prometheus-client)
+
+say() { printf '%s\n' "$*"; }
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# quietly LINES WHAT COMMAND...: output goes to the log; on failure its last LINES lines and the reason.
+quietly() {
+    local lines=$1 what=$2 from rc=0
+    shift 2
+    printf '\n== %s: %s\n' "$what" "$*" >>"$log"
+    from=$(($(wc -l <"$log") + 1))
+    "$@" >>"$log" 2>&1 </dev/null || rc=$?
+    if [ "$rc" -ne 0 ]; then
+        tail -n +"$from" "$log" | tail -n "$lines" >&2
+        printf 'error: %s failed (exit code %s); the whole log is %s\n' "$what" "$rc" "$log" >&2
+    fi
+    return "$rc"
+}
+
+is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "installing needs root or sudo: run as root, or install by hand: ${missing[*]}"
+    fi
+}
+
+# install PACKAGE...: what is missing, and nothing else.
+install() {
+    local package
+    missing=()
+    [ "${QE_INSTALL:-yes}" != no ] || return 0
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+        die "this is not a Debian system. Install what these Debian packages hold: $*;" \
+            "then run again with QE_INSTALL=no"
+    fi
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "Installing ${#missing[@]} packages: ${missing[*]}"
+    quietly 40 "apt-get update" as_root apt-get update
+    quietly 40 "apt-get install" as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y \
+        --no-install-recommends "${missing[@]}"
+}
+
+# Prometheus and promtool without the service that Debian's package starts: unpacked, not installed.
+fetch_prometheus() {
+    local into=build/tools
+    export PATH="$root/$into/usr/bin:$PATH"
+    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+        return
+    fi
+    [ "${QE_INSTALL:-yes}" != no ] || die "prometheus and promtool are not on the PATH"
+    say "Unpacking Debian's prometheus into $into (no service is installed)"
+    mkdir -p "$into"
+    (
+        cd "$into"
+        rm -f prometheus_*.deb
+        apt-get download -o APT::Sandbox::User=root prometheus ||
+            { as_root apt-get update && apt-get download -o APT::Sandbox::User=root prometheus; }
+        dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb
+    ) >>"$log" 2>&1 </dev/null || die "could not fetch Debian's prometheus; see $log"
+}
+
+configure() { # configure PRESET [CMAKE OPTION...]
+    local preset=$1 launcher=()
+    shift
+    if command -v ccache >/dev/null; then
+        launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+    fi
+    quietly 40 "configuring $preset" cmake --preset "$preset" "${launcher[@]}" "$@"
+}
+
+build() { # build PRESET [CMAKE OPTION...]
+    configure "$@" && quietly 40 "building $1" cmake --build "build/$1" -j "$jobs"
+}
+
+# --- run ---------------------------------------------------------------------------------------
+
+port_is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+
+is_ready() {
+    local code=
+    {
+        exec 3<>"/dev/tcp/127.0.0.1/$port" || return 1
+        printf 'GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
+        read -r -t 2 _ code _ <&3
+        exec 3>&-
+    } 2>/dev/null || true
+    [ "$code" = 200 ]
+}
+
+stopping=
+children=()
+stop_demo() { # ends what this script started, by its ids; the daemon gets time to finish what it holds
+    local pid
+    [ ${#children[@]} -gt 0 ] || return 0
+    kill -TERM "${children[@]}" 2>/dev/null || true
+    for _ in {1..120}; do
+        kill -0 "${children[@]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    for pid in "${children[@]}"; do
+        kill -0 "$pid" 2>/dev/null && kill -KILL "$pid" 2>/dev/null
+        wait "$pid" 2>/dev/null || true
+    done
+    children=()
+}
+
+# load QUEUE RATE [queuectl option...]: a process of its own that sends until it is ended
+load() {
+    local queue=$1 rate=$2
+    shift 2
+    build/release/queuectl --config.file=packaging/demo.yml send local "$queue" --rate "$rate" --count 0 \
+        --body "{\"demo\":\"$queue\"}" "$@" >/dev/null 2>>build/demo/load.log </dev/null &
+    children+=($!)
+}
+
+run_demo() {
+    local daemon ended rc
+    if port_is_open; then
+        die "127.0.0.1:$port is in use (another demo?). End that program, or choose: QE_DEMO_PORT=10020 $0 run"
+    fi
+    mkdir -p build/demo
+    export QE_DEMO_DIR=$root/build/demo
+    trap 'stopping=yes' INT TERM HUP
+    trap stop_demo EXIT
+
+    build/release/queue_exporter --config.file=packaging/demo.yml --web.listen-address="127.0.0.1:$port" \
+        --web.enable-lifecycle >build/demo/queue_exporter.log 2>&1 </dev/null &
+    daemon=$!
+    children=("$daemon")
+    for _ in {1..150}; do
+        { is_ready || [ -n "$stopping" ] || ! kill -0 "$daemon" 2>/dev/null; } && break
+        sleep 0.1
+    done
+    if [ -z "$stopping" ] && ! is_ready; then
+        tail -n 20 build/demo/queue_exporter.log >&2
+        die "the daemon did not get ready within 15 s; its log is build/demo/queue_exporter.log"
+    fi
+    if [ -z "$stopping" ]; then
+        load orders 20
+        load payments 10
+        load imports 5
+        load imports 0.5 --attribute simulate=reject
+        say "
+The demo runs: queues orders (healthy), payments (5 % of its handling fails) and imports (gets poison),
+each with a dead-letter queue, three consumers, and a load on all of them.
+
+  look      http://127.0.0.1:$port/             what runs, and how fresh its data is
+  scrape    http://127.0.0.1:$port/metrics      for Prometheus; try: curl -s localhost:$port/metrics
+  touch it  in another terminal, from this folder:
+            export QE_DEMO_DIR=$QE_DEMO_DIR
+            build/release/queuectl --config.file packaging/demo.yml stats --watch
+            build/release/queuectl --config.file packaging/demo.yml send local orders --body hello --count 100
+            build/release/queuectl --config.file packaging/demo.yml peek local imports-dlq
+  logs      build/demo/queue_exporter.log
+
+Ctrl-C ends it; the queues stay in build/demo for the next run."
+    fi
+    while [ -z "$stopping" ]; do
+        ended=
+        rc=0
+        wait -n -p ended "${children[@]}" || rc=$?
+        [ -z "$stopping" ] && [ -n "${ended:-}" ] || continue
+        if [ "${ended:-}" = "$daemon" ]; then
+            tail -n 20 build/demo/queue_exporter.log >&2
+            die "the daemon ended by itself (exit code $rc); its log is build/demo/queue_exporter.log"
+        fi
+        tail -n 5 build/demo/load.log >&2
+        die "a load process ended by itself (exit code $rc); its log is build/demo/load.log"
+    done
+    say "
+Stopping ..."
+    stop_demo
+    say "Stopped; nothing was left running."
+}
+
+# --- test --------------------------------------------------------------------------------------
+
+count() { # count JUNIT_FILE: adds the file's tests to the totals
+    local attribute value
+    local -A of=()
+    for attribute in tests failures disabled skipped; do
+        value=$(grep -m1 -oE "\b$attribute=\"[0-9]+\"" "$1" | tr -cd 0-9 || true)
+        of[$attribute]=${value:-0}
+    done
+    failed=$((failed + of[failures]))
+    skipped=$((skipped + of[skipped] + of[disabled]))
+    passed=$((passed + of[tests] - of[failures] - of[skipped] - of[disabled]))
+}
+
+tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build
+    local preset=$1 rc=0
+    shift
+    rm -f "build/$preset/junit.xml"
+    quietly 150 "tests of $preset" "$@" ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure \
+        --no-tests=error --output-junit junit.xml || rc=$?
+    [ ! -f "build/$preset/junit.xml" ] || count "build/$preset/junit.xml"
+    return "$rc"
+}
+
+check() { # check WHAT COMMAND...: one check that counts as one test
+    if quietly 60 "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        return 1
+    fi
+}
+
+stage_gcc() { build ci && tests ci; }
+stage_lint() {
+    check "clang-format" tests/lint/format.sh &&
+        check "cppcheck" tests/lint/cppcheck.sh &&
+        configure clang && check "clang-tidy" tests/lint/clang_tidy.sh build/clang
+}
+stage_clang() { check "clang build" build clang; }
+stage_asan() { build asan && tests asan; }
+stage_tsan() {
+    local steady=(setarch "$(uname -m)" -R) # clang 14's TSan needs the old, narrower address layout
+    "${steady[@]}" true 2>/dev/null || steady=()
+    build tsan && tests tsan "${steady[@]}"
+}
+stage_fuzz() {
+    local target targets=()
+    build fuzz || return 1
+    for target in build/fuzz/tests/fuzz/fuzz_*; do
+        [ -f "$target" ] && [ -x "$target" ] && targets+=("$target")
+    done
+    [ ${#targets[@]} -gt 0 ] || die "no fuzz target was built"
+    if quietly 60 "fuzzing ${#targets[@]} targets" fuzz_all "${targets[@]}"; then
+        passed=$((passed + ${#targets[@]}))
+    else
+        failed=$((failed + 1))
+        return 1
+    fi
+}
+fuzz_all() { # what it finds goes to build/fuzz/found; the corpus in the tree is only read
+    printf '%s\0' "$@" | xargs -0 -n 1 -P "$jobs" bash -c '
+        name=$(basename "$1")
+        found=build/fuzz/found/$name
+        mkdir -p "$found"
+        exec "$1" -max_total_time="$0" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+            -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/${name#fuzz_}"' "${QE_FUZZ_SECONDS:-60}"
+}
+stage_analyze() { check "gcc -fanalyzer" build analyze -DQE_WERROR=ON; }
+
+run_tests() {
+    local stage what before began
+    local -A is=([gcc]="gcc 12 build and tests" [lint]="clang-format, cppcheck, clang-tidy" [clang]="clang build"
+        [asan]="AddressSanitizer, UBSan" [tsan]="ThreadSanitizer" [fuzz]="fuzzing, ${QE_FUZZ_SECONDS:-60} s a target"
+        [analyze]="gcc -fanalyzer build")
+    skipped=0
+    export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+    for stage in ${QE_STAGES:-gcc lint clang asan tsan fuzz analyze}; do
+        what=${is[$stage]:-}
+        [ -n "$what" ] || die "QE_STAGES: unknown stage $stage (known: gcc lint clang asan tsan fuzz analyze)"
+        before=$passed
+        began=$SECONDS
+        printf '%-8s %-34s ' "$stage" "$what"
+        if ! "stage_$stage"; then
+            [ "$failed" -gt 0 ] || failed=1 # what could not be built has failed, too
+            say "FAILED: $stage ($((SECONDS - began)) s)"
+            break
+        fi
+        printf 'ok %4d passed %4d s\n' "$((passed - before))" "$((SECONDS - began))"
+    done
+    say
+    if [ "$skipped" -gt 0 ]; then
+        say "$passed passed, $failed failed, $skipped skipped"
+    else
+        say "$passed passed, $failed failed"
+    fi
+    [ "$failed" -eq 0 ]
+}
+
+if [ "$command" = run ]; then
+    install "${build_packages[@]}"
+    say "Building (release) ..."
+    build release -DQE_TESTS=OFF
+    run_demo
+else
+    install "${build_packages[@]}" "${test_packages[@]}"
+    fetch_prometheus
+    run_tests
+fi
