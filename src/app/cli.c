@@ -1,0 +1,97 @@
+#define _GNU_SOURCE /* getopt_long */
+#include "app/cli.h"
+
+#include <getopt.h>
+#include <string.h>
+
+#include "util/text.h"
+
+/* The error for what getopt_long refused: argv[optind - 1] is the offender, and optopt the flag
+ * when a value is missing. */
+static int refuse(const struct qe_cli_flag *flags, size_t flags_count, const char *offender,
+                  int result, struct qe_err *err)
+{
+    const char *names[QE_CLI_FLAGS_MAX] = {NULL};
+    char name[64] = "";
+    const char *bare = offender;
+
+    if (result == ':') {
+        return qe_err_set(err, QE_ERR_INVALID, "flag %s needs a value", offender);
+    }
+    while (*bare == '-') {
+        bare++;
+    }
+    size_t length = strcspn(bare, "=");
+    if (length >= sizeof name) {
+        return qe_err_set(err, QE_ERR_INVALID, "unknown flag %.80s", offender);
+    }
+    memcpy(name, bare, length);
+    for (size_t i = 0; i < flags_count; i++) {
+        names[i] = flags[i].name;
+        if (strcmp(names[i], name) == 0) {
+            return qe_err_set(err, QE_ERR_INVALID, "flag --%s takes no value", name);
+        }
+    }
+    const char *nearest = qe_text_nearest(name, names, flags_count);
+    if (nearest == NULL) {
+        return qe_err_set(err, QE_ERR_INVALID, "unknown flag %.80s", offender);
+    }
+    return qe_err_set(err, QE_ERR_INVALID, "unknown flag %.80s (did you mean --%s?)", offender,
+                      nearest);
+}
+
+int qe_cli_parse(const struct qe_cli_flag *flags, size_t flags_count, bool stop_at_operand,
+                 int argc, char **argv, void *context, struct qe_err *err)
+{
+    struct option longs[QE_CLI_FLAGS_MAX + 1] = {0};
+
+    if (flags_count > QE_CLI_FLAGS_MAX) {
+        return qe_err_set(err, QE_ERR_LIMIT, "more than %d flags", QE_CLI_FLAGS_MAX);
+    }
+    for (size_t i = 0; i < flags_count; i++) {
+        longs[i].name = flags[i].name;
+        longs[i].has_arg = flags[i].argument != NULL ? required_argument : no_argument;
+        longs[i].val = (int)i + 256; /* clear of every character */
+    }
+    opterr = 0;
+    optind = 0; /* glibc: start anew, also for a second command line in one process */
+    for (;;) {
+        /* Main thread only, before others start. */
+        int result = getopt_long(argc, argv, stop_at_operand ? "+:h" : ":h",
+                                 longs, /* NOLINT(concurrency-mt-unsafe) */
+                                 NULL);
+        if (result == -1) {
+            return optind;
+        }
+        const struct qe_cli_flag *flag = NULL;
+        if (result >= 256) {
+            flag = &flags[result - 256];
+        } else if (result == 'h') { /* -h is --help, in every program that has one */
+            for (size_t i = 0; i < flags_count; i++) {
+                flag = strcmp(flags[i].name, "help") == 0 ? &flags[i] : flag;
+            }
+        }
+        if (flag == NULL) {
+            return refuse(flags, flags_count, argv[optind - 1], result, err);
+        }
+        if (flag->take(context, flag->argument != NULL ? optarg : NULL, err) != 0) {
+            return qe_err_wrap(err, "--%s", flag->name);
+        }
+    }
+}
+
+void qe_cli_print_flags(FILE *out, const struct qe_cli_flag *flags, size_t flags_count)
+{
+    for (size_t i = 0; i < flags_count; i++) {
+        const struct qe_cli_flag *flag = &flags[i];
+        char head[80] = "";
+
+        (void)snprintf(head, sizeof head, "--%s%s%s", flag->name, flag->argument != NULL ? "=" : "",
+                       flag->argument != NULL ? flag->argument : "");
+        (void)fprintf(out, "  %-32s %s", head, flag->help);
+        if (flag->default_text != NULL) {
+            (void)fprintf(out, " (default %s)", flag->default_text);
+        }
+        (void)fputc('\n', out);
+    }
+}

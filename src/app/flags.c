@@ -1,0 +1,157 @@
+#include "app/flags.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "app/cli.h"
+
+static int take_config_file(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    if (*value == '\0') {
+        return qe_err_set(err, QE_ERR_INVALID, "needs a path");
+    }
+    flags->config_file = value;
+    return 0;
+}
+
+static int take_config_check(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    (void)value;
+    (void)err;
+    flags->config_check = true;
+    return 0;
+}
+
+static int take_listen(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    if (flags->listen_count == QE_LISTEN_MAX) {
+        return qe_err_set(err, QE_ERR_INVALID, "more than %d addresses", QE_LISTEN_MAX);
+    }
+    flags->listen[flags->listen_count++] = value;
+    return 0;
+}
+
+static int take_telemetry_path(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    if (value[0] != '/' || strpbrk(value, "?# ") != NULL) {
+        return qe_err_set(err, QE_ERR_INVALID, "\"%.80s\" is not a path: write it like /metrics",
+                          value);
+    }
+    flags->telemetry_path = value;
+    return 0;
+}
+
+static int take_lifecycle(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    (void)value;
+    (void)err;
+    flags->lifecycle_enabled = true;
+    return 0;
+}
+
+static int take_log_level(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    if (qe_log_level_from_name(value, &flags->log_level) != 0) {
+        return qe_err_set(err, QE_ERR_INVALID, "\"%.40s\" is not one of debug, info, warn, error",
+                          value);
+    }
+    return 0;
+}
+
+static int take_log_format(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    if (strcmp(value, "json") == 0) {
+        flags->log_format = QE_LOG_JSON;
+    } else if (strcmp(value, "logfmt") == 0) {
+        flags->log_format = QE_LOG_LOGFMT;
+    } else {
+        return qe_err_set(err, QE_ERR_INVALID, "\"%.40s\" is not one of logfmt, json", value);
+    }
+    return 0;
+}
+
+static int take_version(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    (void)value;
+    (void)err;
+    flags->version = true;
+    return 0;
+}
+
+static int take_help(void *context, const char *value, struct qe_err *err)
+{
+    struct qe_flags *flags = context;
+
+    (void)value;
+    (void)err;
+    flags->help = true;
+    return 0;
+}
+
+static const struct qe_cli_flag s_flags[] = {
+    {"config.file", "FILE", "what to watch and what to work on", QE_DEFAULT_CONFIG_FILE,
+     take_config_file},
+    {"config.check", NULL, "print every error of the configuration and exit: 0 good, 2 bad", NULL,
+     take_config_check},
+    {"web.listen-address", "ADDRESS", "host:port, [::1]:port or :port; repeatable", ":10019",
+     take_listen},
+    {"web.telemetry-path", "PATH", "where Prometheus scrapes", "/metrics", take_telemetry_path},
+    {"web.enable-lifecycle", NULL, "allow a reload by POST to /-/reload", NULL, take_lifecycle},
+    {"log.level", "LEVEL", "debug, info, warn or error", "info", take_log_level},
+    {"log.format", "FORMAT", "logfmt or json, to stderr", "logfmt", take_log_format},
+    {"version", NULL, "print the version and exit", NULL, take_version},
+    {"help", NULL, "print this and exit (also -h)", NULL, take_help},
+};
+#define FLAGS_COUNT (sizeof s_flags / sizeof s_flags[0])
+
+int qe_flags_parse(int argc, char **argv, struct qe_flags *out, struct qe_err *err)
+{
+    struct qe_flags flags = {
+        .config_file = QE_DEFAULT_CONFIG_FILE,
+        .telemetry_path = "/metrics",
+        .log_level = QE_LOG_INFO,
+        .log_format = QE_LOG_LOGFMT,
+    };
+    int operand = qe_cli_parse(s_flags, FLAGS_COUNT, false, argc, argv, &flags, err);
+
+    if (operand < 0) {
+        return -1;
+    }
+    if (operand < argc) {
+        return qe_err_set(err, QE_ERR_INVALID,
+                          "unexpected \"%.80s\": queue_exporter takes flags only", argv[operand]);
+    }
+    if (flags.listen_count == 0) {
+        flags.listen[flags.listen_count++] = ":10019";
+    }
+    *out = flags;
+    return 0;
+}
+
+void qe_flags_print_help(void)
+{
+    (void)fputs("usage: queue_exporter [flags]\n\n"
+                "Watches queues, works on them with a reference consumer, and serves /metrics.\n\n"
+                "flags (--name=value or --name value):\n",
+                stdout);
+    qe_cli_print_flags(stdout, s_flags, FLAGS_COUNT);
+    (void)fputs("\nsignals: SIGHUP reloads the configuration; SIGTERM and SIGINT stop gracefully\n"
+                "exit:    0 ended as asked, 1 failed at run time, 2 wrong usage or configuration\n",
+                stdout);
+}

@@ -1,0 +1,354 @@
+#include "app/runtime.h"
+
+#include <string.h>
+
+#include "app/drivers.h"
+#include "app/reaper.h"
+#include "consumer/consumer.h"
+#include "poll/poller.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+/* One source that is polled. */
+struct source_unit {
+    struct source_unit *next;
+    struct qe_generation *generation;          /* acquired: owns all that is borrowed below */
+    const struct qe_source_settings *settings; /* borrowed from generation */
+    struct qe_api_stats *api_stats;            /* borrowed from the store's stats */
+    struct qe_slot *slot;                      /* borrowed from the store */
+    struct qe_poller *poller;                  /* owned */
+};
+
+/* One queue that is worked on. */
+struct consumer_unit {
+    struct consumer_unit *next;
+    struct qe_generation *generation;
+    const struct qe_consumer_settings *settings;
+    const struct qe_source_settings *source;
+    struct qe_consumer *consumer;
+};
+
+struct qe_runtime {
+    struct qe_store *store; /* borrowed */
+    struct qe_reaper *reaper;
+    struct source_unit *sources;
+    struct consumer_unit *consumers;
+};
+
+struct qe_runtime *qe_runtime_new(struct qe_store *store, struct qe_err *err)
+{
+    struct qe_runtime *runtime = qe_calloc(1, sizeof *runtime);
+
+    if (runtime == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "runtime");
+        return NULL;
+    }
+    runtime->store = store;
+    runtime->reaper = qe_reaper_new(err);
+    if (runtime->reaper == NULL) {
+        qe_runtime_destroy(runtime);
+        return NULL;
+    }
+    return runtime;
+}
+
+static const struct qe_source_settings *find_source(const struct qe_config *config,
+                                                    const char *name)
+{
+    for (size_t i = 0; i < config->sources_count; i++) {
+        if (strcmp(config->sources[i].name, name) == 0) {
+            return &config->sources[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_same_queue(const struct qe_consumer_settings *a,
+                          const struct qe_consumer_settings *b)
+{
+    return strcmp(a->source, b->source) == 0 && strcmp(a->vhost, b->vhost) == 0 &&
+           strcmp(a->queue, b->queue) == 0;
+}
+
+static const struct qe_consumer_settings *find_consumer(const struct qe_config *config,
+                                                        const struct qe_consumer_settings *like)
+{
+    for (size_t i = 0; i < config->consumers_count; i++) {
+        if (is_same_queue(&config->consumers[i], like)) {
+            return &config->consumers[i];
+        }
+    }
+    return NULL;
+}
+
+static bool source_is_unchanged(const struct source_unit *unit, const struct qe_config *config)
+{
+    const struct qe_source_settings *now = find_source(config, unit->settings->name);
+
+    return now != NULL && qe_source_settings_equal(unit->settings, now) &&
+           qe_objectives_equal(unit->generation->config, config);
+}
+
+/* A consumer borrows its source's driver settings, so it changes with them. */
+static bool consumer_is_unchanged(const struct consumer_unit *unit, const struct qe_config *config)
+{
+    const struct qe_source_settings *source = find_source(config, unit->settings->source);
+    const struct qe_consumer_settings *now = find_consumer(config, unit->settings);
+
+    return source != NULL && now != NULL && qe_source_settings_equal(unit->source, source) &&
+           qe_consumer_settings_equal(unit->settings, now);
+}
+
+static void retire_consumer(struct qe_runtime *runtime, struct consumer_unit *unit)
+{
+    qe_consumer_stop(unit->consumer,
+                     qe_clock_mono_ms() + unit->generation->config->shutdown_timeout_ms);
+    qe_reaper_take(runtime->reaper, unit->consumer, unit->generation);
+    qe_free(unit);
+}
+
+/* Ends the poller, which is quick: its driver is interrupted. */
+static void retire_source(struct qe_runtime *runtime, struct source_unit *unit)
+{
+    qe_poller_destroy(unit->poller);
+    qe_store_close(runtime->store, unit->slot);
+    atomic_store(&unit->api_stats->active, false);
+    qe_generation_release(unit->generation);
+    qe_free(unit);
+}
+
+static void retire_changed(struct qe_runtime *runtime, const struct qe_config *config)
+{
+    struct consumer_unit **consumer_link = &runtime->consumers;
+
+    while (*consumer_link != NULL) {
+        struct consumer_unit *unit = *consumer_link;
+        if (consumer_is_unchanged(unit, config)) {
+            consumer_link = &unit->next;
+            continue;
+        }
+        *consumer_link = unit->next;
+        retire_consumer(runtime, unit);
+    }
+    struct source_unit **source_link = &runtime->sources;
+    while (*source_link != NULL) {
+        struct source_unit *unit = *source_link;
+        if (source_is_unchanged(unit, config)) {
+            source_link = &unit->next;
+            continue;
+        }
+        *source_link = unit->next;
+        retire_source(runtime, unit);
+    }
+}
+
+static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, struct qe_err *err)
+{
+    const struct qe_source_settings *settings = unit->settings;
+    const struct qe_driver *driver = qe_drivers_find(settings->type_name);
+
+    unit->api_stats = qe_stats_api(qe_store_stats(runtime->store), settings->name,
+                                   driver->operations, driver->operations_count, err);
+    if (unit->api_stats == NULL) {
+        return -1;
+    }
+    unit->slot = qe_store_open(runtime->store, settings->name, driver->name,
+                               settings->poll.stale_after_ms, err);
+    if (unit->slot == NULL) {
+        return -1;
+    }
+    struct qe_poller_options options = {
+        .source = settings->name,
+        .driver = driver,
+        .driver_settings = settings->driver_settings,
+        .api_stats = unit->api_stats,
+        .poll_interval_ms = settings->poll.poll_interval_ms,
+        .poll_timeout_ms = settings->poll.poll_timeout_ms,
+        .discovery_interval_ms = settings->poll.discovery_interval_ms,
+        .max_queues = settings->poll.max_queues,
+        .include = settings->include.items,
+        .include_count = settings->include.count,
+        .exclude = settings->exclude.items,
+        .exclude_count = settings->exclude.count,
+        .objective = qe_config_objective,
+        .objective_context = unit->generation->config,
+    };
+    unit->poller = qe_poller_new(&options, unit->slot, err);
+    if (unit->poller == NULL) {
+        qe_store_close(runtime->store, unit->slot);
+        return -1;
+    }
+    atomic_store(&unit->api_stats->active, true);
+    return 0;
+}
+
+static int start_source(struct qe_runtime *runtime, struct qe_generation *generation,
+                        const struct qe_source_settings *settings, struct qe_err *err)
+{
+    struct source_unit *unit = qe_calloc(1, sizeof *unit);
+
+    if (unit == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "source %s", settings->name);
+    }
+    unit->generation = generation;
+    unit->settings = settings;
+    if (start_poller(runtime, unit, err) != 0) {
+        qe_free(unit);
+        return qe_err_wrap(err, "source %s", settings->name);
+    }
+    qe_generation_acquire(generation);
+    unit->next = runtime->sources;
+    runtime->sources = unit;
+    return 0;
+}
+
+static int fill_handler(const struct qe_handler_settings *settings, struct qe_consumer_options *out,
+                        struct qe_err *err)
+{
+    switch ((enum qe_handler_type)settings->type) {
+    case QE_HANDLER_DISCARD:
+        out->handler = &qe_handler_discard;
+        return 0;
+    case QE_HANDLER_SIMULATE: {
+        struct qe_simulate_options options = {
+            .latency_p50_ms = settings->latency_p50_ms,
+            .latency_p99_ms = settings->latency_p99_ms,
+            .error_rate = settings->error_rate,
+            .seed = settings->seed,
+        };
+        out->handler = &qe_handler_simulate;
+        out->handler_self = qe_handler_simulate_new(&options, err);
+        return out->handler_self != NULL ? 0 : -1;
+    }
+    default:
+        return qe_err_set(err, QE_ERR_UNSUPPORTED, "handler %d", settings->type);
+    }
+}
+
+static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
+                                        const struct qe_consumer_settings *settings,
+                                        const struct qe_source_settings *source, struct qe_err *err)
+{
+    struct qe_stats *stats = qe_store_stats(runtime->store);
+    const struct qe_driver *driver = qe_drivers_find(source->type_name);
+    struct qe_consumer_options options = {
+        .source = settings->source,
+        .vhost = settings->vhost,
+        .queue = settings->queue,
+        .driver = driver,
+        .driver_settings = source->driver_settings,
+        .workers = settings->workers,
+        .max_handling_time_ms = settings->max_handling_time_ms,
+        .retry_initial_ms = settings->retry.initial_ms,
+        .retry_max_ms = settings->retry.max_ms,
+        .max_receives = settings->retry.max_receives,
+    };
+
+    options.api_stats =
+        qe_stats_api(stats, settings->source, driver->operations, driver->operations_count, err);
+    if (options.api_stats == NULL) {
+        return NULL;
+    }
+    options.stats =
+        qe_stats_consumer(stats, settings->source, settings->vhost, settings->queue, err);
+    if (options.stats == NULL || fill_handler(&settings->handler, &options, err) != 0) {
+        return NULL;
+    }
+    return qe_consumer_new(&options, err);
+}
+
+static int start_consumer(struct qe_runtime *runtime, struct qe_generation *generation,
+                          const struct qe_consumer_settings *settings, struct qe_err *err)
+{
+    struct consumer_unit *unit = qe_calloc(1, sizeof *unit);
+
+    if (unit == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "consumer of %s", settings->queue);
+    }
+    unit->settings = settings;
+    unit->source = find_source(generation->config, settings->source);
+    unit->consumer = new_consumer(runtime, settings, unit->source, err);
+    if (unit->consumer == NULL) {
+        qe_free(unit);
+        return qe_err_wrap(err, "consumer of %s", settings->queue);
+    }
+    unit->generation = qe_generation_acquire(generation);
+    unit->next = runtime->consumers;
+    runtime->consumers = unit;
+    return 0;
+}
+
+static bool source_runs(const struct qe_runtime *runtime, const char *name)
+{
+    for (const struct source_unit *unit = runtime->sources; unit != NULL; unit = unit->next) {
+        if (strcmp(unit->settings->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool consumer_runs(const struct qe_runtime *runtime, const struct qe_consumer_settings *like)
+{
+    for (const struct consumer_unit *unit = runtime->consumers; unit != NULL; unit = unit->next) {
+        if (is_same_queue(unit->settings, like)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int qe_runtime_apply(struct qe_runtime *runtime, struct qe_generation *generation,
+                     struct qe_err *err)
+{
+    const struct qe_config *config = generation->config;
+    int rc = 0;
+
+    retire_changed(runtime, config);
+    for (size_t i = 0; i < config->sources_count && rc == 0; i++) {
+        if (!source_runs(runtime, config->sources[i].name)) {
+            rc = start_source(runtime, generation, &config->sources[i], err);
+        }
+    }
+    for (size_t i = 0; i < config->consumers_count && rc == 0; i++) {
+        if (!consumer_runs(runtime, &config->consumers[i])) {
+            rc = start_consumer(runtime, generation, &config->consumers[i], err);
+        }
+    }
+    return rc;
+}
+
+void qe_runtime_stop(struct qe_runtime *runtime, int64_t deadline_mono_ms)
+{
+    /* All are told before the first is waited for. Pollers go on meanwhile: the numbers stay true
+     * while messages drain. */
+    for (struct consumer_unit *unit = runtime->consumers; unit != NULL; unit = unit->next) {
+        qe_consumer_stop(unit->consumer, deadline_mono_ms);
+    }
+    while (runtime->consumers != NULL) {
+        struct consumer_unit *unit = runtime->consumers;
+        runtime->consumers = unit->next;
+        qe_consumer_destroy(unit->consumer);
+        qe_generation_release(unit->generation);
+        qe_free(unit);
+    }
+    for (struct source_unit *unit = runtime->sources; unit != NULL; unit = unit->next) {
+        qe_poller_stop(unit->poller);
+    }
+    while (runtime->sources != NULL) {
+        struct source_unit *unit = runtime->sources;
+        runtime->sources = unit->next;
+        retire_source(runtime, unit);
+    }
+}
+
+void qe_runtime_destroy(struct qe_runtime *runtime)
+{
+    if (runtime == NULL) {
+        return;
+    }
+    qe_runtime_stop(runtime, qe_clock_mono_ms());
+    qe_reaper_destroy(runtime->reaper);
+    qe_free(runtime);
+}

@@ -1,0 +1,214 @@
+#include "queuectl/ctl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "app/app.h"
+#include "app/drivers.h"
+#include "util/clock.h"
+#include "util/strbuf.h"
+#include "util/text.h"
+
+#define ERRORS_MAX_BYTES ((size_t)64 << 10)
+#define NAMES_MAX 1000 /* candidates for "did you mean" */
+
+volatile sig_atomic_t ctl_stopped = 0;
+
+static void stop_on_signal(int signal_number)
+{
+    (void)signal_number;
+    ctl_stopped = 1;
+}
+
+void ctl_catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = stop_on_signal};
+
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+void ctl_sleep_until(int64_t mono_ms)
+{
+    struct timespec at = {.tv_sec = mono_ms / 1000, .tv_nsec = (long)(mono_ms % 1000) * 1000000L};
+
+    while (ctl_stopped == 0 &&
+           clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {
+        continue; /* a signal that does not stop us */
+    }
+}
+
+int64_t ctl_deadline(const struct ctl *ctl)
+{
+    return qe_clock_mono_ms() + ctl->options.timeout_ms;
+}
+
+bool ctl_load(struct ctl *ctl)
+{
+    struct qe_strbuf errors;
+
+    qe_strbuf_init(&errors, ERRORS_MAX_BYTES);
+    ctl->generation = qe_app_load(ctl->options.config_file, &errors);
+    (void)fputs(qe_strbuf_text(&errors), stderr);
+    qe_strbuf_deinit(&errors);
+    return ctl->generation != NULL;
+}
+
+static int no_such_source(const struct qe_config *config, const char *name, struct qe_err *err)
+{
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < config->sources_count && count < NAMES_MAX; i++) {
+        names[count++] = config->sources[i].name;
+    }
+    const char *nearest = qe_text_nearest(name, names, count);
+    if (nearest != NULL) {
+        return qe_err_set(err, QE_ERR_INVALID,
+                          "no source \"%.60s\" in the configuration (did you mean \"%s\"?)", name,
+                          nearest);
+    }
+    return qe_err_set(err, QE_ERR_INVALID,
+                      "no source \"%.60s\" in the configuration: the first one there is \"%s\"",
+                      name, count > 0 ? names[0] : "");
+}
+
+int ctl_open(struct ctl *ctl, const char *name, struct qe_err *err)
+{
+    const struct qe_config *config = ctl->generation->config;
+
+    ctl->source = NULL;
+    for (size_t i = 0; i < config->sources_count; i++) {
+        if (strcmp(config->sources[i].name, name) == 0) {
+            ctl->source = &config->sources[i];
+        }
+    }
+    if (ctl->source == NULL) {
+        return no_such_source(config, name, err);
+    }
+    ctl->driver = qe_drivers_find(ctl->source->type_name);
+    const char *why = ctl->driver->unreachable != NULL
+                          ? ctl->driver->unreachable(ctl->source->driver_settings)
+                          : NULL;
+    if (why != NULL) {
+        return qe_err_set(err, QE_ERR_UNSUPPORTED, "source %s: %s", name, why);
+    }
+    struct qe_deps deps = {.source = ctl->source->name};
+    if (ctl->driver->create(ctl->source->driver_settings, &deps, &ctl->handle, err) != 0) {
+        return qe_err_wrap(err, "source %s", name);
+    }
+    return 0;
+}
+
+int ctl_require(const struct ctl *ctl, uint32_t cap, const char *what, struct qe_err *err)
+{
+    if ((ctl->driver->caps & cap) == cap) {
+        return 0;
+    }
+    return qe_err_set(err, QE_ERR_UNSUPPORTED, "source %s: type %s cannot %s", ctl->source->name,
+                      ctl->driver->name, what);
+}
+
+static int no_such_queue(const struct ctl *ctl, const struct qe_queue_list *list, const char *name,
+                         struct qe_err *err)
+{
+    const char *names[NAMES_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < list->count && count < NAMES_MAX; i++) {
+        names[count++] = list->items[i].name;
+    }
+    const char *nearest = qe_text_nearest(name, names, count);
+    if (nearest != NULL) {
+        return qe_err_set(err, QE_ERR_NOT_FOUND,
+                          "source %s has no queue \"%.80s\" (did you mean \"%s\"?)",
+                          ctl->source->name, name, nearest);
+    }
+    return qe_err_set(err, QE_ERR_NOT_FOUND,
+                      "source %s has no queue \"%.80s\": `queuectl stats %s` shows those it has",
+                      ctl->source->name, name, ctl->source->name);
+}
+
+static int find_queue(struct ctl *ctl, const char *name, struct qe_err *err)
+{
+    struct qe_queue_list list = {0};
+    const char *vhost = ctl->options.vhost != NULL ? ctl->options.vhost : "";
+    int rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), &list, err);
+
+    if (rc == 0) {
+        rc = -1;
+        const struct qe_queue *found = NULL;
+        for (size_t i = 0; i < list.count && found == NULL; i++) {
+            if (strcmp(list.items[i].name, name) == 0 && strcmp(list.items[i].vhost, vhost) == 0) {
+                found = &list.items[i];
+            }
+        }
+        rc = found != NULL ? qe_queue_copy(&ctl->queue, found, err)
+                           : no_such_queue(ctl, &list, name, err);
+    }
+    qe_queue_list_deinit(&list);
+    return rc;
+}
+
+int ctl_open_queue(struct ctl *ctl, char **operands, uint32_t cap, const char *what,
+                   struct qe_err *err)
+{
+    if (ctl_open(ctl, operands[0], err) != 0 || ctl_require(ctl, cap, what, err) != 0) {
+        return -1;
+    }
+    return find_queue(ctl, operands[1], err);
+}
+
+void ctl_close(struct ctl *ctl)
+{
+    if (ctl->handle != NULL) {
+        ctl->driver->destroy(ctl->handle);
+        ctl->handle = NULL;
+    }
+}
+
+void ctl_deinit(struct ctl *ctl)
+{
+    ctl_close(ctl);
+    qe_queue_deinit(&ctl->queue);
+    qe_attributes_deinit(&ctl->options.attributes);
+    qe_generation_release(ctl->generation);
+}
+
+int ctl_take_json(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)value;
+    (void)err;
+    options->json = true;
+    return 0;
+}
+
+int ctl_take_max(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    if (qe_text_to_u64(value, 100000, &options->max, err) != 0) {
+        return -1;
+    }
+    return options->max > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be at least 1");
+}
+
+int ctl_take_vhost(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)err;
+    options->vhost = value;
+    return 0;
+}
+
+int ctl_take_timeout(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return qe_text_to_duration_ms(value, &options->timeout_ms, err);
+}

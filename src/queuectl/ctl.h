@@ -1,0 +1,107 @@
+/* queuectl: what its commands share. Generic over the driver interface; one thread. */
+#ifndef QE_QUEUECTL_CTL_H
+#define QE_QUEUECTL_CTL_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app/cli.h"
+#include "app/generation.h"
+#include "backend/backend.h"
+#include "model/message.h"
+#include "util/err.h"
+
+/* Every option of every command; each command's flag table says which it takes. Text is borrowed
+ * from argv. */
+struct ctl_options {
+    const char *config_file;
+    const char *vhost;
+    int64_t timeout_ms; /* for each call to the broker */
+    bool json;
+    bool help;
+    bool version;
+    /* send */
+    const char *body;
+    const char *file;
+    int64_t delay_ms; /* -1: the queue's own */
+    struct qe_attributes attributes;
+    uint64_t count;
+    double rate; /* messages per second; 0: as fast as it goes */
+    const char *group;
+    const char *deduplication_id;
+    /* receive, peek */
+    uint64_t max;
+    int64_t wait_ms;
+    bool ack;
+    /* stats */
+    int64_t watch_ms; /* 0: once */
+    /* purge */
+    bool yes;
+};
+
+struct ctl {
+    struct ctl_options options;
+    struct qe_generation *generation;        /* owned; NULL until ctl_load */
+    const struct qe_source_settings *source; /* borrowed from generation */
+    const struct qe_driver *driver;
+    void *handle;          /* owned; NULL until ctl_open */
+    struct qe_queue queue; /* as the driver lists it; empty until ctl_find_queue */
+};
+
+struct ctl_command {
+    const char *name;
+    const char *operands; /* for the usage line */
+    const char *summary;
+    const struct qe_cli_flag *flags; /* context: struct ctl_options */
+    size_t flags_count;
+    size_t operands_min;
+    size_t operands_max;
+    enum qe_exit (*run)(struct ctl *ctl, char **operands, size_t count, struct qe_err *err);
+};
+
+extern const struct ctl_command ctl_send;
+extern const struct ctl_command ctl_receive;
+extern const struct ctl_command ctl_peek;
+extern const struct ctl_command ctl_stats;
+extern const struct ctl_command ctl_purge;
+
+/* Loads the configuration; its errors go to stderr, a line each. False: exit with QE_EXIT_USAGE. */
+bool ctl_load(struct ctl *ctl) QE_MUST_CHECK;
+/* Opens source `name`. QE_ERR_INVALID when there is none of that name. */
+int ctl_open(struct ctl *ctl, const char *name, struct qe_err *err) QE_MUST_CHECK;
+/* Refuses, with the source's type in the message, what the driver cannot do. */
+int ctl_require(const struct ctl *ctl, uint32_t cap, const char *what,
+                struct qe_err *err) QE_MUST_CHECK;
+/* Opens the source, requires the capability and finds the queue: how every command on one queue
+ * begins. */
+int ctl_open_queue(struct ctl *ctl, char **operands, uint32_t cap, const char *what,
+                   struct qe_err *err) QE_MUST_CHECK;
+void ctl_close(struct ctl *ctl); /* closes the handle; open again is fine */
+void ctl_deinit(struct ctl *ctl);
+int64_t ctl_deadline(const struct ctl *ctl); /* now + timeout, CLOCK_MONOTONIC ms */
+
+/* Ends loops: set by SIGINT and SIGTERM once ctl_catch_signals() ran. */
+extern volatile sig_atomic_t ctl_stopped;
+void ctl_catch_signals(void);
+/* Sleeps until then or until stopped. */
+void ctl_sleep_until(int64_t mono_ms);
+
+/* Flags that several commands take. */
+int ctl_take_json(void *context, const char *value, struct qe_err *err);
+int ctl_take_max(void *context, const char *value, struct qe_err *err);
+int ctl_take_vhost(void *context, const char *value, struct qe_err *err);
+int ctl_take_timeout(void *context, const char *value, struct qe_err *err);
+#define CTL_COMMON_FLAGS                                                                           \
+    {"vhost", "NAME", "the queue's virtual host, where the broker has them", NULL,                 \
+     ctl_take_vhost},                                                                              \
+    {                                                                                              \
+        "timeout", "DURATION", "for each call to the broker", "10s", ctl_take_timeout              \
+    }
+
+/* One message to stdout, for people or as one JSON object per line. */
+int ctl_print_message(const struct qe_message *message, bool json,
+                      struct qe_err *err) QE_MUST_CHECK;
+
+#endif

@@ -1,0 +1,196 @@
+/* queuectl receive, peek and purge: one queue's messages, seen, taken or thrown away. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "queuectl/ctl.h"
+#include "util/clock.h"
+#include "util/mem.h"
+#include "util/text.h"
+
+static int take_wait(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return qe_text_to_duration_ms(value, &options->wait_ms, err);
+}
+
+static int take_ack(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)value;
+    (void)err;
+    options->ack = true;
+    return 0;
+}
+
+static int take_yes(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)value;
+    (void)err;
+    options->yes = true;
+    return 0;
+}
+
+static int print_all(const struct ctl *ctl, const struct qe_message_list *messages,
+                     struct qe_err *err)
+{
+    for (size_t i = 0; i < messages->count; i++) {
+        if (ctl_print_message(&messages->items[i], ctl->options.json, err) != 0) {
+            return -1;
+        }
+    }
+    /* Printed means: where the reader can get it. Before that nothing is acked. */
+    return fflush(stdout) == 0
+               ? 0
+               : qe_err_set(err, QE_ERR_IO, "cannot write to standard output: nothing was acked");
+}
+
+/* Acks, or gives back at once what was only looked at. */
+static int settle_all(struct ctl *ctl, const struct qe_message_list *messages, bool ack,
+                      struct qe_err *err)
+{
+    struct qe_settlement *settlements = qe_calloc(messages->count, sizeof *settlements);
+    int rc = 0;
+
+    if (settlements == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "%zu settlements", messages->count);
+    }
+    for (size_t i = 0; i < messages->count; i++) {
+        settlements[i].message = &messages->items[i];
+        settlements[i].verb = ack ? QE_SETTLE_ACK : QE_SETTLE_RELEASE;
+    }
+    rc = ctl->driver->settle(ctl->handle, &ctl->queue, settlements, messages->count,
+                             ctl_deadline(ctl), err);
+    for (size_t i = 0; rc == 0 && i < messages->count; i++) {
+        if (settlements[i].result != QE_SETTLED) {
+            rc = qe_err_set(err, settlements[i].err.code, "message %s was printed but not %s: %s",
+                            messages->items[i].id, ack ? "acked" : "given back",
+                            settlements[i].err.message);
+        }
+    }
+    qe_free(settlements);
+    return rc;
+}
+
+static enum qe_exit run_receive(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    struct qe_message_list messages = {0};
+
+    (void)count;
+    if (ctl_open_queue(ctl, operands, QE_CAP_RECEIVE, "receive", err) != 0) {
+        return QE_EXIT_FAILURE;
+    }
+    int64_t deadline = qe_clock_mono_ms() + ctl->options.wait_ms;
+    int rc = ctl->driver->receive(ctl->handle, &ctl->queue, (size_t)ctl->options.max, deadline,
+                                  &messages, err);
+    if (rc == 0 && messages.count == 0) {
+        (void)fprintf(stderr, "no message available in %s\n", ctl->queue.name);
+    } else if (rc == 0) {
+        rc = print_all(ctl, &messages, err);
+        struct qe_err settle_err = {0};
+        /* What could not be printed is given back. */
+        if (settle_all(ctl, &messages, ctl->options.ack && rc == 0, &settle_err) != 0 && rc == 0) {
+            *err = settle_err;
+        }
+    }
+    qe_message_list_deinit(&messages);
+    return QE_EXIT_OK;
+}
+
+static enum qe_exit run_peek(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    struct qe_message_list messages = {0};
+
+    (void)count;
+    if (ctl_open_queue(ctl, operands, QE_CAP_PEEK, "peek without side effects: use receive", err) !=
+        0) {
+        return QE_EXIT_FAILURE;
+    }
+    int rc = ctl->driver->peek(ctl->handle, &ctl->queue, (size_t)ctl->options.max,
+                               ctl_deadline(ctl), &messages, err);
+    if (rc == 0 && messages.count == 0) {
+        (void)fprintf(stderr, "%s is empty\n", ctl->queue.name);
+    } else if (rc == 0) {
+        (void)print_all(ctl, &messages, err);
+    }
+    qe_message_list_deinit(&messages);
+    return QE_EXIT_OK;
+}
+
+static enum qe_exit run_purge(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    uint64_t purged = 0;
+
+    (void)count;
+    if (!ctl->options.yes) {
+        qe_err_set(err, QE_ERR_INVALID, "this deletes every message of %.80s for good: say --yes",
+                   operands[1]);
+        return QE_EXIT_USAGE;
+    }
+    if (ctl_open_queue(ctl, operands, QE_CAP_PURGE, "purge", err) == 0 &&
+        ctl->driver->purge(ctl->handle, &ctl->queue, ctl_deadline(ctl), &purged, err) == 0) {
+        if (purged == UINT64_MAX) {
+            (void)printf("purged %s\n", ctl->queue.name);
+        } else {
+            (void)printf("purged %" PRIu64 " from %s\n", purged, ctl->queue.name);
+        }
+    }
+    return QE_EXIT_OK;
+}
+
+static const struct qe_cli_flag s_receive_flags[] = {
+    {"max", "N", "at most so many messages", "10", ctl_take_max},
+    {"wait", "DURATION", "for the first message", "0s", take_wait},
+    {"ack", NULL,
+     "delete what was printed; without it, it is given back (and its receive count has grown)",
+     NULL, take_ack},
+    {"json", NULL, "one JSON object per line", NULL, ctl_take_json},
+    CTL_COMMON_FLAGS,
+};
+
+static const struct qe_cli_flag s_peek_flags[] = {
+    {"max", "N", "at most so many messages", "10", ctl_take_max},
+    {"json", NULL, "one JSON object per line", NULL, ctl_take_json},
+    CTL_COMMON_FLAGS,
+};
+
+static const struct qe_cli_flag s_purge_flags[] = {
+    {"yes", NULL, "yes, delete them all", NULL, take_yes},
+    CTL_COMMON_FLAGS,
+};
+
+const struct ctl_command ctl_receive = {
+    .name = "receive",
+    .operands = "SOURCE QUEUE",
+    .summary = "take messages and print them; --ack deletes them",
+    .flags = s_receive_flags,
+    .flags_count = sizeof s_receive_flags / sizeof s_receive_flags[0],
+    .operands_min = 2,
+    .operands_max = 2,
+    .run = run_receive,
+};
+
+const struct ctl_command ctl_peek = {
+    .name = "peek",
+    .operands = "SOURCE QUEUE",
+    .summary = "look at messages without touching them",
+    .flags = s_peek_flags,
+    .flags_count = sizeof s_peek_flags / sizeof s_peek_flags[0],
+    .operands_min = 2,
+    .operands_max = 2,
+    .run = run_peek,
+};
+
+const struct ctl_command ctl_purge = {
+    .name = "purge",
+    .operands = "SOURCE QUEUE",
+    .summary = "delete every message of a queue",
+    .flags = s_purge_flags,
+    .flags_count = sizeof s_purge_flags / sizeof s_purge_flags[0],
+    .operands_min = 2,
+    .operands_max = 2,
+    .run = run_purge,
+};

@@ -1,0 +1,250 @@
+/* queuectl send */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "queuectl/ctl.h"
+#include "util/clock.h"
+#include "util/strbuf.h"
+#include "util/text.h"
+
+#define BATCH_MAX 100
+#define RATE_MAX 100000.0
+
+static int take_body(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)err;
+    options->body = value;
+    return 0;
+}
+
+static int take_file(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)err;
+    options->file = value;
+    return 0;
+}
+
+static int take_delay(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return qe_text_to_duration_ms(value, &options->delay_ms, err);
+}
+
+static int take_attribute(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+    char name[256] = "";
+    const char *equals = strchr(value, '=');
+
+    if (equals == NULL || equals == value || (size_t)(equals - value) >= sizeof name) {
+        return qe_err_set(err, QE_ERR_INVALID, "\"%.60s\" is not name=value", value);
+    }
+    memcpy(name, value, (size_t)(equals - value));
+    return qe_attributes_add(&options->attributes, name, equals + 1, err);
+}
+
+static int take_count(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return qe_text_to_u64(value, UINT64_C(1) << 53, &options->count, err);
+}
+
+static int take_rate(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    if (qe_text_to_double(value, &options->rate, err) != 0) {
+        return -1;
+    }
+    if (options->rate <= 0 || options->rate > RATE_MAX) {
+        return qe_err_set(err, QE_ERR_INVALID,
+                          "must be above 0 and at most 100000 messages per second");
+    }
+    return 0;
+}
+
+static int take_group(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)err;
+    options->group = value;
+    return 0;
+}
+
+static int take_deduplication_id(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)err;
+    options->deduplication_id = value;
+    return 0;
+}
+
+static const struct qe_cli_flag s_flags[] = {
+    {"body", "TEXT", "the message", NULL, take_body},
+    {"file", "FILE", "read the message from a file; \"-\" as third operand: from standard input",
+     NULL, take_file},
+    {"delay", "DURATION", "not available before that", "the queue's own", take_delay},
+    {"attribute", "NAME=VALUE", "repeatable", NULL, take_attribute},
+    {"count", "N", "send it N times; 0: until stopped", "1", take_count},
+    {"rate", "N", "messages per second", "as fast as it goes", take_rate},
+    {"group", "NAME", "ordered group", NULL, take_group},
+    {"deduplication-id", "ID", "sent once within the queue's deduplication window", NULL,
+     take_deduplication_id},
+    CTL_COMMON_FLAGS,
+};
+
+static int read_stream(FILE *stream, const char *name, struct qe_strbuf *body, struct qe_err *err)
+{
+    char *room = NULL;
+    size_t got = 0;
+
+    do {
+        room = qe_strbuf_reserve(body, (size_t)64 << 10);
+        if (room == NULL) {
+            return qe_err_set(err, QE_ERR_LIMIT, "%.120s: larger than %zu MiB", name,
+                              QE_MESSAGE_BODY_MAX_BYTES >> 20);
+        }
+        got = fread(room, 1, (size_t)64 << 10, stream);
+        body->length_bytes += got;
+    } while (got > 0);
+    return ferror(stream) == 0 ? 0 : qe_err_set_errno(err, errno, "cannot read %.120s", name);
+}
+
+/* Exactly one of --body, --file and "-". */
+static int read_body(const struct ctl_options *options, bool from_stdin, struct qe_strbuf *body,
+                     struct qe_err *err)
+{
+    int given = (options->body != NULL) + (options->file != NULL) + from_stdin;
+
+    if (given != 1) {
+        return qe_err_set(
+            err, QE_ERR_INVALID,
+            "give the message by one of --body TEXT, --file FILE or - (standard input)");
+    }
+    if (options->body != NULL) {
+        return qe_strbuf_append_text(body, options->body) == 0 ? 0 : qe_strbuf_error(body, err);
+    }
+    if (from_stdin) {
+        return read_stream(stdin, "standard input", body, err);
+    }
+    FILE *file = fopen(options->file, "re");
+    if (file == NULL) {
+        return qe_err_set_errno(err, errno, "cannot open %.120s", options->file);
+    }
+    int rc = read_stream(file, options->file, body, err);
+    (void)fclose(file);
+    return rc;
+}
+
+/* Sends `count` copies in one call. *out_sent says how many the broker took, also on failure. */
+static int send_some(struct ctl *ctl, const struct qe_outgoing *like, size_t count,
+                     size_t *out_sent, struct qe_err *err)
+{
+    struct qe_outgoing batch[BATCH_MAX];
+    int rc = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        batch[i] = *like;
+    }
+    *out_sent = 0;
+    if (ctl->driver->send(ctl->handle, &ctl->queue, batch, count, ctl_deadline(ctl), err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (batch[i].result.code == QE_OK) {
+            *out_sent += 1;
+        } else {
+            *err = batch[i].result;
+            rc = -1;
+        }
+    }
+    return rc;
+}
+
+/* How many are due by now, given the rate; waits until at least one is. */
+static size_t wait_for_due(const struct ctl_options *options, int64_t start_mono_ms, uint64_t sent)
+{
+    if (options->rate <= 0) {
+        return BATCH_MAX;
+    }
+    ctl_sleep_until(start_mono_ms + (int64_t)((double)sent * 1000.0 / options->rate));
+    double elapsed_seconds = (double)(qe_clock_mono_ms() - start_mono_ms) / 1000.0;
+    double due = elapsed_seconds * options->rate - (double)sent + 1;
+    return due < 1 ? 1 : due > BATCH_MAX ? BATCH_MAX : (size_t)due;
+}
+
+static int send_all(struct ctl *ctl, const struct qe_outgoing *like, uint64_t *out_sent,
+                    struct qe_err *err)
+{
+    const struct ctl_options *options = &ctl->options;
+    int64_t start_mono_ms = qe_clock_mono_ms();
+    int rc = 0;
+
+    ctl_catch_signals();
+    while (rc == 0 && ctl_stopped == 0 && (options->count == 0 || *out_sent < options->count)) {
+        size_t some = wait_for_due(options, start_mono_ms, *out_sent);
+        if (options->count > 0 && some > options->count - *out_sent) {
+            some = (size_t)(options->count - *out_sent);
+        }
+        if (ctl_stopped == 0) {
+            size_t taken = 0;
+            rc = send_some(ctl, like, some, &taken, err);
+            *out_sent += taken;
+        }
+    }
+    return rc;
+}
+
+static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    const struct ctl_options *options = &ctl->options;
+    bool from_stdin = count == 3 && strcmp(operands[2], "-") == 0;
+    struct qe_strbuf body;
+    uint64_t sent = 0;
+
+    if (count == 3 && !from_stdin) {
+        qe_err_set(err, QE_ERR_INVALID, "unexpected \"%.60s\": give the message by --body TEXT",
+                   operands[2]);
+        return QE_EXIT_USAGE;
+    }
+    qe_strbuf_init(&body, QE_MESSAGE_BODY_MAX_BYTES);
+    if (read_body(options, from_stdin, &body, err) == 0 &&
+        ctl_open_queue(ctl, operands, QE_CAP_SEND, "send", err) == 0) {
+        struct qe_outgoing message = {
+            .body = qe_strbuf_text(&body),
+            .body_bytes = body.length_bytes,
+            .attributes = &options->attributes,
+            .delay_ms = options->delay_ms,
+            .group = options->group,
+            .deduplication_id = options->deduplication_id,
+        };
+        int rc = send_all(ctl, &message, &sent, err);
+        if (rc != 0) {
+            (void)qe_err_wrap(err, "after %llu messages", (unsigned long long)sent);
+        } else {
+            (void)printf("sent %llu to %s\n", (unsigned long long)sent, ctl->queue.name);
+        }
+    }
+    qe_strbuf_deinit(&body);
+    return QE_EXIT_OK;
+}
+
+const struct ctl_command ctl_send = {
+    .name = "send",
+    .operands = "SOURCE QUEUE [-]",
+    .summary = "send a message, or many",
+    .flags = s_flags,
+    .flags_count = sizeof s_flags / sizeof s_flags[0],
+    .operands_min = 2,
+    .operands_max = 3,
+    .run = run,
+};

@@ -1,0 +1,307 @@
+/* queuectl stats: a table of queues, as they are right now. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/batch.h"
+#include "queuectl/ctl.h"
+#include "util/clock.h"
+#include "util/json.h"
+#include "util/mem.h"
+#include "util/number.h"
+#include "util/text.h"
+
+#define WATCH_MIN_MS 200
+#define CELL_BYTES 40
+
+static int take_watch(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    (void)value;
+    (void)err;
+    options->watch_ms = options->watch_ms > 0 ? options->watch_ms : 2000;
+    return 0;
+}
+
+static int take_interval(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    if (qe_text_to_duration_ms(value, &options->watch_ms, err) != 0) {
+        return -1;
+    }
+    return options->watch_ms >= WATCH_MIN_MS
+               ? 0
+               : qe_err_set(err, QE_ERR_INVALID, "must be at least 200ms");
+}
+
+static const struct qe_cli_flag s_flags[] = {
+    {"json", NULL, "one JSON object per queue and line; what is not known is left out", NULL,
+     ctl_take_json},
+    {"watch", NULL, "again and again, until Ctrl-C", NULL, take_watch},
+    {"interval", "DURATION", "how often, with --watch", "2s", take_interval},
+    CTL_COMMON_FLAGS,
+};
+
+/* One source's reading; `batch` holds the set. */
+static int read_source(struct ctl *ctl, const char *name, struct qe_batch *batch,
+                       struct qe_err *err)
+{
+    struct qe_queue_list list = {0};
+    struct qe_queue_set *set = NULL;
+    int rc = ctl->handle != NULL ? 0 : ctl_open(ctl, name, err);
+
+    if (rc == 0) {
+        rc = ctl_require(ctl, QE_CAP_LIST | QE_CAP_DEPTH, "say what its queues hold", err);
+    }
+    if (rc == 0) {
+        rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), &list, err);
+    }
+    if (rc == 0) {
+        set = qe_queue_set_new_take(&list, err);
+        rc = set != NULL ? qe_batch_init(batch, set, err) : -1;
+    }
+    if (rc == 0) {
+        rc = ctl->driver->sample(ctl->handle, ctl_deadline(ctl), batch, err);
+    }
+    qe_queue_set_release(set);
+    qe_queue_list_deinit(&list);
+    return rc;
+}
+
+/* --- JSON --- */
+
+struct json_field {
+    enum qe_field field;
+    const char *key;
+};
+static const struct json_field s_json_fields[] = {
+    {QE_FIELD_READY_MESSAGES, "ready"},
+    {QE_FIELD_IN_FLIGHT_MESSAGES, "in_flight"},
+    {QE_FIELD_DELAYED_MESSAGES, "delayed"},
+    {QE_FIELD_OLDEST_AGE_SECONDS, "oldest_age_seconds"},
+    {QE_FIELD_CONSUMERS, "consumers"},
+    {QE_FIELD_SIZE_BYTES, "size_bytes"},
+    {QE_FIELD_PUBLISHED_TOTAL, "published_total"},
+    {QE_FIELD_DELIVERED_TOTAL, "delivered_total"},
+    {QE_FIELD_ACKNOWLEDGED_TOTAL, "acknowledged_total"},
+    {QE_FIELD_REDELIVERED_TOTAL, "redelivered_total"},
+    {QE_FIELD_RETENTION_SECONDS, "retention_seconds"},
+    {QE_FIELD_VISIBILITY_TIMEOUT_SECONDS, "visibility_timeout_seconds"},
+    {QE_FIELD_MAX_RECEIVES, "max_receives"},
+};
+
+static int add_links(struct qe_json *object, const struct qe_queue *queue)
+{
+    struct qe_json *links = queue->links_count > 0 ? qe_json_new_array() : NULL;
+
+    for (size_t i = 0; i < queue->links_count; i++) {
+        struct qe_json *link = qe_json_new_object();
+        int rc = *queue->links[i].vhost != '\0'
+                     ? qe_json_add_text(link, "vhost", queue->links[i].vhost)
+                     : 0;
+        if (rc != 0 || qe_json_add_text(link, "queue", queue->links[i].queue) != 0) {
+            qe_json_destroy(link);
+            qe_json_destroy(links);
+            return -1;
+        }
+        if (qe_json_add_take(links, NULL, link) != 0) {
+            qe_json_destroy(links);
+            return -1;
+        }
+    }
+    return queue->links_count > 0 ? qe_json_add_take(object, "dead_letter_queues", links) : 0;
+}
+
+static int fill_json(struct qe_json *object, const char *source, const struct qe_batch *batch,
+                     size_t index)
+{
+    const struct qe_queue *queue = &batch->set->items[index];
+    const struct qe_batch_entry *entry = &batch->entries[index];
+    int rc = qe_json_add_text(object, "source", source);
+
+    if (rc == 0 && *queue->vhost != '\0') {
+        rc = qe_json_add_text(object, "vhost", queue->vhost);
+    }
+    if (rc == 0) {
+        rc = qe_json_add_text(object, "queue", queue->name);
+    }
+    if (rc == 0) {
+        rc = qe_json_add_bool(object, "up", entry->error == QE_OK);
+    }
+    if (rc == 0 && entry->error != QE_OK) {
+        rc = qe_json_add_text(object, "reason", qe_err_code_name(entry->error));
+    }
+    for (size_t i = 0; rc == 0 && i < sizeof s_json_fields / sizeof s_json_fields[0]; i++) {
+        enum qe_field field = s_json_fields[i].field;
+        if (entry->error == QE_OK && qe_sample_has(&entry->sample, field)) {
+            rc = qe_json_add_number(object, s_json_fields[i].key, entry->sample.values[field]);
+        }
+    }
+    return rc == 0 ? add_links(object, queue) : rc;
+}
+
+static int print_json(const char *source, const struct qe_batch *batch, struct qe_err *err)
+{
+    for (size_t i = 0; i < batch->set->count; i++) {
+        struct qe_json *object = qe_json_new_object();
+        char *text = fill_json(object, source, batch, i) == 0 ? qe_json_print(object, false) : NULL;
+        qe_json_destroy(object);
+        if (text == NULL) {
+            return qe_err_set(err, QE_ERR_NOMEM, "queue %s", batch->set->items[i].name);
+        }
+        (void)puts(text);
+        qe_free(text);
+    }
+    return 0;
+}
+
+/* --- table --- */
+
+static const char *number_cell(const struct qe_batch_entry *entry, enum qe_field field,
+                               char out[CELL_BYTES])
+{
+    if (entry->error != QE_OK || !qe_sample_has(&entry->sample, field)) {
+        return "-";
+    }
+    out[qe_number_write_double(entry->sample.values[field], out)] = '\0';
+    return out;
+}
+
+static const char *age_cell(const struct qe_batch_entry *entry, char out[32])
+{
+    if (entry->error != QE_OK || !qe_sample_has(&entry->sample, QE_FIELD_OLDEST_AGE_SECONDS)) {
+        return "-";
+    }
+    /* Whole seconds: nobody paged at night reads milliseconds. */
+    return qe_text_from_duration((int64_t)entry->sample.values[QE_FIELD_OLDEST_AGE_SECONDS] * 1000,
+                                 out);
+}
+
+/* "orders-dlq 12": where it dead-letters to, and what waits there. */
+static void print_dead_letter_cell(const struct qe_batch *batch, size_t index)
+{
+    const struct qe_queue *queue = &batch->set->items[index];
+    char cell[CELL_BYTES];
+
+    for (size_t i = 0; i < queue->links_count; i++) {
+        size_t target = batch->set->link_targets[index][i];
+        const char *depth =
+            target != SIZE_MAX ? number_cell(&batch->entries[target], QE_FIELD_READY_MESSAGES, cell)
+                               : "-";
+        (void)printf("  %s %s", queue->links[i].queue, depth);
+    }
+}
+
+static int name_width(const struct qe_batch *batch)
+{
+    size_t width = strlen("QUEUE");
+
+    for (size_t i = 0; i < batch->set->count; i++) {
+        size_t length = strlen(batch->set->items[i].name);
+        width = length > width ? length : width;
+    }
+    return width > 60 ? 60 : (int)width;
+}
+
+static void print_table(const char *source, const struct qe_batch *batch)
+{
+    int width = name_width(batch);
+
+    (void)printf("source %s, %zu queues\n", source, batch->set->count);
+    (void)printf("%-*s %9s %9s %8s %8s %9s  %s\n", width, "QUEUE", "READY", "IN FLIGHT", "DELAYED",
+                 "OLDEST", "CONSUMERS", "DEAD LETTERS");
+    for (size_t i = 0; i < batch->set->count; i++) {
+        const struct qe_batch_entry *entry = &batch->entries[i];
+        char ready[CELL_BYTES];
+        char in_flight[CELL_BYTES];
+        char delayed[CELL_BYTES];
+        char consumers[CELL_BYTES];
+        char age[32];
+        (void)printf("%-*s %9s %9s %8s %8s %9s", width, batch->set->items[i].name,
+                     number_cell(entry, QE_FIELD_READY_MESSAGES, ready),
+                     number_cell(entry, QE_FIELD_IN_FLIGHT_MESSAGES, in_flight),
+                     number_cell(entry, QE_FIELD_DELAYED_MESSAGES, delayed), age_cell(entry, age),
+                     number_cell(entry, QE_FIELD_CONSUMERS, consumers));
+        if (entry->error != QE_OK) {
+            (void)printf("  not read: %s", qe_err_code_name(entry->error));
+        }
+        print_dead_letter_cell(batch, i);
+        (void)putchar('\n');
+    }
+}
+
+/* One source; what it could not be asked is said in its place, and the others go on. */
+static bool show_source(struct ctl *ctl, const char *name, struct qe_err *err)
+{
+    struct qe_batch batch = {0};
+    int rc = read_source(ctl, name, &batch, err);
+
+    if (rc == 0 && ctl->options.json) {
+        rc = print_json(name, &batch, err);
+    } else if (rc == 0) {
+        print_table(name, &batch);
+    }
+    qe_batch_deinit(&batch);
+    return rc == 0;
+}
+
+static bool show(struct ctl *ctl, const char *only, struct qe_err *err)
+{
+    const struct qe_config *config = ctl->generation->config;
+    bool good = true;
+
+    if (only != NULL) {
+        return show_source(ctl, only, err);
+    }
+    for (size_t i = 0; i < config->sources_count; i++) {
+        struct qe_err source_err = {0};
+        if (i > 0 && !ctl->options.json) {
+            (void)putchar('\n');
+        }
+        if (!show_source(ctl, config->sources[i].name, &source_err)) {
+            *err = source_err;
+            good = false;
+            if (i + 1 < config->sources_count) {
+                (void)fprintf(stderr, "queuectl stats: %s\n", source_err.message);
+            }
+        }
+        ctl_close(ctl);
+    }
+    return good;
+}
+
+static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    const char *only = count == 1 ? operands[0] : NULL;
+    bool redraw = ctl->options.watch_ms > 0 && !ctl->options.json && isatty(STDOUT_FILENO) != 0;
+    bool good = true;
+
+    if (ctl->options.watch_ms > 0) {
+        ctl_catch_signals();
+    }
+    do {
+        int64_t begun_mono_ms = qe_clock_mono_ms();
+        if (redraw) {
+            (void)fputs("\033[H\033[2J", stdout);
+        }
+        good = show(ctl, only, err);
+        (void)fflush(stdout);
+        if (ctl->options.watch_ms > 0 && good) {
+            ctl_sleep_until(begun_mono_ms + ctl->options.watch_ms);
+        }
+    } while (ctl->options.watch_ms > 0 && ctl_stopped == 0 && good);
+    return QE_EXIT_OK;
+}
+
+const struct ctl_command ctl_stats = {
+    .name = "stats",
+    .operands = "[SOURCE]",
+    .summary = "what the queues hold right now; all sources, or one",
+    .flags = s_flags,
+    .flags_count = sizeof s_flags / sizeof s_flags[0],
+    .operands_min = 0,
+    .operands_max = 1,
+    .run = run,
+};
