@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+"""The operator's tool from end to end, beside a running daemon that sees what it does."""
+import json
+import subprocess
+import time
+import unittest
+
+from daemon import CONSUMER, QUEUECTL, WithFolder, wait_for
+
+READY = 'queue_messages_ready{source="local",queue="orders"}'
+
+
+class Queuectl(WithFolder):
+    def setUp(self):
+        super().setUp()
+        self.write_config()
+
+    def row(self, queue):
+        return next(row for row in self.stats() if row["queue"] == queue)
+
+    def send(self, *words, **more):
+        return self.queuectl("send", "local", "orders", *words, **more)
+
+    def test_send_peek_receive_and_ack(self):
+        self.send("--body", "hello", "--attribute", "team=a", "--attribute", "k=v")
+        peeked = self.queuectl("peek", "local", "orders").stdout
+        for word in ("hello", "team", "a", "k", "v"):
+            self.assertIn(word, peeked)
+        self.assertEqual(self.row("orders")["ready"], 1, "peek has no side effect")
+        self.assertIn("hello", self.queuectl("receive", "local", "orders", "--ack").stdout)
+        self.assertEqual((self.row("orders")["ready"], self.row("orders")["in_flight"]), (0, 0))
+
+    def test_receive_without_ack_gives_the_message_back_or_keeps_it_in_flight(self):
+        self.send("--body", "hello")
+        self.assertIn("hello", self.queuectl("receive", "local", "orders").stdout)
+        row = self.row("orders")
+        self.assertEqual(row["ready"] + row["in_flight"], 1)
+
+    def test_the_body_comes_from_a_file_or_standard_input(self):
+        path = self.folder / "body"
+        path.write_bytes(b"from a file\n")
+        self.send("--file", str(path))
+        self.assertIn("from a file", self.queuectl("receive", "local", "orders", "--ack").stdout)
+        self.send("-", stdin="from stdin")
+        self.assertIn("from stdin", self.queuectl("receive", "local", "orders", "--ack").stdout)
+
+    def test_a_delay_keeps_it_back(self):
+        self.send("--body", "later", "--delay", "1h")
+        self.assertEqual((self.row("orders")["ready"], self.row("orders")["delayed"]), (0, 1))
+
+    def test_count_and_rate(self):
+        began = time.monotonic()
+        self.send("--body", "x", "--count", "11", "--rate", "10")
+        self.assertGreaterEqual(time.monotonic() - began, 0.9)
+        self.assertEqual(self.row("orders")["ready"], 11)
+
+    def test_count_0_sends_until_it_is_stopped(self):
+        process = subprocess.Popen([QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "send", "local",
+                                    "orders", "--body", "x", "--count", "0", "--rate", "50"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        wait_for("some were sent", lambda: self.row("orders")["ready"] >= 5)
+        process.terminate()
+        said, _ = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(str(self.row("orders")["ready"]), said)
+
+    def test_stats_as_a_table_and_as_json(self):
+        self.send("--body", "x", "--count", "3")
+        table = self.queuectl("stats").stdout
+        self.assertIn("orders-dlq", table)
+        self.assertRegex(table, r"(?m)^.*\borders\b.*\b3\b")
+        row = self.row("orders")
+        self.assertEqual((row["source"], row["ready"], row["in_flight"], row["delayed"]), ("local", 3, 0, 0))
+
+    def test_purge_wants_a_yes(self):
+        self.send("--body", "x", "--count", "3")
+        self.assertEqual(self.queuectl("purge", "local", "orders", check=False).returncode, 2)
+        self.assertEqual(self.row("orders")["ready"], 3)
+        self.queuectl("purge", "local", "orders", "--yes")
+        self.assertEqual(self.row("orders")["ready"], 0)
+
+    def test_errors_name_the_thing_and_what_to_do(self):
+        for words, code, said in ((["send", "nowhere", "orders", "--body", "x"], 2, "nowhere"),
+                                  (["send", "local", "ordres", "--body", "x"], 1, "ordres"),
+                                  (["send", "local", "orders"], 2, "--body"),
+                                  (["send", "local", "orders", "--body", "x", "--rate", "0"], 2, "rate"),
+                                  (["peek", "local", "nope"], 1, "nope"),
+                                  (["snd", "local", "orders"], 2, "send")):
+            with self.subTest(words):
+                done = self.queuectl(*words, check=False)
+                self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+                self.assertIn(said, done.stderr)
+
+    def test_the_daemon_sees_what_the_tool_does(self):
+        daemon = self.daemon()
+        daemon.wait_value(READY, 0)
+        self.send("--body", "x", "--count", "7")
+        daemon.wait_value(READY, 7)
+        self.queuectl("purge", "local", "orders", "--yes")
+        daemon.wait_value(READY, 0)
+
+    def test_a_sent_message_moves_the_counters_of_a_running_consumer(self):
+        daemon = self.daemon(config=self.write_config(extra=CONSUMER))
+        processed = 'queue_consumer_messages_processed_total{source="local",queue="orders"}'
+        self.assertEqual(daemon.value(processed), 0)
+        began = time.monotonic()
+        self.send("--body", "x", "--count", "5")
+        daemon.wait_value(processed, 5)
+        self.assertLess(time.monotonic() - began, 5, "a long poll wakes for another process's send")
+
+    def test_stats_watch_redraws_until_stopped(self):
+        process = subprocess.Popen([QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "stats", "--watch"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        time.sleep(3)
+        process.terminate()
+        said, _ = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 0)
+        self.assertGreaterEqual(said.count("orders-dlq"), 2)
+
+    def test_json_messages_are_one_object_per_line(self):
+        self.send("--body", 'a "quoted"\nbody', "--count", "2")
+        lines = self.queuectl("peek", "local", "orders", "--json").stdout.splitlines()
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            self.assertEqual(json.loads(line)["body"], 'a "quoted"\nbody')
+
+
+if __name__ == "__main__":
+    unittest.main()
