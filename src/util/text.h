@@ -29,6 +29,10 @@ char *qe_text_from_unix_ms(int64_t unix_ms, char out[32]);
 bool qe_text_equal_nocase(const char *a, const char *b); /* ASCII only, independent of the locale */
 bool qe_text_starts_with(const char *text, const char *prefix);
 bool qe_text_is_utf8(const char *bytes, size_t count);
+/* Bytes of the UTF-8 character at the front of `bytes` (1..4), 0 when there is no valid one. */
+size_t qe_text_char_bytes(const char *bytes, size_t count);
+/* The longest prefix of at most `max_bytes` that does not end inside a UTF-8 character. */
+size_t qe_text_cut(const char *bytes, size_t count, size_t max_bytes);
 
 /* The entry of `names` (count of them) nearest to `text` if it is near enough for "did you mean",
  * else NULL. */
