@@ -212,7 +212,9 @@ Ctrl-C ends it; the queues stay in build/demo for the next run."
         ended=
         rc=0
         wait -n -p ended "${children[@]}" || rc=$?
-        [ -z "$stopping" ] && [ -n "${ended:-}" ] || continue
+        if [ -n "$stopping" ] || [ -z "${ended:-}" ]; then
+            continue
+        fi
         if [ "${ended:-}" = "$daemon" ]; then
             tail -n 20 build/demo/queue_exporter.log >&2
             die "the daemon ended by itself (exit code $rc); its log is build/demo/queue_exporter.log"
@@ -286,6 +288,7 @@ stage_fuzz() {
         return 1
     fi
 }
+# shellcheck disable=SC2016 # the inner shell expands
 fuzz_all() { # what it finds goes to build/fuzz/found; the corpus in the tree is only read
     printf '%s\0' "$@" | xargs -0 -n 1 -P "$jobs" bash -c '
         name=$(basename "$1")

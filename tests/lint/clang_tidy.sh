@@ -5,6 +5,7 @@ set -euo pipefail
 [ $# -ge 1 ] || { echo "usage: $0 BUILD_DIR [FILE...]" >&2; exit 2; }
 build=$(cd "$1" && pwd)
 shift
+# shellcheck source=tests/lint/sources.sh
 . "$(dirname "${BASH_SOURCE[0]}")/sources.sh"
 if [ $# -gt 0 ]; then
     printf '%s\0' "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # cppcheck with everything on but what only guesses. Suppressions stand in the code, with their reason.
 set -euo pipefail
+# shellcheck source=tests/lint/sources.sh
 . "$(dirname "${BASH_SOURCE[0]}")/sources.sh"
 exec cppcheck -q -j "$(nproc)" --enable=warning,style,performance,portability --inconclusive \
     --std=c11 --inline-suppr --error-exitcode=2 --library=posix \
