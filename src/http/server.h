@@ -27,9 +27,11 @@ struct qe_http_part {
     size_t size_bytes;
 };
 
+#define QE_HTTP_TEXT_TYPE "text/plain; charset=utf-8"
+
 /* Filled by a handler. Headers and parts are copied as pointers, the bytes are not: they stay valid
  * until free_body runs (on any server thread, when the last byte has been sent or the client has
- * gone). */
+ * gone; at once for HEAD). The server adds Content-Length and X-Content-Type-Options: nosniff. */
 #define QE_HTTP_HEADERS_MAX 8
 struct qe_http_response {
     unsigned status;          /* 200 when left 0 */
@@ -39,13 +41,16 @@ struct qe_http_response {
         const char *value;
     } headers[QE_HTTP_HEADERS_MAX];
     size_t headers_count;
-    const struct qe_http_part *parts; /* valid until free_body */
+    const struct qe_http_part *parts; /* valid until free_body; NULL: `text` is the whole body */
     size_t parts_count;
+    struct qe_http_part text;
     void (*free_body)(void *body); /* may be NULL */
     void *body;
 };
 
-/* Server thread, several at once; must not wait for the network. */
+/* Server thread, several at once; must not wait for the network, nor for anything that does:
+ * while it runs, its listener serves nobody else. Handlers of `slow` routes run one at a time on
+ * a thread of their own and may take their time. */
 typedef void qe_http_handler_fn(void *context, const struct qe_http_request *request,
                                 struct qe_http_response *response);
 
@@ -55,6 +60,7 @@ struct qe_http_route {
     const char *method_error;  /* text of the 405; NULL: "Method not allowed." */
     enum qe_http_handler stat; /* what it counts as */
     qe_http_handler_fn *handle;
+    bool slow; /* may take long, like a reload: see qe_http_handler_fn */
 };
 
 struct qe_http_options {
@@ -64,10 +70,16 @@ struct qe_http_options {
     size_t routes_count;
     void *context;                  /* handed to every handler */
     struct qe_process_stats *stats; /* requests by handler and code; may be NULL */
-    unsigned max_connections;       /* per listener; 0: 100 */
-    unsigned header_deadline_ms; /* a client that has not sent its whole header by then is cut off;
-                                    0: 10 000 */
-    unsigned idle_timeout_ms;    /* keep-alive and stalled clients; 0: 60 000 */
+    unsigned max_connections; /* per listener, at most 104; 0: 100. Beyond it the connection that
+                                 idled longest makes room; if none idles, the answer is 503. 16
+                                 more can be told so at a time, the rest waits to be accepted */
+    unsigned max_per_client;  /* likewise per IPv4 address or IPv6 /64; 0: half of max_connections
+                               */
+    unsigned header_deadline_ms; /* a client that has not sent its whole request by then is cut
+                                    off; 0: 10 000 */
+    unsigned idle_timeout_ms;    /* keep-alive and stalled clients, in whole seconds; 0: 60 000 */
+    unsigned reply_deadline_ms;  /* a client that has not taken its whole reply by then is cut off;
+                                    0: 300 000 */
 };
 
 struct qe_http_server;
@@ -77,10 +89,12 @@ struct qe_http_server *qe_http_server_new(const struct qe_http_options *options,
                                           struct qe_err *err) QE_MUST_CHECK;
 /* Port that listener `index` is bound to. */
 unsigned qe_http_server_port(const struct qe_http_server *server, size_t index);
-/* Finishes responses under way (a few seconds at most), closes, joins; accepts NULL. */
+/* Stops accepting, waits for the slow handler that runs, finishes responses under way (3 s at
+ * most), closes, joins; accepts NULL. A slow handler must therefore not wait for the caller of
+ * this. */
 void qe_http_server_destroy(struct qe_http_server *server);
 
-/* Plain-text answer with nosniff, from static text. */
+/* Plain-text answer from static text. */
 void qe_http_respond_text(struct qe_http_response *response, unsigned status,
                           const char *static_text);
 /* The same from memory of qe_calloc and friends, which the response then owns. NULL text gives 500.
