@@ -80,7 +80,7 @@ def check_includes(path, code, src):
         target = floor_of(own)
         if not (src / own).is_file():
             yield where, f'"{own}" is no file under src/: write includes from there'
-        elif own.endswith("_internal.h") and pathlib.PurePath(own).parent != pathlib.PurePath(path).parent:
+        elif re.search(r"(_|/)internal\.h$", own) and pathlib.PurePath(own).parent != pathlib.PurePath(path).parent:
             yield where, f'"{own}" is for its own folder only'
         elif "*" not in allowed and target != floor and own not in allowed and target not in allowed:
             yield where, f'{floor}/ may not include "{own}" (allowed: {", ".join(allowed) or "nothing"})'
