@@ -10,12 +10,15 @@ struct qe_select_rules {
     size_t include_count;
     struct qe_regex *const *exclude;
     size_t exclude_count;
-    uint64_t max_queues;
+    uint64_t max_queues; /* 0: no cap */
 };
 
-/* Removes what is not to be watched from `list` (in place). A dead-letter queue that a kept queue
- * points at is kept whatever the filters say; the cap drops other queues first, from the end of the
- * alphabet. *out_dropped counts what the cap took, not what the filters took. */
+/* Removes what is not to be watched from `list` (in place; leaves it sorted, duplicates dropped). A
+ * dead-letter queue that a kept queue points at is kept whatever the filters say, and so is its own
+ * dead-letter queue. The cap takes other queues only, from the end of the alphabet: dead-letter
+ * queues stay even when they alone are more than max_queues, since a growing one must never go
+ * unseen. *out_dropped counts what the cap took, not what the filters took.
+ * Errors: -1 with QE_ERR_NOMEM; `list` then still holds every queue. */
 int qe_select_queues(struct qe_queue_list *list, const struct qe_select_rules *rules,
                      size_t *out_dropped, struct qe_err *err) QE_MUST_CHECK;
 

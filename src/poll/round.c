@@ -1,0 +1,308 @@
+#include "poll/round.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "poll/select.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* A handle may be beyond repair while its source is well again: open a new one every so often. */
+#define FAILURES_PER_HANDLE 3
+
+/* One poll's working state. */
+struct round {
+    struct qe_poller *poller;
+    int64_t start_mono_us;
+    int64_t deadline_mono_ms;
+    struct qe_batch batch; /* batch.set NULL: nothing sampled */
+    struct qe_err err;     /* why the poll failed, QE_OK: it did not */
+};
+
+static void count_text(char out[24], uint64_t count)
+{
+    (void)snprintf(out, 24, "%" PRIu64, count);
+}
+
+bool qe_poll_is_stopping(struct qe_poller *poller)
+{
+    pthread_mutex_lock(&poller->lock);
+    bool stopping = poller->stopping;
+    pthread_mutex_unlock(&poller->lock);
+    return stopping;
+}
+
+void qe_poll_close(struct qe_poller *poller)
+{
+    pthread_mutex_lock(&poller->lock);
+    void *handle = poller->handle;
+    poller->handle = NULL;
+    pthread_mutex_unlock(&poller->lock);
+    poller->options.driver->destroy(handle);
+}
+
+static int open_handle(struct qe_poller *poller, struct qe_err *err)
+{
+    void *handle = NULL;
+
+    if (poller->handle != NULL) {
+        return 0;
+    }
+    if (poller->options.driver->create(poller->options.driver_settings, &poller->deps, &handle,
+                                       err) != 0) {
+        return -1;
+    }
+    pthread_mutex_lock(&poller->lock);
+    poller->handle = handle;
+    pthread_mutex_unlock(&poller->lock);
+    poller->next_list_mono_ms = 0;
+    return 0;
+}
+
+static void log_dropped(const struct qe_poller *poller, size_t dropped)
+{
+    char dropped_text[24];
+    char max_text[24];
+
+    count_text(dropped_text, dropped);
+    count_text(max_text, poller->options.max_queues);
+    qe_log(dropped > 0 ? QE_LOG_WARN : QE_LOG_INFO,
+           dropped > 0 ? "queues over max_queues are not watched; raise it or narrow include"
+                       : "all queues fit max_queues again",
+           "source", poller->options.source, "dropped", dropped_text, "max_queues", max_text, NULL);
+}
+
+/* Equal facts keep the older set, and with it whatever the renderer has prepared on it. */
+static void adopt_set(struct qe_poller *poller, struct qe_queue_set *fresh)
+{
+    if (poller->set != NULL && qe_queue_set_equal(poller->set, fresh)) {
+        qe_queue_set_release(fresh);
+        return;
+    }
+    qe_queue_set_release(poller->set);
+    poller->set = fresh;
+}
+
+/* On failure everything stays as it was, so the next poll lists again. */
+static int list_queues(struct round *round, struct qe_err *err)
+{
+    struct qe_poller *poller = round->poller;
+    const struct qe_poller_options *options = &poller->options;
+    const struct qe_select_rules rules = {.include = options->include,
+                                          .include_count = options->include_count,
+                                          .exclude = options->exclude,
+                                          .exclude_count = options->exclude_count,
+                                          .max_queues = options->max_queues};
+    struct qe_queue_list list = {0};
+    struct qe_queue_set *fresh = NULL;
+    size_t listed = 0;
+    size_t dropped = 0;
+
+    if (options->driver->list(poller->handle, round->deadline_mono_ms, &list, err) == 0) {
+        listed = list.count;
+        if (qe_select_queues(&list, &rules, &dropped, err) == 0) {
+            fresh = qe_queue_set_new_take(&list, err);
+        }
+    }
+    qe_queue_list_deinit(&list);
+    if (fresh == NULL) {
+        return -1;
+    }
+    if (dropped != poller->queues_dropped) {
+        log_dropped(poller, dropped);
+    }
+    adopt_set(poller, fresh);
+    poller->queues_listed = listed;
+    poller->queues_dropped = dropped;
+    poller->next_list_mono_ms = qe_clock_mono_ms() + options->discovery_interval_ms;
+    return 0;
+}
+
+struct tally {
+    size_t good;
+    size_t missing;
+    size_t failed;
+    enum qe_err_code first_code;
+};
+
+static struct tally tally_batch(const struct qe_batch *batch)
+{
+    struct tally tally = {0};
+
+    for (size_t i = 0; i < batch->set->count; i++) {
+        enum qe_err_code code = batch->entries[i].error;
+
+        if (code == QE_OK) {
+            tally.good++;
+            continue;
+        }
+        tally.failed++;
+        tally.missing += code == QE_ERR_NOT_FOUND ? 1 : 0;
+        if (tally.first_code == QE_OK) {
+            tally.first_code = code;
+        }
+    }
+    return tally;
+}
+
+static void log_partial(struct qe_poller *poller, const struct qe_batch *batch, struct tally tally)
+{
+    enum qe_err_code code =
+        batch->first_error.code != QE_OK ? batch->first_error.code : tally.first_code;
+    uint64_t unlogged = 0;
+    char failed_text[24];
+    char total_text[24];
+
+    if (tally.failed == 0) {
+        if (qe_repeat_ended(&poller->partial)) {
+            qe_log(QE_LOG_INFO, "every queue can be read again", "source", poller->options.source,
+                   NULL);
+        }
+        return;
+    }
+    if (!qe_repeat_failed(&poller->partial, code, qe_clock_mono_ms(), &unlogged)) {
+        return;
+    }
+    count_text(failed_text, tally.failed);
+    count_text(total_text, batch->set->count);
+    qe_log(QE_LOG_WARN, "some queues could not be read", "source", poller->options.source, "failed",
+           failed_text, "of", total_text, "reason", qe_err_code_name(code), "error",
+           batch->first_error.code != QE_OK ? batch->first_error.message : "no answer in time",
+           NULL);
+}
+
+/* A source that answers for no queue at all is down, even when its driver found that out queue by
+ * queue; one that says "no such queue" to every question is up. */
+static void judge_batch(struct round *round)
+{
+    struct qe_poller *poller = round->poller;
+    struct tally tally = tally_batch(&round->batch);
+
+    if (round->batch.relist || tally.missing > poller->missing_count) {
+        poller->next_list_mono_ms = 0;
+    }
+    poller->missing_count = tally.missing;
+    if (tally.good > 0 || tally.failed == tally.missing) {
+        log_partial(poller, &round->batch, tally);
+        return;
+    }
+    if (round->err.code != QE_OK) {
+        return;
+    }
+    if (round->batch.first_error.code != QE_OK) {
+        round->err = round->batch.first_error;
+        return;
+    }
+    (void)qe_err_set(&round->err, tally.first_code, "none of %zu queues answered",
+                     round->batch.set->count);
+}
+
+static void sample_queues(struct round *round)
+{
+    struct qe_poller *poller = round->poller;
+    struct qe_err err = {0};
+
+    if (qe_batch_init(&round->batch, poller->set, &err) == 0 &&
+        poller->options.driver->sample(poller->handle, round->deadline_mono_ms, &round->batch,
+                                       &err) == 0) {
+        judge_batch(round);
+        return;
+    }
+    qe_batch_deinit(&round->batch);
+    round->err = err;
+}
+
+static void read_source(struct round *round)
+{
+    struct qe_poller *poller = round->poller;
+
+    if (open_handle(poller, &round->err) != 0) {
+        return;
+    }
+    if (qe_clock_mono_ms() >= poller->next_list_mono_ms && list_queues(round, &round->err) != 0) {
+        if (poller->set == NULL || round->err.code == QE_ERR_CANCELLED) {
+            return;
+        }
+        (void)qe_err_wrap(&round->err, "list"); /* the known queues are still worth reading */
+    }
+    sample_queues(round);
+}
+
+static void publish(struct round *round)
+{
+    struct qe_poller *poller = round->poller;
+    int64_t now_us = qe_clock_mono_us();
+    struct qe_poll_report report = {.now_unix_ms = qe_clock_unix_ms(),
+                                    .now_mono_ms = now_us / 1000,
+                                    .duration_seconds =
+                                        (double)(now_us - round->start_mono_us) / 1e6,
+                                    .queues_listed = poller->queues_listed,
+                                    .queues_dropped = poller->queues_dropped,
+                                    .error = round->err,
+                                    .objective = poller->options.objective,
+                                    .objective_context = poller->options.objective_context};
+    const struct qe_batch *batch = round->batch.set != NULL ? &round->batch : NULL;
+    struct qe_err err = {0};
+    uint64_t unlogged = 0;
+
+    if (qe_slot_publish(poller->slot, batch, &report, &err) == 0) {
+        (void)qe_repeat_ended(&poller->publish);
+    } else if (qe_repeat_failed(&poller->publish, err.code, report.now_mono_ms, &unlogged)) {
+        qe_log(QE_LOG_ERROR, "a finished poll could not be published", "source",
+               poller->options.source, "reason", qe_err_code_name(err.code), "error", err.message,
+               NULL);
+    }
+}
+
+static void log_failure(struct qe_poller *poller, const struct qe_err *err)
+{
+    uint64_t unlogged = 0;
+    char unlogged_text[24];
+
+    if (!qe_repeat_failed(&poller->whole, err->code, qe_clock_mono_ms(), &unlogged)) {
+        return;
+    }
+    count_text(unlogged_text, unlogged);
+    qe_log(QE_LOG_WARN, "poll failed", "source", poller->options.source, "reason",
+           qe_err_code_name(err->code), "error", err->message, "more_since_last_line",
+           unlogged > 0 ? unlogged_text : NULL, NULL);
+}
+
+static void log_success(struct qe_poller *poller)
+{
+    bool came_back = qe_repeat_ended(&poller->whole);
+    char queues_text[24];
+
+    if (came_back || !poller->was_up) {
+        count_text(queues_text, poller->set->count);
+        qe_log(QE_LOG_INFO, came_back ? "source is back" : "source is up", "source",
+               poller->options.source, "queues", queues_text, NULL);
+    }
+    poller->was_up = true;
+}
+
+void qe_poll_round(struct qe_poller *poller)
+{
+    int64_t now_us = qe_clock_mono_us();
+    struct round round = {.poller = poller,
+                          .start_mono_us = now_us,
+                          .deadline_mono_ms = now_us / 1000 + poller->options.poll_timeout_ms};
+
+    read_source(&round);
+    /* An interrupted poll says nothing about the source: neither published nor counted. */
+    if (round.err.code != QE_ERR_CANCELLED) {
+        publish(&round);
+        if (round.err.code == QE_OK) {
+            poller->failures_in_row = 0;
+            log_success(poller);
+        } else {
+            poller->failures_in_row++;
+            log_failure(poller, &round.err);
+        }
+    }
+    qe_batch_deinit(&round.batch);
+    if (poller->failures_in_row >= FAILURES_PER_HANDLE) {
+        poller->failures_in_row = 0;
+        qe_poll_close(poller);
+    }
+}
