@@ -1,6 +1,16 @@
 /* The reference consumer of one queue: one receiver thread that owns the driver handle, and a pool
  * of workers that run the handler. Guarantee: at least once. Every message it received is, in the
- * end, settled by its outcome, released, or left to its visibility timeout: never lost. */
+ * end, settled by its outcome, released, or left to its visibility timeout: never lost.
+ *
+ *   outcome  what is done with the message
+ *   success  acknowledged, even when the handler was cancelled but had finished after all
+ *   retry    released with the handler's delay or exponential backoff with full jitter by receive
+ *            count; dead-lettered as max_receives once that is reached
+ *   reject   dead-lettered at once; without a dead-letter queue released with the longest backoff
+ *            and a warning, never acknowledged
+ *
+ * Messages wait for a worker only when the handler is fast (a tenth of a second of work at most is
+ * fetched ahead) and never longer than 5 s or half their visibility: then they are given back. */
 #ifndef QE_CONSUMER_CONSUMER_H
 #define QE_CONSUMER_CONSUMER_H
 
@@ -38,9 +48,11 @@ struct qe_consumer;
 struct qe_consumer *qe_consumer_new(const struct qe_consumer_options *options,
                                     struct qe_err *err) QE_MUST_CHECK;
 /* Stop receiving, release unstarted messages, let running handlers finish until the deadline, then
- * cancel them and release. Any thread; returns at once. */
+ * cancel them and release. Any thread; returns at once. Asked twice: the earlier deadline counts.
+ * What cannot be settled until 1 s after the deadline is left to its visibility timeout. */
 void qe_consumer_stop(struct qe_consumer *consumer, int64_t deadline_mono_ms);
-/* Stops (at once if not asked before), joins, frees; accepts NULL. */
+/* Stops (at once if not asked before), joins, frees; accepts NULL. Waits for handlers however long
+ * they ignore cancellation (see handler.h), with one error in the log. */
 void qe_consumer_destroy(struct qe_consumer *consumer);
 
 #endif

@@ -1,5 +1,10 @@
 /* What a consumer runs for one message. One file per handler; the seam for exec, coprocess and
- * http. */
+ * http.
+ *
+ * A handler must honour cancellation: return within about 100 ms once *cancelled is true or the
+ * deadline has passed. Nothing can end a thread from outside without breaking what it holds, so a
+ * handler that ignores this keeps its worker, its message (whose delivery then lapses, since it is
+ * no longer extended) and qe_consumer_destroy() waiting. */
 #ifndef QE_CONSUMER_HANDLER_H
 #define QE_CONSUMER_HANDLER_H
 
@@ -21,13 +26,15 @@ struct qe_handled {
 /* Given to each call: when to give up, and whether the consumer wants to stop. */
 struct qe_handling {
     int64_t deadline_mono_ms;
-    const atomic_bool *cancelled; /* true: return soon with RETRY */
+    const atomic_bool *cancelled; /* true: return soon with RETRY (a SUCCESS still counts) */
     uint64_t worker;              /* 0..workers-1 */
 };
 
 struct qe_handler {
     const char *name;
-    /* Any worker thread, several at once. `message` is borrowed for the call. Always fills *out. */
+    /* Any worker thread, several at once. `message` is borrowed for the call; its
+     * visible_until_mono_ms is the receiver's alone, since extending changes it meanwhile. Always
+     * fills *out, which comes in as RETRY, internal, the consumer's backoff. */
     void (*handle)(void *self, const struct qe_message *message, const struct qe_handling *handling,
                    struct qe_handled *out);
     void (*destroy)(void *self); /* accepts NULL */

@@ -1,0 +1,59 @@
+#include "consumer/verdict.h"
+
+#include <stdio.h>
+
+static void dead_letter(const struct qe_handled *handled, enum qe_fail_reason reason,
+                        struct qe_verdict *out)
+{
+    *out = (struct qe_verdict){.verb = QE_SETTLE_DEAD_LETTER, .reason = reason};
+    (void)snprintf(out->text, sizeof out->text, "%s%s%s", qe_fail_reason_name(reason),
+                   handled->detail[0] == '\0' ? "" : ": ", handled->detail);
+}
+
+static void retry(const struct qe_handled *handled, const struct qe_circumstances *at,
+                  struct qe_random *random, struct qe_verdict *out)
+{
+    if (at->stopped) {
+        *out = (struct qe_verdict){.verb = QE_SETTLE_RELEASE}; /* its turn was ours to cut short */
+        return;
+    }
+    if (at->max_receives > 0 && at->receives >= at->max_receives) {
+        dead_letter(handled, QE_FAIL_MAX_RECEIVES, out);
+        return;
+    }
+    *out = (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .delay_ms = handled->retry_delay_ms};
+    if (handled->retry_delay_ms < 0) {
+        out->delay_ms = qe_backoff_ms(&at->retry, at->receives, random);
+    }
+}
+
+void qe_verdict_decide(const struct qe_handled *handled, const struct qe_circumstances *at,
+                       struct qe_random *random, struct qe_verdict *out)
+{
+    switch (handled->outcome) {
+    case QE_OUTCOME_SUCCESS:
+        *out = (struct qe_verdict){.verb = QE_SETTLE_ACK};
+        break;
+    case QE_OUTCOME_REJECT:
+        dead_letter(handled, handled->reason, out);
+        break;
+    case QE_OUTCOME_RETRY:
+    case QE_OUTCOME_COUNT:
+    default:
+        retry(handled, at, random, out);
+        break;
+    }
+    if (out->verb == QE_SETTLE_DEAD_LETTER && !at->can_dead_letter) {
+        qe_verdict_without_dead_letter_queue(at, out);
+    }
+}
+
+void qe_verdict_without_dead_letter_queue(const struct qe_circumstances *at, struct qe_verdict *out)
+{
+    *out = (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .delay_ms = at->retry.max_ms};
+}
+
+bool qe_verdict_lacks_dead_letter_queue(enum qe_err_code code)
+{
+    return code == QE_ERR_UNSUPPORTED || code == QE_ERR_NOT_FOUND || code == QE_ERR_INVALID;
+}

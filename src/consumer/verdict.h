@@ -1,0 +1,39 @@
+/* What is done with a message, given what came of it. Pure. */
+#ifndef QE_CONSUMER_VERDICT_H
+#define QE_CONSUMER_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "consumer/backoff.h"
+#include "consumer/handler.h"
+#include "model/message.h"
+
+struct qe_verdict {
+    enum qe_settle_verb verb;
+    int64_t delay_ms;           /* RELEASE */
+    enum qe_fail_reason reason; /* DEAD_LETTER: its `reason` label */
+    char text[160];             /* DEAD_LETTER: what is kept with the message */
+};
+
+/* What the consumer knows beside the handler's own words. */
+struct qe_circumstances {
+    uint32_t receives;
+    uint64_t max_receives; /* 0: the queue's own policy decides */
+    struct qe_backoff retry;
+    bool can_dead_letter; /* false: the driver has no such verb */
+    bool stopped;         /* the handler was cancelled because the consumer stops */
+};
+
+/* `random` is for the jitter. */
+void qe_verdict_decide(const struct qe_handled *handled, const struct qe_circumstances *at,
+                       struct qe_random *random, struct qe_verdict *out);
+/* The way out when a message belongs into a dead-letter queue and there is none: back, as late as
+ * the policy allows. Never an acknowledgement. */
+void qe_verdict_without_dead_letter_queue(const struct qe_circumstances *at,
+                                          struct qe_verdict *out);
+/* True when the error of a failed dead-letter settlement means that there is no dead-letter queue,
+ * so trying again is useless. */
+bool qe_verdict_lacks_dead_letter_queue(enum qe_err_code code);
+
+#endif
