@@ -74,5 +74,5 @@ int main(int argc, char **argv)
     if (generation == NULL) {
         return QE_EXIT_USAGE;
     }
-    return flags.config_check ? check(&flags, generation) : run(&flags, generation);
+    return (int)(flags.config_check ? check(&flags, generation) : run(&flags, generation));
 }

@@ -40,6 +40,24 @@ static int refuse(const struct qe_cli_flag *flags, size_t flags_count, const cha
                       nearest);
 }
 
+static int take_value(const struct qe_cli_flag *flag, void *context, const char *value,
+                      struct qe_err *err)
+{
+    if (flag->take != NULL) {
+        return flag->take(context, value, err) == 0 ? 0 : qe_err_wrap(err, "--%s", flag->name);
+    }
+    void *at = (char *)context + flag->offset;
+    if (flag->argument == NULL) {
+        *(bool *)at = true;
+        return 0;
+    }
+    if (*value == '\0') {
+        return qe_err_set(err, QE_ERR_INVALID, "flag --%s needs a value", flag->name);
+    }
+    *(const char **)at = value;
+    return 0;
+}
+
 int qe_cli_parse(const struct qe_cli_flag *flags, size_t flags_count, bool stop_at_operand,
                  int argc, char **argv, void *context, struct qe_err *err)
 {
@@ -74,8 +92,8 @@ int qe_cli_parse(const struct qe_cli_flag *flags, size_t flags_count, bool stop_
         if (flag == NULL) {
             return refuse(flags, flags_count, argv[optind - 1], result, err);
         }
-        if (flag->take(context, flag->argument != NULL ? optarg : NULL, err) != 0) {
-            return qe_err_wrap(err, "--%s", flag->name);
+        if (take_value(flag, context, optarg, err) != 0) {
+            return -1;
         }
     }
 }

@@ -17,14 +17,17 @@ enum qe_exit {
     QE_EXIT_USAGE = 2    /* the command line or the configuration is wrong */
 };
 
+/* Exactly one of the three ways to take a value. */
 struct qe_cli_flag {
     const char *name;     /* without dashes: "web.listen-address" */
-    const char *argument; /* what its value is called in --help; NULL: the flag takes none */
+    const char *argument; /* what its value is called in --help; NULL: a switch, it takes none */
     const char *help;
     const char *default_text; /* shown in --help; NULL: none */
-    /* Called for each occurrence; value is NULL for a flag without argument. -1: a usage error,
-     * `err` says why. */
+    /* Called for each occurrence. -1: a usage error, `err` says why. NULL: the value goes to
+     * `offset` as it is. */
     int (*take)(void *context, const char *value, struct qe_err *err);
+    size_t
+        offset; /* in the context: a bool for a switch, else a const char * (borrowed from argv) */
 };
 
 /* Parses argv[1..]; `--name=value`, `--name value`, `--` ends the flags. Flags and operands may be

@@ -5,27 +5,6 @@
 
 #include "app/cli.h"
 
-static int take_config_file(void *context, const char *value, struct qe_err *err)
-{
-    struct qe_flags *flags = context;
-
-    if (*value == '\0') {
-        return qe_err_set(err, QE_ERR_INVALID, "needs a path");
-    }
-    flags->config_file = value;
-    return 0;
-}
-
-static int take_config_check(void *context, const char *value, struct qe_err *err)
-{
-    struct qe_flags *flags = context;
-
-    (void)value;
-    (void)err;
-    flags->config_check = true;
-    return 0;
-}
-
 static int take_listen(void *context, const char *value, struct qe_err *err)
 {
     struct qe_flags *flags = context;
@@ -46,16 +25,6 @@ static int take_telemetry_path(void *context, const char *value, struct qe_err *
                           value);
     }
     flags->telemetry_path = value;
-    return 0;
-}
-
-static int take_lifecycle(void *context, const char *value, struct qe_err *err)
-{
-    struct qe_flags *flags = context;
-
-    (void)value;
-    (void)err;
-    flags->lifecycle_enabled = true;
     return 0;
 }
 
@@ -84,39 +53,22 @@ static int take_log_format(void *context, const char *value, struct qe_err *err)
     return 0;
 }
 
-static int take_version(void *context, const char *value, struct qe_err *err)
-{
-    struct qe_flags *flags = context;
-
-    (void)value;
-    (void)err;
-    flags->version = true;
-    return 0;
-}
-
-static int take_help(void *context, const char *value, struct qe_err *err)
-{
-    struct qe_flags *flags = context;
-
-    (void)value;
-    (void)err;
-    flags->help = true;
-    return 0;
-}
+#define AT(member) .offset = offsetof(struct qe_flags, member)
 
 static const struct qe_cli_flag s_flags[] = {
     {"config.file", "FILE", "what to watch and what to work on", QE_DEFAULT_CONFIG_FILE,
-     take_config_file},
-    {"config.check", NULL, "print every error of the configuration and exit: 0 good, 2 bad", NULL,
-     take_config_check},
+     AT(config_file)},
+    {"config.check", NULL, "print every error of the configuration and exit: 0 good, 2 bad",
+     AT(config_check)},
     {"web.listen-address", "ADDRESS", "host:port, [::1]:port or :port; repeatable", ":10019",
-     take_listen},
-    {"web.telemetry-path", "PATH", "where Prometheus scrapes", "/metrics", take_telemetry_path},
-    {"web.enable-lifecycle", NULL, "allow a reload by POST to /-/reload", NULL, take_lifecycle},
-    {"log.level", "LEVEL", "debug, info, warn or error", "info", take_log_level},
-    {"log.format", "FORMAT", "logfmt or json, to stderr", "logfmt", take_log_format},
-    {"version", NULL, "print the version and exit", NULL, take_version},
-    {"help", NULL, "print this and exit (also -h)", NULL, take_help},
+     .take = take_listen},
+    {"web.telemetry-path", "PATH", "where the metrics are", "/metrics",
+     .take = take_telemetry_path},
+    {"web.enable-lifecycle", NULL, "allow a reload by POST to /-/reload", AT(lifecycle_enabled)},
+    {"log.level", "LEVEL", "debug, info, warn or error", "info", .take = take_log_level},
+    {"log.format", "FORMAT", "logfmt or json, to stderr", "logfmt", .take = take_log_format},
+    {"version", NULL, "print the version and exit", AT(version)},
+    {"help", NULL, "print this and exit (also -h)", AT(help)},
 };
 #define FLAGS_COUNT (sizeof s_flags / sizeof s_flags[0])
 

@@ -177,16 +177,6 @@ void ctl_deinit(struct ctl *ctl)
     qe_generation_release(ctl->generation);
 }
 
-int ctl_take_json(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)value;
-    (void)err;
-    options->json = true;
-    return 0;
-}
-
 int ctl_take_max(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
@@ -195,15 +185,6 @@ int ctl_take_max(void *context, const char *value, struct qe_err *err)
         return -1;
     }
     return options->max > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be at least 1");
-}
-
-int ctl_take_vhost(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)err;
-    options->vhost = value;
-    return 0;
 }
 
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err)

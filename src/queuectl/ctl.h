@@ -36,7 +36,8 @@ struct ctl_options {
     int64_t wait_ms;
     bool ack;
     /* stats */
-    int64_t watch_ms; /* 0: once */
+    bool watch;
+    int64_t interval_ms;
     /* purge */
     bool yes;
 };
@@ -88,16 +89,27 @@ void ctl_catch_signals(void);
 /* Sleeps until then or until stopped. */
 void ctl_sleep_until(int64_t mono_ms);
 
+/* A flag whose value goes into struct ctl_options as it is. */
+#define CTL_AT(member) .offset = offsetof(struct ctl_options, member)
+
 /* Flags that several commands take. */
-int ctl_take_json(void *context, const char *value, struct qe_err *err);
 int ctl_take_max(void *context, const char *value, struct qe_err *err);
-int ctl_take_vhost(void *context, const char *value, struct qe_err *err);
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err);
-#define CTL_COMMON_FLAGS                                                                           \
-    {"vhost", "NAME", "the queue's virtual host, where the broker has them", NULL,                 \
-     ctl_take_vhost},                                                                              \
+#define CTL_FLAG_JSON                                                                              \
     {                                                                                              \
-        "timeout", "DURATION", "for each call to the broker", "10s", ctl_take_timeout              \
+        "json", NULL, "one JSON object per line", CTL_AT(json)                                     \
+    }
+#define CTL_FLAG_MAX                                                                               \
+    {                                                                                              \
+        "max", "N", "at most so many messages", "10", .take = ctl_take_max                         \
+    }
+#define CTL_FLAG_VHOST                                                                             \
+    {                                                                                              \
+        "vhost", "NAME", "the queue's virtual host, where there are any", CTL_AT(vhost)            \
+    }
+#define CTL_FLAG_TIMEOUT                                                                           \
+    {                                                                                              \
+        "timeout", "DURATION", "for each call to the broker", "10s", .take = ctl_take_timeout      \
     }
 
 /* One message to stdout, for people or as one JSON object per line. */

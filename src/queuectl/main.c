@@ -12,41 +12,12 @@ static const struct ctl_command *const s_commands[] = {
 };
 #define COMMANDS_COUNT (sizeof s_commands / sizeof s_commands[0])
 
-static int take_config_file(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)err;
-    options->config_file = value;
-    return 0;
-}
-
-static int take_version(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)value;
-    (void)err;
-    options->version = true;
-    return 0;
-}
-
-static int take_help(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)value;
-    (void)err;
-    options->help = true;
-    return 0;
-}
-
 static const struct qe_cli_flag s_flags[] = {
     {"config.file", "FILE", "the exporter's configuration", QE_DEFAULT_CONFIG_FILE,
-     take_config_file},
-    {"version", NULL, "print the version and exit", NULL, take_version},
-    {"help", NULL, "print this and exit (also -h); after a command: that command's flags", NULL,
-     take_help},
+     CTL_AT(config_file)},
+    {"version", NULL, "print the version and exit", CTL_AT(version)},
+    {"help", NULL, "print this and exit (also -h); after a command: that command's flags",
+     CTL_AT(help)},
 };
 #define FLAGS_COUNT (sizeof s_flags / sizeof s_flags[0])
 
@@ -86,7 +57,7 @@ static const struct ctl_command *find_command(const char *name, struct qe_err *e
     return NULL;
 }
 
-static enum qe_exit usage_error(const char *prefix, const char *command, const struct qe_err *err)
+static int usage_error(const char *prefix, const char *command, const struct qe_err *err)
 {
     (void)fprintf(stderr, "queuectl%s%s: %s\nTry queuectl %s%s--help.\n", prefix, command,
                   err->message, command, *command != '\0' ? " " : "");
@@ -105,7 +76,7 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     flags[flags_count++] = s_flags[FLAGS_COUNT - 1]; /* --help */
     int first = qe_cli_parse(flags, flags_count, false, argc, argv, &ctl->options, &err);
     if (first < 0) {
-        return usage_error(" ", command->name, &err);
+        return (enum qe_exit)usage_error(" ", command->name, &err);
     }
     if (ctl->options.help) {
         print_command_help(command);
@@ -114,7 +85,7 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     size_t count = (size_t)(argc - first);
     if (count < command->operands_min || count > command->operands_max) {
         (void)qe_err_set(&err, QE_ERR_INVALID, "expected %s", command->operands);
-        return usage_error(" ", command->name, &err);
+        return (enum qe_exit)usage_error(" ", command->name, &err);
     }
     if (!ctl_load(ctl)) {
         return QE_EXIT_USAGE;
@@ -135,7 +106,8 @@ int main(int argc, char **argv)
                     .timeout_ms = 10000,
                     .delay_ms = -1,
                     .count = 1,
-                    .max = 10},
+                    .max = 10,
+                    .interval_ms = 2000},
     };
     int first = qe_cli_parse(s_flags, FLAGS_COUNT, true, argc, argv, &ctl.options, &err);
 
@@ -164,5 +136,5 @@ int main(int argc, char **argv)
         code = QE_EXIT_FAILURE;
     }
     ctl_deinit(&ctl);
-    return code;
+    return (int)code;
 }

@@ -14,26 +14,6 @@ static int take_wait(void *context, const char *value, struct qe_err *err)
     return qe_text_to_duration_ms(value, &options->wait_ms, err);
 }
 
-static int take_ack(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)value;
-    (void)err;
-    options->ack = true;
-    return 0;
-}
-
-static int take_yes(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)value;
-    (void)err;
-    options->yes = true;
-    return 0;
-}
-
 static int print_all(const struct ctl *ctl, const struct qe_message_list *messages,
                      struct qe_err *err)
 {
@@ -142,24 +122,23 @@ static enum qe_exit run_purge(struct ctl *ctl, char **operands, size_t count, st
 }
 
 static const struct qe_cli_flag s_receive_flags[] = {
-    {"max", "N", "at most so many messages", "10", ctl_take_max},
-    {"wait", "DURATION", "for the first message", "0s", take_wait},
+    {"wait", "DURATION", "for the first message", "0s", .take = take_wait},
     {"ack", NULL,
      "delete what was printed; without it, it is given back (and its receive count has grown)",
-     NULL, take_ack},
-    {"json", NULL, "one JSON object per line", NULL, ctl_take_json},
-    CTL_COMMON_FLAGS,
+     CTL_AT(ack)},
+    CTL_FLAG_MAX,
+    CTL_FLAG_JSON,
+    CTL_FLAG_VHOST,
+    CTL_FLAG_TIMEOUT,
 };
 
-static const struct qe_cli_flag s_peek_flags[] = {
-    {"max", "N", "at most so many messages", "10", ctl_take_max},
-    {"json", NULL, "one JSON object per line", NULL, ctl_take_json},
-    CTL_COMMON_FLAGS,
-};
+static const struct qe_cli_flag s_peek_flags[] = {CTL_FLAG_MAX, CTL_FLAG_JSON, CTL_FLAG_VHOST,
+                                                  CTL_FLAG_TIMEOUT};
 
 static const struct qe_cli_flag s_purge_flags[] = {
-    {"yes", NULL, "yes, delete them all", NULL, take_yes},
-    CTL_COMMON_FLAGS,
+    {"yes", NULL, "yes, delete them all", CTL_AT(yes)},
+    CTL_FLAG_VHOST,
+    CTL_FLAG_TIMEOUT,
 };
 
 const struct ctl_command ctl_receive = {

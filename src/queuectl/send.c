@@ -11,24 +11,6 @@
 #define BATCH_MAX 100
 #define RATE_MAX 100000.0
 
-static int take_body(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)err;
-    options->body = value;
-    return 0;
-}
-
-static int take_file(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)err;
-    options->file = value;
-    return 0;
-}
-
 static int take_delay(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
@@ -70,36 +52,19 @@ static int take_rate(void *context, const char *value, struct qe_err *err)
     return 0;
 }
 
-static int take_group(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)err;
-    options->group = value;
-    return 0;
-}
-
-static int take_deduplication_id(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)err;
-    options->deduplication_id = value;
-    return 0;
-}
-
 static const struct qe_cli_flag s_flags[] = {
-    {"body", "TEXT", "the message", NULL, take_body},
+    {"body", "TEXT", "the message", CTL_AT(body)},
     {"file", "FILE", "read the message from a file; \"-\" as third operand: from standard input",
-     NULL, take_file},
-    {"delay", "DURATION", "not available before that", "the queue's own", take_delay},
-    {"attribute", "NAME=VALUE", "repeatable", NULL, take_attribute},
-    {"count", "N", "send it N times; 0: until stopped", "1", take_count},
-    {"rate", "N", "messages per second", "as fast as it goes", take_rate},
-    {"group", "NAME", "ordered group", NULL, take_group},
-    {"deduplication-id", "ID", "sent once within the queue's deduplication window", NULL,
-     take_deduplication_id},
-    CTL_COMMON_FLAGS,
+     CTL_AT(file)},
+    {"delay", "DURATION", "not available before that", "the queue's own", .take = take_delay},
+    {"attribute", "NAME=VALUE", "repeatable", NULL, .take = take_attribute},
+    {"count", "N", "send it N times; 0: until stopped", "1", .take = take_count},
+    {"rate", "N", "messages per second", "as fast as it goes", .take = take_rate},
+    {"group", "NAME", "ordered group", CTL_AT(group)},
+    {"deduplication-id", "ID", "sent once within the queue's deduplication window",
+     CTL_AT(deduplication_id)},
+    CTL_FLAG_VHOST,
+    CTL_FLAG_TIMEOUT,
 };
 
 static int read_stream(FILE *stream, const char *name, struct qe_strbuf *body, struct qe_err *err)

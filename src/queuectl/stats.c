@@ -11,37 +11,26 @@
 #include "util/number.h"
 #include "util/text.h"
 
-#define WATCH_MIN_MS 200
+#define INTERVAL_MIN_MS 200
 #define CELL_BYTES 40
-
-static int take_watch(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    (void)value;
-    (void)err;
-    options->watch_ms = options->watch_ms > 0 ? options->watch_ms : 2000;
-    return 0;
-}
 
 static int take_interval(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
 
-    if (qe_text_to_duration_ms(value, &options->watch_ms, err) != 0) {
+    if (qe_text_to_duration_ms(value, &options->interval_ms, err) != 0) {
         return -1;
     }
-    return options->watch_ms >= WATCH_MIN_MS
+    return options->interval_ms >= INTERVAL_MIN_MS
                ? 0
                : qe_err_set(err, QE_ERR_INVALID, "must be at least 200ms");
 }
 
 static const struct qe_cli_flag s_flags[] = {
-    {"json", NULL, "one JSON object per queue and line; what is not known is left out", NULL,
-     ctl_take_json},
-    {"watch", NULL, "again and again, until Ctrl-C", NULL, take_watch},
-    {"interval", "DURATION", "how often, with --watch", "2s", take_interval},
-    CTL_COMMON_FLAGS,
+    {"watch", NULL, "again and again, until Ctrl-C", CTL_AT(watch)},
+    {"interval", "DURATION", "how often, with --watch", "2s", .take = take_interval},
+    CTL_FLAG_JSON,
+    CTL_FLAG_TIMEOUT,
 };
 
 /* One source's reading; `batch` holds the set. */
@@ -275,10 +264,10 @@ static bool show(struct ctl *ctl, const char *only, struct qe_err *err)
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
     const char *only = count == 1 ? operands[0] : NULL;
-    bool redraw = ctl->options.watch_ms > 0 && !ctl->options.json && isatty(STDOUT_FILENO) != 0;
+    bool redraw = ctl->options.watch && !ctl->options.json && isatty(STDOUT_FILENO) != 0;
     bool good = true;
 
-    if (ctl->options.watch_ms > 0) {
+    if (ctl->options.watch) {
         ctl_catch_signals();
     }
     do {
@@ -288,10 +277,10 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         }
         good = show(ctl, only, err);
         (void)fflush(stdout);
-        if (ctl->options.watch_ms > 0 && good) {
-            ctl_sleep_until(begun_mono_ms + ctl->options.watch_ms);
+        if (ctl->options.watch && good) {
+            ctl_sleep_until(begun_mono_ms + ctl->options.interval_ms);
         }
-    } while (ctl->options.watch_ms > 0 && ctl_stopped == 0 && good);
+    } while (ctl->options.watch && ctl_stopped == 0 && good);
     return QE_EXIT_OK;
 }
 
