@@ -11,20 +11,25 @@
 #include "util/regex.h"
 #include "util/secret.h"
 
+#define QE_OPTIONS_MAX 64 /* keys that one section (with its extension) may have */
+
 /* The C type found at `offset` is in the comment. */
 enum qe_option_type {
-    QE_OPT_TEXT,        /* char *, owned; NULL when absent without default */
-    QE_OPT_BOOL,        /* bool */
-    QE_OPT_UINT,        /* uint64_t */
-    QE_OPT_NUMBER,      /* double */
-    QE_OPT_DURATION,    /* int64_t, milliseconds */
-    QE_OPT_SIZE,        /* uint64_t, bytes */
-    QE_OPT_CHOICE,      /* int: index into choices */
-    QE_OPT_SECRET,      /* struct qe_secret *, owned; the key `x` or the file named by `x_file` */
-    QE_OPT_TEXT_LIST,   /* struct qe_text_list */
-    QE_OPT_REGEX,       /* struct qe_regex *, owned */
-    QE_OPT_REGEX_LIST,  /* struct qe_regex_list */
-    QE_OPT_SECTION,     /* the section's struct, inline */
+    QE_OPT_TEXT,       /* char *, owned; NULL when absent without default */
+    QE_OPT_BOOL,       /* bool */
+    QE_OPT_UINT,       /* uint64_t */
+    QE_OPT_NUMBER,     /* double */
+    QE_OPT_DURATION,   /* int64_t, milliseconds */
+    QE_OPT_SIZE,       /* uint64_t, bytes */
+    QE_OPT_CHOICE,     /* int: index into choices */
+    QE_OPT_SECRET,     /* struct qe_secret *, owned; the key `x` or the file named by `x_file` */
+    QE_OPT_TEXT_LIST,  /* struct qe_text_list */
+    QE_OPT_REGEX,      /* struct qe_regex *, owned */
+    QE_OPT_REGEX_LIST, /* struct qe_regex_list */
+    /* The section's struct, inline. Absent and not required: its defaults. But where one of its own
+     * keys is required, that key (TEXT, SECRET or REGEX) tells: NULL means that the whole section
+     * is absent, and then all of it is zero. */
+    QE_OPT_SECTION,
     QE_OPT_SECTION_LIST /* struct qe_section_list */
 };
 
@@ -48,9 +53,14 @@ struct qe_option {
     enum qe_option_type type;
     size_t offset;
     bool required;
-    const char *default_text; /* as one would write it; NULL: absent (zero, NULL or empty) */
-    double min,
-        max; /* inclusive, in the unit of the C type; both 0: unchecked. Lists: how many items */
+    const char *default_text; /* as one would write it; NULL: absent (zero, NULL or empty), as for
+                                 every list and section */
+    const char *default_note; /* for the reference, where the default follows from other keys */
+    const char *example; /* a value for the smallest example; for required keys without default */
+    /* Inclusive, in the unit of the C type; both 0: unchecked. TEXT: how many bytes; lists: how
+     * many items. */
+    double min;
+    double max;
     const char *const *choices; /* CHOICE: NULL-terminated */
     const struct qe_section *section;
     const char *help; /* one line for the reference; Markdown */

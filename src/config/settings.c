@@ -1,0 +1,397 @@
+#include "config/settings.h"
+
+#include "util/text.h"
+
+#define SECOND_MS 1000.0
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS (60 * MINUTE_MS)
+#define DAY_MS (24 * HOUR_MS)
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+#define POLL_TIMEOUT_DEFAULT_MS 10000
+#define STALE_AFTER_INTERVALS 3
+#define P99_PER_P50 10
+
+#define OBJECTIVES_MAX 1000
+#define CONSUMERS_MAX 1000
+
+/* The polling keys stand in `defaults` and in every source, which start from what `defaults` says:
+ * there the table has no default of its own. */
+#define POLL_OPTION(base, member, option_type, low, high, text, note, words)                       \
+    {                                                                                              \
+        .type = (option_type), .offset = (base) + offsetof(struct qe_poll_settings, member),       \
+        .min = (low), .max = (high), .default_text = (text), .default_note = (note), words         \
+    }
+#define POLL_OPTIONS(base, interval, discovery, queues, note_timeout, note_stale, note)            \
+    POLL_OPTION(base, poll_interval_ms, QE_OPT_DURATION, 100, DAY_MS, interval, note,              \
+                POLL_INTERVAL_WORDS),                                                              \
+        POLL_OPTION(base, poll_timeout_ms, QE_OPT_DURATION, 100, HOUR_MS, NULL, note_timeout,      \
+                    POLL_TIMEOUT_WORDS),                                                           \
+        POLL_OPTION(base, discovery_interval_ms, QE_OPT_DURATION, 100, DAY_MS, discovery, note,    \
+                    DISCOVERY_INTERVAL_WORDS),                                                     \
+        POLL_OPTION(base, stale_after_ms, QE_OPT_DURATION, 100, 30 * DAY_MS, NULL, note_stale,     \
+                    STALE_AFTER_WORDS),                                                            \
+        POLL_OPTION(base, max_queues, QE_OPT_UINT, 1, 1000000, queues, note, MAX_QUEUES_WORDS)
+
+#define POLL_INTERVAL_WORDS                                                                        \
+    .key = "poll_interval", .help = "Time between two polls of a source, give or take some "       \
+                                    "jitter."
+#define POLL_TIMEOUT_WORDS                                                                         \
+    .key = "poll_timeout", .help = "One deadline for a whole poll; at most `poll_interval`."
+#define DISCOVERY_INTERVAL_WORDS                                                                   \
+    .key = "discovery_interval", .help = "How often a source is asked which queues it has."
+#define STALE_AFTER_WORDS                                                                          \
+    .key = "stale_after", .help = "Age at which the last good reading of a queue disappears; at "  \
+                                  "least `poll_interval`."
+#define MAX_QUEUES_WORDS                                                                           \
+    .key = "max_queues",                                                                           \
+    .help = "Most queues of one source that are watched; dead-letter queues are always kept."
+
+static const struct qe_option s_defaults_options[] = {
+    POLL_OPTIONS(0, "30s", "5m", "5000", "`10s`, or `poll_interval` where that is less",
+                 "3 × `poll_interval`", NULL),
+};
+
+static int check_defaults(const void *settings, const char **out_key, struct qe_err *err)
+{
+    return qe_poll_settings_check(settings, out_key, err);
+}
+
+const struct qe_section qe_section_defaults = {
+    .name = "defaults",
+    .size_bytes = sizeof(struct qe_poll_settings),
+    .options = s_defaults_options,
+    .options_count = COUNT_OF(s_defaults_options),
+    .check = check_defaults,
+};
+
+static const struct qe_option s_source_options[] = {
+    {.key = "name",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_source_settings, name),
+     .required = true,
+     .example = "local",
+     .min = 1,
+     .max = 128,
+     .help = "Name of this source: the `source` label, and what `consumers` refer to. Unique."},
+    {.key = "type",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_source_settings, type_name),
+     .required = true,
+     .help = "Kind of broker; decides which further keys there are."},
+    {.key = "include",
+     .type = QE_OPT_REGEX_LIST,
+     .offset = offsetof(struct qe_source_settings, include),
+     .default_note = "every queue",
+     .help = "Watch only queues whose whole name matches one of these."},
+    {.key = "exclude",
+     .type = QE_OPT_REGEX_LIST,
+     .offset = offsetof(struct qe_source_settings, exclude),
+     .default_note = "no queue",
+     .help = "Do not watch queues whose whole name matches one of these."},
+    POLL_OPTIONS(offsetof(struct qe_source_settings, poll), NULL, NULL, NULL, "as in `defaults`",
+                 "as in `defaults`", "as in `defaults`"),
+};
+
+const struct qe_section qe_section_source = {
+    .name = "sources",
+    .size_bytes = sizeof(struct qe_source_settings),
+    .options = s_source_options,
+    .options_count = COUNT_OF(s_source_options),
+};
+
+static const struct qe_option s_match_options[] = {
+    {.key = "source",
+     .type = QE_OPT_REGEX,
+     .offset = offsetof(struct qe_objective_match, source),
+     .default_note = "any",
+     .help = "Regular expression on the whole name of the source."},
+    {.key = "vhost",
+     .type = QE_OPT_REGEX,
+     .offset = offsetof(struct qe_objective_match, vhost),
+     .default_note = "any",
+     .help = "Regular expression on the whole vhost; empty where the broker has none."},
+    {.key = "queue",
+     .type = QE_OPT_REGEX,
+     .offset = offsetof(struct qe_objective_match, queue),
+     .default_note = "any",
+     .help = "Regular expression on the whole name of the queue."},
+};
+
+static const struct qe_section s_match_section = {
+    .name = "match",
+    .size_bytes = sizeof(struct qe_objective_match),
+    .options = s_match_options,
+    .options_count = COUNT_OF(s_match_options),
+};
+
+static const struct qe_option s_objective_options[] = {
+    {.key = "match",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_objective_settings, match),
+     .section = &s_match_section,
+     .help = "Which queues; without it, all that no earlier objective took."},
+    {.key = "oldest_message_age",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_objective_settings, oldest_message_age_ms),
+     .required = true,
+     .min = 1,
+     .max = 366 * DAY_MS,
+     .help = "No message should wait longer: `queue_objective_oldest_message_age_seconds`."},
+};
+
+const struct qe_section qe_section_objective = {
+    .name = "objectives",
+    .size_bytes = sizeof(struct qe_objective_settings),
+    .options = s_objective_options,
+    .options_count = COUNT_OF(s_objective_options),
+};
+
+static const char *const s_handler_types[] = {"discard", "simulate", NULL};
+
+static const struct qe_option s_handler_options[] = {
+    {.key = "type",
+     .type = QE_OPT_CHOICE,
+     .offset = offsetof(struct qe_handler_settings, type),
+     .required = true,
+     .choices = s_handler_types,
+     .help = "`discard` acknowledges at once; `simulate` pretends to work."},
+    {.key = "latency_p50",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_handler_settings, latency_p50_ms),
+     .default_text = "20ms",
+     .min = 0,
+     .max = HOUR_MS,
+     .help = "`simulate`: half of the messages take less."},
+    {.key = "latency_p99",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_handler_settings, latency_p99_ms),
+     .default_note = "10 × `latency_p50`",
+     .min = 0,
+     .max = 10 * HOUR_MS,
+     .help = "`simulate`: one message in a hundred takes longer; at least `latency_p50`."},
+    {.key = "error_rate",
+     .type = QE_OPT_NUMBER,
+     .offset = offsetof(struct qe_handler_settings, error_rate),
+     .default_text = "0",
+     .min = 0,
+     .max = 1,
+     .help = "`simulate`: the share of deliveries that fail."},
+    {.key = "seed",
+     .type = QE_OPT_UINT,
+     .offset = offsetof(struct qe_handler_settings, seed),
+     .default_text = "0",
+     .help = "`simulate`: the same seed gives the same outcomes; `0` gives others each time."},
+};
+
+static int check_handler(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_handler_settings *handler = settings;
+    char p50[32];
+
+    if (handler->latency_p99_ms == 0 || handler->latency_p99_ms >= handler->latency_p50_ms) {
+        return 0;
+    }
+    *out_key = "latency_p99";
+    return qe_err_set(err, QE_ERR_INVALID, "is less than latency_p50 (%s)",
+                      qe_text_from_duration(handler->latency_p50_ms, p50));
+}
+
+static const struct qe_section s_handler_section = {
+    .name = "handler",
+    .size_bytes = sizeof(struct qe_handler_settings),
+    .options = s_handler_options,
+    .options_count = COUNT_OF(s_handler_options),
+    .check = check_handler,
+};
+
+static const struct qe_option s_retry_options[] = {
+    {.key = "initial",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_retry_settings, initial_ms),
+     .default_text = "1s",
+     .min = 0,
+     .max = 12 * HOUR_MS,
+     .help = "Delay before a failed message is delivered again, doubled with every receive."},
+    {.key = "max",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_retry_settings, max_ms),
+     .default_text = "5m",
+     .min = 0,
+     .max = 12 * HOUR_MS,
+     .help = "Longest such delay; at least `initial`."},
+    {.key = "max_receives",
+     .type = QE_OPT_UINT,
+     .offset = offsetof(struct qe_retry_settings, max_receives),
+     .default_text = "0",
+     .min = 0,
+     .max = 1000000,
+     .help = "Receives after which the consumer dead-letters a failing message; `0` leaves that to "
+             "the queue's own policy."},
+};
+
+static int check_retry(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_retry_settings *retry = settings;
+    char initial[32];
+
+    if (retry->max_ms >= retry->initial_ms) {
+        return 0;
+    }
+    *out_key = "max";
+    return qe_err_set(err, QE_ERR_INVALID, "is less than initial (%s)",
+                      qe_text_from_duration(retry->initial_ms, initial));
+}
+
+static const struct qe_section s_retry_section = {
+    .name = "retry",
+    .size_bytes = sizeof(struct qe_retry_settings),
+    .options = s_retry_options,
+    .options_count = COUNT_OF(s_retry_options),
+    .check = check_retry,
+};
+
+static const char *const s_deliveries[] = {"at_least_once", NULL};
+
+static const struct qe_option s_consumer_options[] = {
+    {.key = "source",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_consumer_settings, source),
+     .required = true,
+     .min = 1,
+     .max = 128,
+     .help = "Name of the source to receive from."},
+    {.key = "vhost",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_consumer_settings, vhost),
+     .default_text = "",
+     .min = 0,
+     .max = 255,
+     .help = "Where the broker has vhosts."},
+    {.key = "queue",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_consumer_settings, queue),
+     .required = true,
+     .min = 1,
+     .max = 255,
+     .help = "Queue to work on; one consumer per queue."},
+    {.key = "workers",
+     .type = QE_OPT_UINT,
+     .offset = offsetof(struct qe_consumer_settings, workers),
+     .default_text = "4",
+     .min = 1,
+     .max = 1024,
+     .help = "Messages handled at the same time."},
+    {.key = "handler",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_consumer_settings, handler),
+     .required = true,
+     .section = &s_handler_section,
+     .help = "What is done with a message."},
+    {.key = "max_handling_time",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_consumer_settings, max_handling_time_ms),
+     .default_text = "5m",
+     .min = 1,
+     .max = 12 * HOUR_MS,
+     .help = "A handler that takes longer has failed; until then its message stays invisible."},
+    {.key = "retry",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_consumer_settings, retry),
+     .section = &s_retry_section,
+     .help = "What happens to a message whose handling failed."},
+    {.key = "delivery",
+     .type = QE_OPT_CHOICE,
+     .offset = offsetof(struct qe_consumer_settings, delivery),
+     .default_text = "at_least_once",
+     .choices = s_deliveries,
+     .help = "Acknowledge after the handler: no message is lost, one may be handled twice."},
+};
+
+const struct qe_section qe_section_consumer = {
+    .name = "consumers",
+    .size_bytes = sizeof(struct qe_consumer_settings),
+    .options = s_consumer_options,
+    .options_count = COUNT_OF(s_consumer_options),
+};
+
+/* In the order of parsing: sources start from what `defaults` says. */
+static const struct qe_option s_root_options[] = {
+    {.key = "shutdown_timeout",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_root_settings, shutdown_timeout_ms),
+     .default_text = "30s",
+     .min = 0,
+     .max = HOUR_MS,
+     .help = "How long running handlers may finish after SIGTERM or SIGINT."},
+    {.key = "defaults",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_root_settings, defaults),
+     .section = &qe_section_defaults,
+     .help = "Polling, for every source that does not say otherwise."},
+    {.key = "sources",
+     .type = QE_OPT_SECTION_LIST,
+     .offset = offsetof(struct qe_root_settings, sources),
+     .max = QE_CONFIG_SOURCES_MAX,
+     .section = &qe_section_source,
+     .help = "Brokers to watch; at least one."},
+    {.key = "objectives",
+     .type = QE_OPT_SECTION_LIST,
+     .offset = offsetof(struct qe_root_settings, objectives),
+     .max = OBJECTIVES_MAX,
+     .section = &qe_section_objective,
+     .help = "What is promised for queues; the first that matches a queue wins."},
+    {.key = "consumers",
+     .type = QE_OPT_SECTION_LIST,
+     .offset = offsetof(struct qe_root_settings, consumers),
+     .max = CONSUMERS_MAX,
+     .section = &qe_section_consumer,
+     .help = "Queues to work on."},
+};
+
+const struct qe_section qe_section_root = {
+    .name = "the configuration",
+    .size_bytes = sizeof(struct qe_root_settings),
+    .options = s_root_options,
+    .options_count = COUNT_OF(s_root_options),
+};
+
+void qe_poll_settings_resolve(struct qe_poll_settings *poll)
+{
+    if (poll->poll_timeout_ms == 0) {
+        poll->poll_timeout_ms = poll->poll_interval_ms < POLL_TIMEOUT_DEFAULT_MS
+                                    ? poll->poll_interval_ms
+                                    : POLL_TIMEOUT_DEFAULT_MS;
+    }
+    if (poll->stale_after_ms == 0) {
+        poll->stale_after_ms = STALE_AFTER_INTERVALS * poll->poll_interval_ms;
+    }
+}
+
+void qe_handler_settings_resolve(struct qe_handler_settings *handler)
+{
+    if (handler->latency_p99_ms == 0) {
+        handler->latency_p99_ms = P99_PER_P50 * handler->latency_p50_ms;
+    }
+}
+
+int qe_poll_settings_check(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_poll_settings *poll = settings;
+    char value[32];
+    char interval[32];
+
+    (void)qe_text_from_duration(poll->poll_interval_ms, interval);
+    if (poll->poll_timeout_ms > poll->poll_interval_ms) {
+        *out_key = "poll_timeout";
+        return qe_err_set(err, QE_ERR_INVALID, "%s is longer than poll_interval (%s)",
+                          qe_text_from_duration(poll->poll_timeout_ms, value), interval);
+    }
+    if (poll->stale_after_ms != 0 && poll->stale_after_ms < poll->poll_interval_ms) {
+        *out_key = "stale_after";
+        return qe_err_set(err, QE_ERR_INVALID, "%s is shorter than poll_interval (%s)",
+                          qe_text_from_duration(poll->stale_after_ms, value), interval);
+    }
+    return 0;
+}

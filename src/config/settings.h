@@ -1,0 +1,34 @@
+/* The option tables of what is not a driver's: defaults, sources, objectives, consumers. */
+#ifndef QE_CONFIG_SETTINGS_H
+#define QE_CONFIG_SETTINGS_H
+
+#include "config/config.h"
+#include "config/option.h"
+
+#define QE_CONFIG_SOURCES_MAX 256 /* as many as the store has room for */
+
+/* The file's top level; `sources`, `objectives` and `consumers` hold the structs of config.h. */
+struct qe_root_settings {
+    int64_t shutdown_timeout_ms;
+    struct qe_poll_settings defaults; /* 0 where not set and without a fixed default */
+    struct qe_section_list sources;
+    struct qe_section_list objectives;
+    struct qe_section_list consumers;
+};
+
+extern const struct qe_section qe_section_root;
+extern const struct qe_section qe_section_defaults;  /* struct qe_poll_settings */
+extern const struct qe_section qe_section_source;    /* struct qe_source_settings, common keys */
+extern const struct qe_section qe_section_objective; /* struct qe_objective_settings */
+extern const struct qe_section qe_section_consumer;  /* struct qe_consumer_settings */
+
+/* Fills what depends on other keys where it was not set. */
+void qe_poll_settings_resolve(struct qe_poll_settings *poll);
+void qe_handler_settings_resolve(struct qe_handler_settings *handler);
+/* Rules between the keys; what is 0 is not set yet. As qe_section.check. */
+int qe_poll_settings_check(const void *settings, const char **out_key, struct qe_err *err);
+
+/* Frees a source with its driver's settings. */
+void qe_source_settings_deinit(struct qe_source_settings *source);
+
+#endif
