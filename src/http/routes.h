@@ -24,11 +24,14 @@ struct qe_routes_context {
     /* Effective configuration as YAML, secrets as <secret>. */
     int (*print_config)(void *app, struct qe_strbuf *out);
     /* Loads the file again and applies it before returning; -1: `reason` says why, the old
-     * configuration stays. */
+     * configuration stays. Called from one thread that serves nothing else, so it may take long;
+     * it must return soon once the app stops, since destroying the server waits for it. */
     int (*reload)(void *app, struct qe_strbuf *reason);
 };
 
 struct qe_routes; /* the route table for this telemetry path */
+/* -> NULL with QE_ERR_INVALID when the telemetry path is no path, or is another endpoint's. Serve
+ * it with qe_http_options.context = context. */
 struct qe_routes *qe_routes_new(struct qe_routes_context *context,
                                 struct qe_err *err) QE_MUST_CHECK;
 void qe_routes_destroy(struct qe_routes *routes);

@@ -57,7 +57,7 @@ typedef void qe_http_handler_fn(void *context, const struct qe_http_request *req
 struct qe_http_route {
     const char *path;
     unsigned methods;          /* of enum qe_http_method; anything else gets 405 with Allow */
-    const char *method_error;  /* text of the 405; NULL: "Method not allowed." */
+    const char *method_error;  /* text of the 405, with its newline; NULL: a usual one */
     enum qe_http_handler stat; /* what it counts as */
     qe_http_handler_fn *handle;
     bool slow; /* may take long, like a reload: see qe_http_handler_fn */
