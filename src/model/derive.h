@@ -22,8 +22,8 @@ const char *qe_warning_name(enum qe_warning warning);
 unsigned qe_derive_warnings(const struct qe_snapshot *snapshot, size_t index,
                             double handling_p99_seconds);
 
-/* Seconds until the oldest message is lost to retention, a safe lower bound. False when it cannot
- * be known. */
+/* Seconds until the oldest message is lost to retention, a safe lower bound, never below 0. False
+ * when it cannot be known, and for a queue known to be empty. */
 bool qe_derive_expiry_margin(const struct qe_snapshot *snapshot, size_t index, double *out_seconds);
 
 /* Depth of the DLQ that link `link` of queue `index` names; false when it is not watched or not

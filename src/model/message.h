@@ -20,6 +20,8 @@ struct qe_attributes {
     size_t count;
     size_t capacity;
 };
+/* Adds a copy; a name that is there already gets the new value. QE_ERR_LIMIT past
+ * QE_MESSAGE_ATTRIBUTES_MAX. */
 int qe_attributes_add(struct qe_attributes *attributes, const char *name, const char *value,
                       struct qe_err *err) QE_MUST_CHECK;
 /* Borrowed value, or NULL. */

@@ -81,6 +81,10 @@ struct qe_queue_set {
      * link_targets[i] has items[i].links_count entries. */
     size_t **link_targets;
     bool *is_dead_letter_queue; /* parallel to items: somebody's link names it */
+    /* The links the other way round: who links to item i is link_sources[starts[i]] up to, not
+     * including, link_sources[starts[i + 1]]. Without it every DLQ would search the whole set. */
+    size_t *link_source_starts; /* count + 1 of them */
+    size_t *link_sources;       /* NULL when no link is resolved */
     void *annex;                /* the renderer's prepared label text; freed with annex_destroy */
     void (*annex_destroy)(void *annex);
 };

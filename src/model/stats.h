@@ -42,8 +42,8 @@ const char *
 qe_outcome_name(enum qe_outcome outcome); /* the `outcome` label: success, retry, reject */
 
 struct qe_consumer_stats {
-    struct qe_consumer_stats *next; /* registry's */
-    char *source;                   /* owned, as vhost and queue */
+    struct qe_consumer_stats *_Atomic next; /* registry's */
+    char *source;                           /* owned, as vhost and queue */
     char *vhost;
     char *queue;
     atomic_bool
@@ -63,8 +63,8 @@ struct qe_consumer_stats {
 /* Requests to one source's API, by operation. The driver owns the names (static). */
 #define QE_API_OPERATIONS_MAX 16
 struct qe_api_stats {
-    struct qe_api_stats *next;
-    char *source; /* owned */
+    struct qe_api_stats *_Atomic next; /* registry's */
+    char *source;                      /* owned */
     atomic_bool active;
     const char *const *operations; /* borrowed, static */
     size_t operations_count;
@@ -91,7 +91,7 @@ enum qe_http_handler {
 const char *qe_http_handler_name(enum qe_http_handler handler);
 
 #define QE_HTTP_CODES_COUNT 12
-extern const unsigned qe_http_codes[QE_HTTP_CODES_COUNT]; /* every status the server can send */
+extern const unsigned qe_http_codes[QE_HTTP_CODES_COUNT]; /* every status our handlers send */
 
 /* Of the whole process. */
 struct qe_process_stats {

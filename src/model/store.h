@@ -41,8 +41,9 @@ struct qe_source_status {
     int64_t last_success_unix_ms; /* 0 never */
     size_t queues_listed;         /* as discovered, before filters */
     size_t queues_dropped;        /* over max_queues */
-    struct qe_err
-        last_error; /* code QE_OK: none since the last good poll; shown on the landing page */
+    /* Why the last poll failed, or the first queue's error of a poll that reached the source (then
+     * `up` is true); code QE_OK: neither. Shown on the landing page. */
+    struct qe_err last_error;
 };
 
 struct qe_snapshot {
@@ -81,8 +82,9 @@ void qe_store_destroy(
 struct qe_stats *qe_store_stats(const struct qe_store *store);
 
 /* Main thread. Finds or creates the slot of a source and makes it visible, with an empty first
- * snapshot (queue_source_up absent until polled). A slot's counters survive remove and open again.
- */
+ * snapshot (queue_source_up absent until polled). A slot's counters survive close and open again;
+ * its samples do not. QE_ERR_INVALID when the source is open already, QE_ERR_LIMIT past
+ * QE_SOURCES_MAX. */
 struct qe_slot *qe_store_open(struct qe_store *store, const char *source, const char *backend,
                               int64_t stale_after_ms, struct qe_err *err) QE_MUST_CHECK;
 /* Main thread, after the source's poller ended: its series disappear. */
@@ -103,14 +105,20 @@ struct qe_poll_report {
 };
 
 /* Publishes the outcome of a poll. batch may be NULL when the poll failed as a whole: old samples
- * then stay until stale. With a batch, its set replaces the old one; samples of queues in both sets
- * carry over where the new entry failed. batch is borrowed. -1 only when out of memory: the old
- * snapshot stays. */
+ * then stay until stale, and every queue's `up` becomes false. With a batch, its set replaces the
+ * old one; samples of queues in both sets carry over where the new entry failed. An entry that was
+ * cancelled leaves its queue as it was; a poll cancelled as a whole (no batch) publishes nothing.
+ * When the batch's set equals the published one (qe_queue_set_equal), the snapshot keeps the older
+ * set, so that its annex is used again: the poller need not care.
+ * Ownership: batch is borrowed. Errors: -1 only when out of memory (or whatever the renderer says):
+ * the old snapshot and its counters stay. */
 int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
                     const struct qe_poll_report *report, struct qe_err *err) QE_MUST_CHECK;
-/* When the next sample becomes stale (CLOCK_MONOTONIC ms), INT64_MAX when none will. */
+/* When the next sample becomes stale (CLOCK_MONOTONIC ms), INT64_MAX when none will. Publisher's
+ * thread. */
 int64_t qe_slot_next_expiry_mono_ms(const struct qe_slot *slot);
-/* Publishes a snapshot without what is stale by now. */
+/* Publishes a snapshot without what is stale by now; `up` and the status stay. Nothing stale:
+ * nothing is published. */
 int qe_slot_expire(struct qe_slot *slot, int64_t now_mono_ms, struct qe_err *err) QE_MUST_CHECK;
 
 /* --- any thread --- */

@@ -1,0 +1,161 @@
+#include "model/derive.h"
+
+#include <math.h>
+
+static const char *const s_warning_names[QE_WARN_COUNT] = {
+    "no_dead_letter_queue", "dead_letter_retention_too_short", "max_receives_too_low",
+    "visibility_below_handling_time"};
+
+const char *qe_warning_name(enum qe_warning warning)
+{
+    return (unsigned)warning < QE_WARN_COUNT ? s_warning_names[warning] : "unknown";
+}
+
+static const struct qe_sample *sample_of(const struct qe_snapshot *snapshot, size_t index)
+{
+    return &snapshot->states[index].sample;
+}
+
+static bool get(const struct qe_sample *sample, enum qe_field field, double *out)
+{
+    if (!qe_sample_has(sample, field)) {
+        return false;
+    }
+    *out = sample->values[field];
+    return true;
+}
+
+/* A DLQ whose retention counts from the first send loses its messages before anybody looks, when
+ * they may have spent that time in this queue already. */
+static bool dead_letter_retention_is_short(const struct qe_snapshot *snapshot, size_t index)
+{
+    const struct qe_queue_set *set = snapshot->set;
+    double own = 0;
+
+    if (!get(sample_of(snapshot, index), QE_FIELD_RETENTION_SECONDS, &own)) {
+        return false;
+    }
+    for (size_t i = 0; i < set->items[index].links_count; i++) {
+        size_t target = set->link_targets[index][i];
+        double there = 0;
+
+        if (target != SIZE_MAX && set->items[target].retention_from_first_send &&
+            get(sample_of(snapshot, target), QE_FIELD_RETENTION_SECONDS, &there) && there <= own) {
+            return true;
+        }
+    }
+    return false;
+}
+
+unsigned qe_derive_warnings(const struct qe_snapshot *snapshot, size_t index,
+                            double handling_p99_seconds)
+{
+    const struct qe_queue *queue = &snapshot->set->items[index];
+    const struct qe_sample *sample = sample_of(snapshot, index);
+    unsigned warnings = 0;
+    double value = 0;
+
+    if (queue->dead_letter_known && queue->links_count == 0 &&
+        !snapshot->set->is_dead_letter_queue[index]) {
+        warnings |= 1u << QE_WARN_NO_DEAD_LETTER_QUEUE;
+    }
+    if (dead_letter_retention_is_short(snapshot, index)) {
+        warnings |= 1u << QE_WARN_DEAD_LETTER_RETENTION_TOO_SHORT;
+    }
+    /* One receive: the first crash of a consumer buries a healthy message. */
+    if (get(sample, QE_FIELD_MAX_RECEIVES, &value) && value == 1) {
+        warnings |= 1u << QE_WARN_MAX_RECEIVES_TOO_LOW;
+    }
+    /* Past the last bound all that is known is that it is longer than that bound. */
+    if (isinf(handling_p99_seconds)) {
+        handling_p99_seconds = qe_histogram_durations.bounds[qe_histogram_durations.count - 1];
+    }
+    if (get(sample, QE_FIELD_VISIBILITY_TIMEOUT_SECONDS, &value) && handling_p99_seconds >= 0 &&
+        value < handling_p99_seconds) {
+        warnings |= 1u << QE_WARN_VISIBILITY_BELOW_HANDLING_TIME;
+    }
+    return warnings;
+}
+
+static bool is_known_empty(const struct qe_sample *sample)
+{
+    double ready = 0;
+    double in_flight = 0;
+    double delayed = 0;
+
+    if (!get(sample, QE_FIELD_READY_MESSAGES, &ready) ||
+        !get(sample, QE_FIELD_IN_FLIGHT_MESSAGES, &in_flight)) {
+        return false;
+    }
+    /* Brokers without delays do not report any. */
+    return ready == 0 && in_flight == 0 &&
+           (!get(sample, QE_FIELD_DELAYED_MESSAGES, &delayed) || delayed == 0);
+}
+
+/* The longest a message of DLQ `index` may have lived in a queue that links to it. False when one
+ * of them does not tell. 0 when nothing links here: then it is no DLQ as far as is known. */
+static bool longest_time_before(const struct qe_snapshot *snapshot, size_t index,
+                                double *out_seconds)
+{
+    const struct qe_queue_set *set = snapshot->set;
+    double longest = 0;
+
+    for (size_t i = set->link_source_starts[index]; i < set->link_source_starts[index + 1]; i++) {
+        double retention = 0;
+
+        if (!get(sample_of(snapshot, set->link_sources[i]), QE_FIELD_RETENTION_SECONDS,
+                 &retention)) {
+            return false;
+        }
+        longest = retention > longest ? retention : longest;
+    }
+    *out_seconds = longest;
+    return true;
+}
+
+bool qe_derive_expiry_margin(const struct qe_snapshot *snapshot, size_t index, double *out_seconds)
+{
+    const struct qe_sample *sample = sample_of(snapshot, index);
+    double retention = 0;
+    double age = 0;
+    double before = 0;
+
+    if (!get(sample, QE_FIELD_RETENTION_SECONDS, &retention) ||
+        !get(sample, QE_FIELD_OLDEST_AGE_SECONDS, &age) || is_known_empty(sample)) {
+        return false;
+    }
+    if (snapshot->set->items[index].retention_from_first_send &&
+        !longest_time_before(snapshot, index, &before)) {
+        return false;
+    }
+    double margin = retention - before - age;
+
+    /* The message is still there: 0 is a bound as safe as any below it, and says the same. */
+    *out_seconds = margin > 0 ? margin : 0;
+    return true;
+}
+
+bool qe_derive_dead_letter_messages(const struct qe_snapshot *snapshot, size_t index, size_t link,
+                                    double *out_messages)
+{
+    static const enum qe_field fields[] = {QE_FIELD_READY_MESSAGES, QE_FIELD_IN_FLIGHT_MESSAGES,
+                                           QE_FIELD_DELAYED_MESSAGES};
+    size_t target = snapshot->set->link_targets[index][link];
+    double messages = 0;
+
+    if (target == SIZE_MAX) {
+        return false;
+    }
+    const struct qe_sample *sample = sample_of(snapshot, target);
+
+    if (!qe_sample_has(sample, QE_FIELD_READY_MESSAGES)) {
+        return false; /* without the largest part a sum would be a wrong number, not a lower one */
+    }
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        double part = 0;
+
+        messages += get(sample, fields[i], &part) ? part : 0;
+    }
+    *out_messages = messages;
+    return true;
+}

@@ -1,0 +1,223 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/queue.h"
+#include "util/mem.h"
+
+static int compare_items(const void *a, const void *b)
+{
+    return qe_queue_compare(a, b);
+}
+
+static void drop_duplicates(struct qe_queue *items, size_t *count)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *count; i++) {
+        if (kept > 0 && qe_queue_compare(&items[kept - 1], &items[i]) == 0) {
+            qe_queue_deinit(&items[i]);
+            continue;
+        }
+        if (kept != i) { /* never over something that lives: that place was moved or freed */
+            items[kept] = items[i];
+            items[i] = (struct qe_queue){0};
+        }
+        kept++;
+    }
+    *count = kept;
+}
+
+size_t qe_queue_set_find(const struct qe_queue_set *set, const char *vhost, const char *name)
+{
+    size_t low = 0;
+    size_t high = set->count;
+    const char *wanted_vhost = vhost == NULL ? "" : vhost;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct qe_queue *item = &set->items[middle];
+        int order = strcmp(item->vhost, wanted_vhost);
+
+        order = order != 0 ? order : strcmp(item->name, name);
+        if (order == 0) {
+            return middle;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return SIZE_MAX;
+}
+
+static int resolve_targets(struct qe_queue_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const struct qe_queue *queue = &set->items[i];
+
+        if (queue->links_count == 0) {
+            continue;
+        }
+        size_t *targets = qe_calloc(queue->links_count, sizeof *targets);
+
+        if (targets == NULL) {
+            return -1;
+        }
+        set->link_targets[i] = targets;
+        for (size_t j = 0; j < queue->links_count; j++) {
+            targets[j] = qe_queue_set_find(set, queue->links[j].vhost, queue->links[j].queue);
+            if (targets[j] != SIZE_MAX) {
+                set->is_dead_letter_queue[targets[j]] = true;
+                set->link_source_starts[targets[j] + 1]++;
+            }
+        }
+    }
+    return 0;
+}
+
+/* The links the other way round, as a counting sort by target: resolve_targets() has left the count
+ * of target t in link_source_starts[t + 1]. */
+static int resolve_sources(struct qe_queue_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        set->link_source_starts[i + 1] += set->link_source_starts[i];
+    }
+    size_t total = set->link_source_starts[set->count];
+
+    if (total == 0) {
+        return 0;
+    }
+    set->link_sources = qe_calloc(total, sizeof *set->link_sources);
+    if (set->link_sources == NULL) {
+        return -1;
+    }
+    /* Filled from the back, so that the starts serve as cursors and end where they belong. */
+    for (size_t i = set->count; i > 0; i--) {
+        set->link_source_starts[i] = set->link_source_starts[i - 1];
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        for (size_t j = 0; j < set->items[i].links_count; j++) {
+            size_t target = set->link_targets[i][j];
+
+            if (target != SIZE_MAX) {
+                set->link_sources[set->link_source_starts[target + 1]] = i;
+                set->link_source_starts[target + 1]++;
+            }
+        }
+    }
+    return 0;
+}
+
+static int resolve(struct qe_queue_set *set)
+{
+    set->link_source_starts = qe_calloc(set->count + 1, sizeof *set->link_source_starts);
+    if (set->link_source_starts == NULL) {
+        return -1;
+    }
+    if (set->count == 0) {
+        return 0;
+    }
+    set->link_targets = qe_calloc(set->count, sizeof *set->link_targets);
+    set->is_dead_letter_queue = qe_calloc(set->count, sizeof *set->is_dead_letter_queue);
+    if (set->link_targets == NULL || set->is_dead_letter_queue == NULL) {
+        return -1;
+    }
+    return resolve_targets(set) != 0 ? -1 : resolve_sources(set);
+}
+
+static void destroy(struct qe_queue_set *set)
+{
+    if (set->annex != NULL && set->annex_destroy != NULL) {
+        set->annex_destroy(set->annex);
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->link_targets != NULL) {
+            qe_free(set->link_targets[i]);
+        }
+        qe_queue_deinit(&set->items[i]);
+    }
+    qe_free(set->link_targets);
+    qe_free(set->link_sources);
+    qe_free(set->link_source_starts);
+    qe_free(set->is_dead_letter_queue);
+    qe_free(set->items);
+    qe_free(set);
+}
+
+struct qe_queue_set *qe_queue_set_new_take(struct qe_queue_list *list, struct qe_err *err)
+{
+    struct qe_queue_set *set = qe_calloc(1, sizeof *set);
+
+    if (set == NULL) {
+        qe_queue_list_deinit(list);
+        qe_err_set(err, QE_ERR_NOMEM, "out of memory for a set of queues");
+        return NULL;
+    }
+    atomic_init(&set->refs, 1);
+    set->items = list->items;
+    set->count = list->count;
+    *list = (struct qe_queue_list){0};
+    if (set->count > 0) {
+        qsort(set->items, set->count, sizeof *set->items, compare_items);
+        drop_duplicates(set->items, &set->count);
+    }
+    if (resolve(set) != 0) {
+        qe_err_set(err, QE_ERR_NOMEM, "out of memory for a set of %zu queues", set->count);
+        destroy(set);
+        return NULL;
+    }
+    return set;
+}
+
+struct qe_queue_set *qe_queue_set_acquire(struct qe_queue_set *set)
+{
+    atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+    return set;
+}
+
+void qe_queue_set_release(struct qe_queue_set *set)
+{
+    if (set != NULL && atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) == 1) {
+        destroy(set);
+    }
+}
+
+static bool equal_links(const struct qe_queue *a, const struct qe_queue *b)
+{
+    if (a->links_count != b->links_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->links_count; i++) {
+        if (strcmp(a->links[i].vhost, b->links[i].vhost) != 0 ||
+            strcmp(a->links[i].queue, b->links[i].queue) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
+{
+    return a->kind == b->kind && a->retention_from_first_send == b->retention_from_first_send &&
+           a->dead_letter_known == b->dead_letter_known && qe_queue_compare(a, b) == 0 &&
+           strcmp(a->address, b->address) == 0 && strcmp(a->arn, b->arn) == 0 &&
+           strcmp(a->region, b->region) == 0 && strcmp(a->account_id, b->account_id) == 0 &&
+           equal_links(a, b);
+}
+
+bool qe_queue_set_equal(const struct qe_queue_set *a, const struct qe_queue_set *b)
+{
+    if (a == b) {
+        return true;
+    }
+    if (a->count != b->count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (!equal_facts(&a->items[i], &b->items[i])) {
+            return false;
+        }
+    }
+    return true;
+}

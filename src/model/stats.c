@@ -1,0 +1,278 @@
+#include "model/stats.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "util/mem.h"
+
+/* Entries live as long as the process: a cap for whoever reloads for ever with new names. */
+#define CONSUMERS_MAX 10000
+#define APIS_MAX 10000
+
+struct qe_stats {
+    pthread_mutex_t lock; /* guards insertion; held for a search, no allocation */
+    struct qe_consumer_stats *_Atomic consumers;
+    struct qe_api_stats *_Atomic apis;
+    size_t consumers_count;
+    size_t apis_count;
+    struct qe_process_stats process;
+};
+
+static const char *const s_fail_reason_names[QE_FAIL_COUNT] = {
+    "handler_error", "permanent", "timeout", "max_receives", "internal"};
+static const char *const s_outcome_names[QE_OUTCOME_COUNT] = {"success", "retry", "reject"};
+static const char *const s_http_handler_names[QE_HTTP_HANDLER_COUNT] = {
+    "metrics", "landing", "healthy", "ready", "reload", "config", "other"};
+
+const unsigned qe_http_codes[QE_HTTP_CODES_COUNT] = {200, 400, 401, 403, 404, 405,
+                                                     411, 413, 431, 500, 503, 505};
+
+const char *qe_fail_reason_name(enum qe_fail_reason reason)
+{
+    return (unsigned)reason < QE_FAIL_COUNT ? s_fail_reason_names[reason] : "unknown";
+}
+
+const char *qe_outcome_name(enum qe_outcome outcome)
+{
+    return (unsigned)outcome < QE_OUTCOME_COUNT ? s_outcome_names[outcome] : "unknown";
+}
+
+const char *qe_http_handler_name(enum qe_http_handler handler)
+{
+    return (unsigned)handler < QE_HTTP_HANDLER_COUNT ? s_http_handler_names[handler] : "unknown";
+}
+
+void qe_api_stats_count(struct qe_api_stats *stats, size_t operation, enum qe_err_code code,
+                        double duration_seconds)
+{
+    if (stats == NULL || operation >= stats->operations_count) {
+        return;
+    }
+    qe_counter_add(&stats->requests[operation], 1);
+    if (code != QE_OK && code != QE_ERR_CANCELLED && (unsigned)code < QE_ERR_COUNT) {
+        qe_counter_add(&stats->failures[operation][code], 1);
+    }
+    qe_histogram_observe(&stats->duration_seconds[operation], duration_seconds);
+}
+
+void qe_process_stats_count_http(struct qe_process_stats *stats, enum qe_http_handler handler,
+                                 unsigned code)
+{
+    if ((unsigned)handler >= QE_HTTP_HANDLER_COUNT) {
+        return;
+    }
+    for (size_t i = 0; i < QE_HTTP_CODES_COUNT; i++) {
+        if (qe_http_codes[i] == code) {
+            qe_counter_add(&stats->http_requests[handler][i], 1);
+            return;
+        }
+    }
+}
+
+struct qe_stats *qe_stats_new(struct qe_err *err)
+{
+    struct qe_stats *stats = qe_calloc(1, sizeof *stats);
+
+    if (stats == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "out of memory for statistics");
+        return NULL;
+    }
+    int rc = pthread_mutex_init(&stats->lock, NULL);
+
+    if (rc != 0) {
+        qe_err_set_errno(err, rc, "cannot make the lock of the statistics");
+        qe_free(stats);
+        return NULL;
+    }
+    return stats;
+}
+
+static void destroy_consumer(struct qe_consumer_stats *consumer)
+{
+    qe_free(consumer->source);
+    qe_free(consumer->vhost);
+    qe_free(consumer->queue);
+    qe_free(consumer);
+}
+
+static void destroy_api(struct qe_api_stats *api)
+{
+    qe_free(api->source);
+    qe_free(api);
+}
+
+void qe_stats_destroy(struct qe_stats *stats)
+{
+    if (stats == NULL) {
+        return;
+    }
+    for (struct qe_consumer_stats *consumer = stats->consumers; consumer != NULL;) {
+        struct qe_consumer_stats *next = consumer->next;
+
+        destroy_consumer(consumer);
+        consumer = next;
+    }
+    for (struct qe_api_stats *api = stats->apis; api != NULL;) {
+        struct qe_api_stats *next = api->next;
+
+        destroy_api(api);
+        api = next;
+    }
+    (void)pthread_mutex_destroy(&stats->lock);
+    qe_free(stats);
+}
+
+static int compare_consumer(const struct qe_consumer_stats *a, const struct qe_consumer_stats *b)
+{
+    int order = strcmp(a->source, b->source);
+
+    order = order != 0 ? order : strcmp(a->vhost, b->vhost);
+    return order != 0 ? order : strcmp(a->queue, b->queue);
+}
+
+static struct qe_consumer_stats *make_consumer(const char *source, const char *vhost,
+                                               const char *queue)
+{
+    struct qe_consumer_stats *made = qe_calloc(1, sizeof *made);
+
+    if (made == NULL) {
+        return NULL;
+    }
+    made->source = qe_strdup(source);
+    made->vhost = qe_strdup(vhost == NULL ? "" : vhost);
+    made->queue = qe_strdup(queue);
+    if (made->source == NULL || made->vhost == NULL || made->queue == NULL) {
+        destroy_consumer(made);
+        return NULL;
+    }
+    for (size_t i = 0; i < QE_OUTCOME_COUNT; i++) {
+        qe_histogram_init(&made->handling_seconds[i], &qe_histogram_durations);
+    }
+    qe_histogram_init(&made->wait_seconds, &qe_histogram_waits);
+    qe_histogram_init(&made->receives, &qe_histogram_receives);
+    return made;
+}
+
+struct qe_consumer_stats *qe_stats_consumer(struct qe_stats *stats, const char *source,
+                                            const char *vhost, const char *queue,
+                                            struct qe_err *err)
+{
+    /* Made before the search, because the lock is held for no allocation; mostly kept. */
+    struct qe_consumer_stats *made = make_consumer(source, vhost, queue);
+
+    if (made == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "out of memory for statistics of queue %s", queue);
+        return NULL;
+    }
+    struct qe_consumer_stats *result = NULL;
+
+    pthread_mutex_lock(&stats->lock);
+    struct qe_consumer_stats *_Atomic *link = &stats->consumers;
+    int order = -1;
+
+    for (; *link != NULL && (order = compare_consumer(*link, made)) < 0; link = &(*link)->next) {
+    }
+    if (*link != NULL && order == 0) {
+        result = *link;
+    } else if (stats->consumers_count < CONSUMERS_MAX) {
+        atomic_init(&made->next, *link);
+        atomic_store_explicit(link, made, memory_order_release); /* complete before it is seen */
+        stats->consumers_count++;
+        result = made;
+        made = NULL;
+    }
+    pthread_mutex_unlock(&stats->lock);
+    if (made != NULL) {
+        destroy_consumer(made);
+    }
+    if (result == NULL) {
+        qe_err_set(err, QE_ERR_LIMIT, "more than %d consumers since the start", CONSUMERS_MAX);
+    }
+    return result;
+}
+
+static struct qe_api_stats *make_api(const char *source, const char *const *operations,
+                                     size_t operations_count)
+{
+    struct qe_api_stats *made = qe_calloc(1, sizeof *made);
+
+    if (made == NULL) {
+        return NULL;
+    }
+    made->source = qe_strdup(source);
+    if (made->source == NULL) {
+        destroy_api(made);
+        return NULL;
+    }
+    made->operations = operations;
+    made->operations_count = operations_count;
+    for (size_t i = 0; i < QE_API_OPERATIONS_MAX; i++) {
+        qe_histogram_init(&made->duration_seconds[i], &qe_histogram_durations);
+    }
+    return made;
+}
+
+struct qe_api_stats *qe_stats_api(struct qe_stats *stats, const char *source,
+                                  const char *const *operations, size_t operations_count,
+                                  struct qe_err *err)
+{
+    if (operations_count > QE_API_OPERATIONS_MAX) {
+        qe_err_set(err, QE_ERR_LIMIT, "source %s: a driver has at most %d operations", source,
+                   QE_API_OPERATIONS_MAX);
+        return NULL;
+    }
+    struct qe_api_stats *made = make_api(source, operations, operations_count);
+
+    if (made == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "out of memory for statistics of source %s", source);
+        return NULL;
+    }
+    struct qe_api_stats *result = NULL;
+
+    pthread_mutex_lock(&stats->lock);
+    struct qe_api_stats *_Atomic *link = &stats->apis;
+
+    for (; *link != NULL; link = &(*link)->next) {
+        int order = strcmp((*link)->source, source);
+
+        if (order > 0) {
+            break;
+        }
+        /* A source that changed its type in a reload has other operations: another entry. */
+        if (order == 0 && (*link)->operations == operations) {
+            result = *link;
+            break;
+        }
+    }
+    if (result == NULL && stats->apis_count < APIS_MAX) {
+        atomic_init(&made->next, *link);
+        atomic_store_explicit(link, made, memory_order_release);
+        stats->apis_count++;
+        result = made;
+        made = NULL;
+    }
+    pthread_mutex_unlock(&stats->lock);
+    if (made != NULL) {
+        destroy_api(made);
+    }
+    if (result == NULL) {
+        qe_err_set(err, QE_ERR_LIMIT, "more than %d sources since the start", APIS_MAX);
+    }
+    return result;
+}
+
+struct qe_process_stats *qe_stats_process(struct qe_stats *stats)
+{
+    return &stats->process;
+}
+
+const struct qe_consumer_stats *qe_stats_first_consumer(const struct qe_stats *stats)
+{
+    return stats->consumers;
+}
+
+const struct qe_api_stats *qe_stats_first_api(const struct qe_stats *stats)
+{
+    return stats->apis;
+}
