@@ -5,6 +5,7 @@
 
 #include "queuectl/ctl.h"
 #include "util/clock.h"
+#include "util/mem.h"
 #include "util/strbuf.h"
 #include "util/text.h"
 
@@ -110,11 +111,11 @@ static int read_body(const struct ctl_options *options, bool from_stdin, struct 
     return rc;
 }
 
-/* Sends `count` copies in one call. *out_sent says how many the broker took, also on failure. */
-static int send_some(struct ctl *ctl, const struct qe_outgoing *like, size_t count,
-                     size_t *out_sent, struct qe_err *err)
+/* Sends `count` copies in one call, through `batch`. *out_sent says how many the broker took, also
+ * on failure. */
+static int send_some(struct ctl *ctl, const struct qe_outgoing *like, struct qe_outgoing *batch,
+                     size_t count, size_t *out_sent, struct qe_err *err)
 {
-    struct qe_outgoing batch[BATCH_MAX];
     int rc = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -152,7 +153,8 @@ static int send_all(struct ctl *ctl, const struct qe_outgoing *like, uint64_t *o
 {
     const struct ctl_options *options = &ctl->options;
     int64_t start_mono_ms = qe_clock_mono_ms();
-    int rc = 0;
+    struct qe_outgoing *batch = qe_calloc(BATCH_MAX, sizeof *batch);
+    int rc = batch != NULL ? 0 : qe_err_set(err, QE_ERR_NOMEM, "a batch of messages");
 
     ctl_catch_signals();
     while (rc == 0 && ctl_stopped == 0 && (options->count == 0 || *out_sent < options->count)) {
@@ -162,10 +164,11 @@ static int send_all(struct ctl *ctl, const struct qe_outgoing *like, uint64_t *o
         }
         if (ctl_stopped == 0) {
             size_t taken = 0;
-            rc = send_some(ctl, like, some, &taken, err);
+            rc = send_some(ctl, like, batch, some, &taken, err);
             *out_sent += taken;
         }
     }
+    qe_free(batch);
     return rc;
 }
 
