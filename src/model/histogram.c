@@ -83,7 +83,7 @@ double qe_histogram_quantile_bound(const struct qe_histogram *histogram, double 
     uint64_t count = qe_histogram_count(&copy);
 
     if (count == 0) {
-        return NAN;
+        return (double)NAN;
     }
     double rank = ceil(q * (double)count);
     uint64_t seen = 0;
@@ -94,7 +94,7 @@ double qe_histogram_quantile_bound(const struct qe_histogram *histogram, double 
             return layout->bounds[i];
         }
     }
-    return INFINITY;
+    return (double)INFINITY;
 }
 
 void qe_histogram_copy(struct qe_histogram *out, const struct qe_histogram *from)

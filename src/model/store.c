@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "model/snapshot_internal.h"
 #include "util/mem.h"
 
 /* Slots stay until the end, because counters survive a reload: a cap for whoever reloads for ever
@@ -39,83 +40,13 @@ struct qe_store {
     size_t slots_capacity;
 };
 
-/* --- snapshots --- */
-
-static struct qe_snapshot *acquire(struct qe_snapshot *snapshot)
+static struct qe_snapshot *snapshot_of(const struct qe_slot *slot, struct qe_queue_set *set,
+                                       struct qe_err *err)
 {
-    atomic_fetch_add_explicit(&snapshot->refs, 1, memory_order_relaxed);
-    return snapshot;
-}
+    const struct qe_snapshot_origin origin = {
+        .source = slot->source, .backend = slot->backend, .renderer = slot->store->renderer};
 
-void qe_snapshot_release(struct qe_snapshot *snapshot)
-{
-    if (snapshot == NULL ||
-        atomic_fetch_sub_explicit(&snapshot->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    if (snapshot->rendered != NULL) {
-        snapshot->renderer->destroy(snapshot->rendered);
-    }
-    qe_queue_set_release(snapshot->set);
-    qe_free(snapshot->states);
-    qe_free(snapshot);
-}
-
-/* An unpublished snapshot of `set` (may be NULL), its states zeroed. */
-static struct qe_snapshot *snapshot_new(const struct qe_slot *slot, struct qe_queue_set *set,
-                                        struct qe_err *err)
-{
-    struct qe_snapshot *snapshot = qe_calloc(1, sizeof *snapshot);
-
-    if (snapshot == NULL) {
-        qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory for a snapshot", slot->source);
-        return NULL;
-    }
-    atomic_init(&snapshot->refs, 1);
-    snapshot->source = slot->source;
-    snapshot->backend = slot->backend;
-    snapshot->renderer = slot->store->renderer;
-    qe_histogram_init(&snapshot->status.poll_duration_seconds, &qe_histogram_durations);
-    if (set != NULL && set->count > 0) {
-        snapshot->states = qe_calloc(set->count, sizeof *snapshot->states);
-        if (snapshot->states == NULL) {
-            qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory for the states of %zu queues",
-                       slot->source, set->count);
-            qe_snapshot_release(snapshot);
-            return NULL;
-        }
-    }
-    snapshot->set = set == NULL ? NULL : qe_queue_set_acquire(set);
-    return snapshot;
-}
-
-static int64_t expiry_of(const struct qe_slot *slot, const struct qe_queue_state *state)
-{
-    if (state->sample.known == 0) {
-        return INT64_MAX;
-    }
-    return slot->stale_after_ms > INT64_MAX - state->last_success_mono_ms
-               ? INT64_MAX
-               : state->last_success_mono_ms + slot->stale_after_ms;
-}
-
-/* Drops what is stale; returns when the next sample will be. */
-static int64_t drop_stale(const struct qe_slot *slot, struct qe_snapshot *snapshot,
-                          int64_t now_mono_ms)
-{
-    size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
-    int64_t next = INT64_MAX;
-
-    for (size_t i = 0; i < count; i++) {
-        int64_t expiry = expiry_of(slot, &snapshot->states[i]);
-
-        if (expiry <= now_mono_ms) {
-            snapshot->states[i].sample.known = 0;
-        } else if (expiry < next) {
-            next = expiry;
-        }
-    }
-    return next;
+    return qe_snapshot_new(&origin, set, err);
 }
 
 /* Renders on this thread, outside any lock, and makes the snapshot the newest one. Takes it, also
@@ -124,7 +55,8 @@ static int show_take(struct qe_slot *slot, struct qe_snapshot *snapshot, int64_t
                      struct qe_err *err)
 {
     const struct qe_renderer *renderer = snapshot->renderer;
-    int64_t next_expiry_mono_ms = drop_stale(slot, snapshot, now_mono_ms);
+    int64_t next_expiry_mono_ms =
+        qe_snapshot_drop_stale(snapshot, slot->stale_after_ms, now_mono_ms);
 
     if (renderer != NULL) {
         snapshot->rendered = renderer->render(snapshot, renderer->context, err);
@@ -169,63 +101,6 @@ static void remember_twin(struct qe_slot *slot, struct qe_queue_set *offered)
     slot->twin = offered == slot->current->set ? NULL : qe_queue_set_acquire(offered);
 }
 
-/* Copies the states of queues that are in both sets. Both are sorted: one walk. */
-static void carry_over(struct qe_snapshot *snapshot, const struct qe_snapshot *old)
-{
-    size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
-    size_t old_count = old->set == NULL ? 0 : old->set->count;
-    size_t at = 0;
-
-    if (snapshot->set == old->set) {
-        if (count > 0) {
-            memcpy(snapshot->states, old->states, count * sizeof *snapshot->states);
-        }
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        int order = -1;
-
-        for (; at < old_count; at++) {
-            order = qe_queue_compare(&old->set->items[at], &snapshot->set->items[i]);
-            if (order >= 0) {
-                break;
-            }
-        }
-        if (order == 0) {
-            snapshot->states[i] = old->states[at];
-        }
-    }
-}
-
-static void take_entry(struct qe_queue_state *state, const struct qe_batch_entry *entry,
-                       const struct qe_poll_report *report)
-{
-    if (entry->error == QE_ERR_CANCELLED) { /* nobody asked: what was known stays as it was */
-        return;
-    }
-    state->asked = true;
-    state->up = entry->error == QE_OK;
-    if (entry->error == QE_OK) {
-        state->sample = entry->sample;
-        state->last_success_unix_ms = report->now_unix_ms;
-        state->last_success_mono_ms = report->now_mono_ms;
-    }
-}
-
-static void take_batch(struct qe_snapshot *snapshot, const struct qe_batch *batch,
-                       const struct qe_poll_report *report)
-{
-    size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
-
-    for (size_t i = 0; i < count; i++) {
-        if (batch == NULL) {
-            snapshot->states[i].up = false;
-        } else {
-            take_entry(&snapshot->states[i], &batch->entries[i], report);
-        }
-    }
-}
-
 /* Objectives are regular expressions, too dear for every queue of every poll: asked for a new set,
  * or when somebody else is to be asked. */
 static void ask_objectives(struct qe_slot *slot, struct qe_snapshot *snapshot,
@@ -248,48 +123,20 @@ static void ask_objectives(struct qe_slot *slot, struct qe_snapshot *snapshot,
     }
 }
 
-static void take_report(struct qe_source_status *status, const struct qe_batch *batch,
-                        const struct qe_poll_report *report)
-{
-    enum qe_err_code code = report->error.code;
-
-    status->polled = true;
-    status->up = code == QE_OK;
-    status->polls_total++;
-    if (code != QE_OK && (unsigned)code < QE_ERR_COUNT) {
-        status->poll_failures_total[code]++;
-    }
-    qe_histogram_observe(&status->poll_duration_seconds, report->duration_seconds);
-    status->last_error = report->error;
-    if (batch != NULL) {
-        status->queues_listed = report->queues_listed;
-        status->queues_dropped = report->queues_dropped;
-        if (code == QE_OK) {
-            status->last_error = batch->first_error;
-        }
-    }
-    if (code == QE_OK) {
-        status->last_success_unix_ms = report->now_unix_ms;
-    }
-}
-
 int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
                     const struct qe_poll_report *report, struct qe_err *err)
 {
     if (batch == NULL && report->error.code == QE_ERR_CANCELLED) {
         return 0;
     }
-    struct qe_snapshot *snapshot = snapshot_new(slot, choose_set(slot, batch), err);
+    struct qe_snapshot *snapshot = snapshot_of(slot, choose_set(slot, batch), err);
 
     if (snapshot == NULL) {
         return -1;
     }
-    /* Only readers hold the old one: its atomics rest, and plain copies are exact. */
-    snapshot->status = slot->current->status;
-    carry_over(snapshot, slot->current);
-    take_batch(snapshot, batch, report);
+    qe_snapshot_carry_over(snapshot, slot->current);
+    qe_snapshot_take_poll(snapshot, batch, report);
     ask_objectives(slot, snapshot, report);
-    take_report(&snapshot->status, batch, report);
     if (show_take(slot, snapshot, report->now_mono_ms, err) != 0) {
         return -1;
     }
@@ -311,13 +158,12 @@ int qe_slot_expire(struct qe_slot *slot, int64_t now_mono_ms, struct qe_err *err
     if (now_mono_ms < slot->next_expiry_mono_ms) {
         return 0;
     }
-    struct qe_snapshot *snapshot = snapshot_new(slot, slot->current->set, err);
+    struct qe_snapshot *snapshot = snapshot_of(slot, slot->current->set, err);
 
     if (snapshot == NULL) {
         return -1;
     }
-    snapshot->status = slot->current->status;
-    carry_over(snapshot, slot->current);
+    qe_snapshot_carry_over(snapshot, slot->current);
     return show_take(slot, snapshot, now_mono_ms, err);
 }
 
@@ -403,15 +249,6 @@ static struct qe_slot *find_or_add(struct qe_store *store, const char *source, s
     return slot;
 }
 
-/* What outlives the samples: the counters. */
-static void keep_counters(struct qe_source_status *status, const struct qe_source_status *old)
-{
-    status->polls_total = old->polls_total;
-    memcpy(status->poll_failures_total, old->poll_failures_total,
-           sizeof status->poll_failures_total);
-    qe_histogram_copy(&status->poll_duration_seconds, &old->poll_duration_seconds);
-}
-
 static void insert_open(struct qe_store *store, struct qe_slot *slot)
 {
     size_t at = 0;
@@ -419,8 +256,9 @@ static void insert_open(struct qe_store *store, struct qe_slot *slot)
     pthread_mutex_lock(&store->lock);
     for (; at < store->open_count && strcmp(store->open[at]->source, slot->source) < 0; at++) {
     }
-    memmove(&store->open[at + 1], &store->open[at],
-            (store->open_count - at) * sizeof store->open[0]);
+    for (size_t i = store->open_count; i > at; i--) {
+        store->open[i] = store->open[i - 1];
+    }
     store->open[at] = slot;
     store->open_count++;
     pthread_mutex_unlock(&store->lock);
@@ -445,13 +283,13 @@ struct qe_slot *qe_store_open(struct qe_store *store, const char *source, const 
     }
     slot->backend = backend;
     slot->stale_after_ms = stale_after_ms;
-    struct qe_snapshot *first = snapshot_new(slot, NULL, err);
+    struct qe_snapshot *first = snapshot_of(slot, NULL, err);
 
     if (first == NULL) {
         return NULL;
     }
     if (slot->closed_status.poll_duration_seconds.layout != NULL) {
-        keep_counters(&first->status, &slot->closed_status);
+        qe_source_status_keep_counters(&first->status, &slot->closed_status);
     }
     if (show_take(slot, first, 0, err) != 0) {
         return NULL;
@@ -470,17 +308,16 @@ void qe_store_close(struct qe_store *store, struct qe_slot *slot)
 
     for (; at < store->open_count && store->open[at] != slot; at++) {
     }
-    if (at < store->open_count) {
-        memmove(&store->open[at], &store->open[at + 1],
-                (store->open_count - at - 1) * sizeof store->open[0]);
-        store->open_count--;
+    for (size_t i = at + 1; i < store->open_count; i++) {
+        store->open[i - 1] = store->open[i];
     }
+    store->open_count--; /* an open slot is always found */
     struct qe_snapshot *last = slot->current;
 
     slot->current = NULL;
     pthread_mutex_unlock(&store->lock);
     slot->is_open = false;
-    keep_counters(&slot->closed_status, &last->status);
+    qe_source_status_keep_counters(&slot->closed_status, &last->status);
     qe_snapshot_release(last);
     slot->next_expiry_mono_ms = INT64_MAX;
     qe_queue_set_release(slot->twin);
@@ -493,7 +330,7 @@ size_t qe_store_acquire_all(struct qe_store *store, struct qe_snapshot *out[QE_S
     size_t count = store->open_count;
 
     for (size_t i = 0; i < count; i++) {
-        out[i] = acquire(store->open[i]->current);
+        out[i] = qe_snapshot_acquire(store->open[i]->current);
     }
     pthread_mutex_unlock(&store->lock);
     return count;

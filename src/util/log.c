@@ -72,8 +72,7 @@ static bool fits(const struct line *line, size_t count)
 
 /* The escaped form of the character at the front of `text`; returns its bytes in `text`. Invalid
  * UTF-8 becomes U+FFFD, so that whatever reads the log can read the line. */
-static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES + 1],
-                     size_t *out_bytes)
+static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES], size_t *out_bytes)
 {
     static const char hex[] = "0123456789abcdef";
     size_t taken = qe_text_char_bytes(text, count);
@@ -81,7 +80,9 @@ static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES + 1
     const char *named = strchr("\nn\rr\tt\"\"\\\\", (char)c); /* pairs: byte, letter */
 
     if (taken == 0) {
-        memcpy(out, "\xef\xbf\xbd", 3);
+        out[0] = '\xef';
+        out[1] = '\xbf';
+        out[2] = '\xbd';
         *out_bytes = 3;
         return 1;
     }
@@ -90,9 +91,9 @@ static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES + 1
         out[1] = named[1];
         *out_bytes = 2;
     } else if (c < 0x20 || c == 0x7f) {
-        memcpy(out, "\\u00", 4);
-        out[4] = hex[c >> 4];
-        out[5] = hex[c & 15];
+        const char code[UNIT_MAX_BYTES] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+        memcpy(out, code, sizeof code);
         *out_bytes = 6;
     } else {
         memcpy(out, text, taken);
@@ -107,7 +108,7 @@ static void put_quoted(struct line *line, const char *value)
 
     put(line, "\"", 1);
     for (size_t i = 0; i < count && !line->full;) {
-        char unit[UNIT_MAX_BYTES + 1];
+        char unit[UNIT_MAX_BYTES];
         size_t unit_bytes = 0;
 
         i += escape(value + i, count - i, unit, &unit_bytes);

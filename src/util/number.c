@@ -115,9 +115,11 @@ static size_t write_shortest(double value, char *out)
 static size_t write_special(double value, char *out)
 {
     const char *text = isnan(value) ? "NaN" : (value > 0 ? "+Inf" : "-Inf");
-    size_t length = strlen(text);
+    size_t length = 0;
 
-    memcpy(out, text, length);
+    for (; text[length] != '\0'; length++) {
+        out[length] = text[length];
+    }
     return length;
 }
 

@@ -1,0 +1,182 @@
+#include <string.h>
+
+#include "model/snapshot_internal.h"
+#include "util/mem.h"
+
+struct qe_snapshot *qe_snapshot_acquire(struct qe_snapshot *snapshot)
+{
+    atomic_fetch_add_explicit(&snapshot->refs, 1, memory_order_relaxed);
+    return snapshot;
+}
+
+void qe_snapshot_release(struct qe_snapshot *snapshot)
+{
+    if (snapshot == NULL ||
+        atomic_fetch_sub_explicit(&snapshot->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    if (snapshot->rendered != NULL) {
+        snapshot->renderer->destroy(snapshot->rendered);
+    }
+    qe_queue_set_release(snapshot->set);
+    qe_free(snapshot->states);
+    qe_free(snapshot);
+}
+
+struct qe_snapshot *qe_snapshot_new(const struct qe_snapshot_origin *origin,
+                                    struct qe_queue_set *set, struct qe_err *err)
+{
+    struct qe_snapshot *snapshot = qe_calloc(1, sizeof *snapshot);
+
+    if (snapshot == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory for a snapshot", origin->source);
+        return NULL;
+    }
+    atomic_init(&snapshot->refs, 1);
+    snapshot->source = origin->source;
+    snapshot->backend = origin->backend;
+    snapshot->renderer = origin->renderer;
+    qe_histogram_init(&snapshot->status.poll_duration_seconds, &qe_histogram_durations);
+    if (set != NULL && set->count > 0) {
+        snapshot->states = qe_calloc(set->count, sizeof *snapshot->states);
+        if (snapshot->states == NULL) {
+            qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory for the states of %zu queues",
+                       origin->source, set->count);
+            qe_snapshot_release(snapshot);
+            return NULL;
+        }
+    }
+    snapshot->set = set == NULL ? NULL : qe_queue_set_acquire(set);
+    return snapshot;
+}
+
+static int64_t expiry_of(const struct qe_queue_state *state, int64_t stale_after_ms)
+{
+    if (state->sample.known == 0 || stale_after_ms > INT64_MAX - state->last_success_mono_ms) {
+        return INT64_MAX;
+    }
+    return state->last_success_mono_ms + stale_after_ms;
+}
+
+int64_t qe_snapshot_drop_stale(struct qe_snapshot *snapshot, int64_t stale_after_ms,
+                               int64_t now_mono_ms)
+{
+    size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
+    int64_t next = INT64_MAX;
+
+    for (size_t i = 0; i < count; i++) {
+        int64_t expiry = expiry_of(&snapshot->states[i], stale_after_ms);
+
+        if (expiry <= now_mono_ms) {
+            snapshot->states[i].sample.known = 0;
+        } else if (expiry < next) {
+            next = expiry;
+        }
+    }
+    return next;
+}
+
+/* Both sets are sorted: one walk. */
+static void carry_states(struct qe_snapshot *snapshot, const struct qe_snapshot *old)
+{
+    size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
+    size_t old_count = old->set == NULL ? 0 : old->set->count;
+    size_t at = 0;
+
+    if (snapshot->set == old->set) {
+        if (count > 0) {
+            memcpy(snapshot->states, old->states, count * sizeof *snapshot->states);
+        }
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        int order = -1;
+
+        for (; at < old_count; at++) {
+            order = qe_queue_compare(&old->set->items[at], &snapshot->set->items[i]);
+            if (order >= 0) {
+                break;
+            }
+        }
+        if (order == 0) {
+            snapshot->states[i] = old->states[at];
+        }
+    }
+}
+
+static void take_entry(struct qe_queue_state *state, const struct qe_batch_entry *entry,
+                       const struct qe_poll_report *report)
+{
+    if (entry->error == QE_ERR_CANCELLED) { /* nobody asked: what was known stays as it was */
+        return;
+    }
+    state->asked = true;
+    state->up = entry->error == QE_OK;
+    if (entry->error == QE_OK) {
+        state->sample = entry->sample;
+        state->last_success_unix_ms = report->now_unix_ms;
+        state->last_success_mono_ms = report->now_mono_ms;
+    }
+}
+
+static void take_batch(struct qe_snapshot *snapshot, const struct qe_batch *batch,
+                       const struct qe_poll_report *report)
+{
+    size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
+
+    for (size_t i = 0; i < count; i++) {
+        if (batch == NULL) {
+            snapshot->states[i].up = false;
+        } else {
+            take_entry(&snapshot->states[i], &batch->entries[i], report);
+        }
+    }
+}
+
+static void take_report(struct qe_source_status *status, const struct qe_batch *batch,
+                        const struct qe_poll_report *report)
+{
+    enum qe_err_code code = report->error.code;
+
+    status->polled = true;
+    status->up = code == QE_OK;
+    status->polls_total++;
+    if (code != QE_OK && (unsigned)code < QE_ERR_COUNT) {
+        status->poll_failures_total[code]++;
+    }
+    qe_histogram_observe(&status->poll_duration_seconds, report->duration_seconds);
+    status->last_error = report->error;
+    if (batch != NULL) {
+        status->queues_listed = report->queues_listed;
+        status->queues_dropped = report->queues_dropped;
+        if (code == QE_OK) {
+            status->last_error = batch->first_error;
+        }
+    }
+    if (code == QE_OK) {
+        status->last_success_unix_ms = report->now_unix_ms;
+    }
+}
+
+void qe_source_status_keep_counters(struct qe_source_status *status,
+                                    const struct qe_source_status *old)
+{
+    status->polls_total = old->polls_total;
+    memcpy(status->poll_failures_total, old->poll_failures_total,
+           sizeof status->poll_failures_total);
+    qe_histogram_copy(&status->poll_duration_seconds, &old->poll_duration_seconds);
+}
+
+void qe_snapshot_carry_over(struct qe_snapshot *snapshot, const struct qe_snapshot *old)
+{
+    /* Only readers hold the old one: its atomics rest, and plain copies are exact. */
+    snapshot->status = old->status;
+    carry_states(snapshot, old);
+}
+
+void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *batch,
+                           const struct qe_poll_report *report)
+{
+    take_batch(snapshot, batch, report);
+    take_report(&snapshot->status, batch, report);
+}
