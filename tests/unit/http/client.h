@@ -78,7 +78,7 @@ static inline size_t client_read(int fd, char *out, size_t max_bytes)
 /* Everything until the server closes. */
 static inline void client_read_all(int fd, struct qe_strbuf *out)
 {
-    char buffer[65536];
+    char buffer[8192];
 
     for (size_t count = client_read(fd, buffer, sizeof buffer); count > 0;
          count = client_read(fd, buffer, sizeof buffer)) {
