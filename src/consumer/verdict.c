@@ -50,7 +50,8 @@ void qe_verdict_decide(const struct qe_handled *handled, const struct qe_circums
 
 void qe_verdict_without_dead_letter_queue(const struct qe_circumstances *at, struct qe_verdict *out)
 {
-    *out = (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .delay_ms = at->retry.max_ms};
+    *out = (struct qe_verdict){
+        .verb = QE_SETTLE_RELEASE, .delay_ms = at->retry.max_ms, .denied = true};
 }
 
 bool qe_verdict_lacks_dead_letter_queue(enum qe_err_code code)

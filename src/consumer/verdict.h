@@ -14,6 +14,7 @@ struct qe_verdict {
     int64_t delay_ms;           /* RELEASE */
     enum qe_fail_reason reason; /* DEAD_LETTER: its `reason` label */
     char text[160];             /* DEAD_LETTER: what is kept with the message */
+    bool denied;                /* it belongs into a dead-letter queue, and there is none */
 };
 
 /* What the consumer knows beside the handler's own words. */

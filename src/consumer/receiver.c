@@ -1,0 +1,441 @@
+#include "consumer/consumer_internal.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+#define DEFAULT_RECEIVE_WAIT_MS 20000
+#define LIST_CALL_MS 10000
+/* When receiving fails: first and longest pause, and how often before a new handle is tried. */
+#define RECEIVE_BACKOFF_FIRST_MS 200
+#define RECEIVE_BACKOFF_MAX_MS 10000
+#define FAILURES_PER_HANDLE 3
+/* Fetched ahead: what the workers finish in this time, but not more bytes than that. */
+#define AHEAD_MS 100.0
+#define AHEAD_MAX_BYTES ((size_t)8 << 20)
+/* A message that waits longer for a worker is given back, for another consumer to take. */
+#define WAIT_FOR_WORKER_MS 5000
+/* When a message is handled in less than this, it is worth a moment to settle a whole lot at once.
+ */
+#define FAST_HANDLING_MS 0.5
+#define LINGER_MS 2
+/* Keeps every wait within what clocks can express. */
+#define LONGEST_WAIT_MS 3600000
+
+static int64_t min_ms(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* --- the driver's handle --- */
+
+static void close_handle(struct qe_consumer *consumer)
+{
+    pthread_mutex_lock(&consumer->lock);
+    void *handle = consumer->handle;
+    consumer->handle = NULL;
+    pthread_mutex_unlock(&consumer->lock);
+    consumer->options.driver->destroy(handle);
+}
+
+/* The driver may need more than the name (an address): take the queue as it is listed. One that is
+ * not listed is asked for by name all the same, and the driver says what is wrong. */
+static int find_queue(struct qe_consumer *consumer, struct qe_err *err)
+{
+    const struct qe_driver *driver = consumer->options.driver;
+    struct qe_queue_list list = {0};
+
+    if (driver->list == NULL) {
+        return 0;
+    }
+    if (driver->list(consumer->handle, qe_clock_mono_ms() + LIST_CALL_MS, &list, err) != 0) {
+        qe_queue_list_deinit(&list);
+        return qe_err_wrap(err, "list");
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        if (qe_queue_compare(&list.items[i], &consumer->queue) == 0) {
+            struct qe_queue found = list.items[i];
+
+            list.items[i] = consumer->queue;
+            consumer->queue = found;
+            break;
+        }
+    }
+    qe_queue_list_deinit(&list);
+    return 0;
+}
+
+static int open_handle(struct qe_consumer *consumer, struct qe_err *err)
+{
+    void *handle = NULL;
+
+    if (consumer->options.driver->create(consumer->options.driver_settings, &consumer->deps,
+                                         &handle, err) != 0) {
+        return -1;
+    }
+    pthread_mutex_lock(&consumer->lock);
+    consumer->handle = handle;
+    pthread_mutex_unlock(&consumer->lock);
+    if (find_queue(consumer, err) != 0) {
+        close_handle(consumer);
+        return -1;
+    }
+    return 0;
+}
+
+static void receive_failed(struct qe_consumer *consumer, const struct qe_err *err)
+{
+    const struct qe_backoff backoff = {.initial_ms = RECEIVE_BACKOFF_FIRST_MS,
+                                       .max_ms = RECEIVE_BACKOFF_MAX_MS};
+    int64_t pause;
+
+    if (err->code == QE_ERR_CANCELLED) {
+        return; /* on request: something else is to be done first */
+    }
+    qe_consumer_log_trouble(consumer, &consumer->receive_trouble, "receiving failed", err);
+    consumer->receive_failures_in_row++;
+    /* At least half the ceiling: an immediate second failure helps nobody. */
+    pause = qe_backoff_ceiling_ms(&backoff, consumer->receive_failures_in_row) / 2;
+    pause += (int64_t)(qe_random_unit(&consumer->random) * (double)pause);
+    consumer->next_receive_mono_ms = qe_clock_mono_ms() + pause;
+    if (consumer->receive_failures_in_row % FAILURES_PER_HANDLE == 0) {
+        close_handle(consumer);
+    }
+}
+
+/* --- messages in --- */
+
+static struct qe_job *free_job(struct qe_consumer *consumer, size_t *cursor)
+{
+    for (; *cursor < consumer->jobs_count; (*cursor)++) {
+        if (consumer->jobs[*cursor].state == QE_JOB_FREE) {
+            return &consumer->jobs[(*cursor)++];
+        }
+    }
+    return NULL;
+}
+
+static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
+                        struct qe_message *message)
+{
+    struct qe_consumer_stats *stats = consumer->options.stats;
+    int64_t now = qe_clock_mono_ms();
+    int64_t lapse = message->visible_until_mono_ms;
+    int64_t wait_ms = WAIT_FOR_WORKER_MS;
+
+    job->next = NULL;
+    job->message = *message;
+    *message = (struct qe_message){0}; /* handed over */
+    atomic_store(&job->cancelled, false);
+    job->skipped = false;
+    job->timed_out = false;
+    job->stopped = false;
+    job->settle_attempts = 0;
+    job->settle_at_mono_ms = 0;
+    job->visibility_ms = lapse > 0 ? lapse - now : 0;
+    job->extend_at_mono_ms = lapse > 0 ? now + job->visibility_ms / 2 : INT64_MAX;
+    if (lapse > 0) {
+        wait_ms = min_ms(wait_ms, job->visibility_ms / 2);
+    }
+    job->give_back_mono_ms = now + wait_ms;
+    consumer->in_hand_count++;
+    consumer->in_hand_bytes += job->message.body_bytes;
+    (void)atomic_fetch_add(&stats->in_progress, 1);
+    qe_counter_add(&stats->received, 1);
+    if (job->message.receives > 1) {
+        qe_counter_add(&stats->redeliveries, 1);
+    }
+    if (job->message.receives > 0) {
+        qe_histogram_observe(&stats->receives, job->message.receives);
+    }
+}
+
+/* With the lock held. */
+static void put_in_line(struct qe_consumer *consumer, struct qe_job *job)
+{
+    if (consumer->line_last == NULL) {
+        consumer->line_first = job;
+    } else {
+        consumer->line_last->next = job;
+    }
+    consumer->line_last = job;
+    consumer->waiting_count++;
+    job->state = QE_JOB_WAITING;
+    (void)pthread_cond_signal(&consumer->work);
+}
+
+/* Jobs that are not FREE may be changing state under the workers' hands: hence the lock. */
+static void accept_messages(struct qe_consumer *consumer)
+{
+    struct qe_message_list *list = &consumer->incoming;
+    size_t cursor = 0;
+    size_t taken = 0;
+
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < list->count; i++) {
+        struct qe_job *job = free_job(consumer, &cursor);
+
+        if (job == NULL) {
+            break; /* more than was asked for: left to their visibility */
+        }
+        consumer->picked[taken++] = job;
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    for (size_t i = 0; i < taken; i++) {
+        prepare_job(consumer, consumer->picked[i], &list->items[i]);
+    }
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < taken; i++) {
+        put_in_line(consumer, consumer->picked[i]);
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    for (size_t i = 0; i < list->count; i++) {
+        qe_message_deinit(&list->items[i]);
+    }
+    list->count = 0;
+}
+
+/* How many more messages may be in hand: one per worker, and ahead of them what they will have
+ * finished in a moment. A slow handler thus holds back nothing that another consumer could do. */
+static size_t room(struct qe_consumer *consumer, double handling_mean_ms)
+{
+    size_t workers = (size_t)consumer->options.workers;
+    size_t target = workers;
+
+    if (handling_mean_ms >= 0 && consumer->in_hand_bytes < AHEAD_MAX_BYTES) {
+        double ahead = (double)workers * AHEAD_MS / (handling_mean_ms + 0.001);
+        double most = (double)(consumer->jobs_count - workers);
+
+        target += (size_t)(ahead < most ? ahead : most);
+    }
+    return target > consumer->in_hand_count ? target - consumer->in_hand_count : 0;
+}
+
+/* --- the loop --- */
+
+/* With the lock held: when the receiver must act at the latest. */
+static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    int64_t wake = now_mono_ms + LONGEST_WAIT_MS;
+    bool can_extend = consumer->options.driver->extend != NULL && consumer->handle != NULL;
+
+    for (size_t i = 0; i < consumer->jobs_count; i++) {
+        const struct qe_job *job = &consumer->jobs[i];
+
+        if (job->state == QE_JOB_WAITING) {
+            wake = min_ms(wake, job->give_back_mono_ms);
+        } else if (job->state == QE_JOB_SETTLING && consumer->handle != NULL) {
+            wake = min_ms(wake, job->settle_at_mono_ms);
+        } else if (job->state == QE_JOB_RUNNING && !job->timed_out && !job->stopped) {
+            wake = min_ms(wake, job->handling_deadline_mono_ms);
+            wake = can_extend ? min_ms(wake, job->extend_at_mono_ms) : wake;
+        }
+    }
+    if (consumer->stopping && now_mono_ms < consumer->stop_deadline_mono_ms) {
+        wake = min_ms(wake, consumer->stop_deadline_mono_ms);
+    } else if (consumer->stopping && !consumer->said_stuck) {
+        wake = min_ms(wake, consumer->stop_deadline_mono_ms + QE_CONSUMER_GRACE_MS);
+    }
+    return wake;
+}
+
+/* Cancels what ran too long, or everything once the stop deadline has passed. */
+static void cancel_due(struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    pthread_mutex_lock(&consumer->lock);
+    bool stop_now = consumer->stopping && now_mono_ms >= consumer->stop_deadline_mono_ms;
+    for (size_t i = 0; i < consumer->jobs_count && consumer->running_count > 0; i++) {
+        struct qe_job *job = &consumer->jobs[i];
+
+        if (job->state != QE_JOB_RUNNING) {
+            continue;
+        }
+        job->timed_out = job->timed_out || now_mono_ms >= job->handling_deadline_mono_ms;
+        job->stopped = job->stopped || stop_now;
+        if (job->timed_out || job->stopped) {
+            atomic_store(&job->cancelled, true);
+        }
+    }
+    pthread_mutex_unlock(&consumer->lock);
+}
+
+/* Gives back messages that wait for a worker too long, or all of them when stopping. */
+static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&consumer->lock);
+    while (consumer->line_first != NULL && /* the first has waited longest */
+           (consumer->stopping || consumer->line_first->give_back_mono_ms <= now_mono_ms)) {
+        struct qe_job *job = consumer->line_first;
+
+        consumer->line_first = job->next;
+        job->next = NULL;
+        job->state = QE_JOB_SETTLING;
+        consumer->waiting_count--;
+        consumer->picked[count++] = job;
+    }
+    if (consumer->line_first == NULL) {
+        consumer->line_last = NULL;
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    for (size_t i = 0; i < count; i++) {
+        qe_settle_give_back(consumer, consumer->picked[i]);
+    }
+}
+
+/* A fast lot is settled in one call instead of many. */
+static void linger(struct qe_consumer *consumer)
+{
+    int64_t until = qe_clock_mono_ms() + LINGER_MS;
+    bool in_time = true;
+
+    pthread_mutex_lock(&consumer->lock);
+    if (consumer->handling_mean_ms >= 0 && consumer->handling_mean_ms < FAST_HANDLING_MS) {
+        consumer->lingering = true;
+        while (in_time && !consumer->stopping &&
+               consumer->waiting_count + consumer->running_count > 0) {
+            in_time = qe_clock_cond_wait(&consumer->wake, &consumer->lock, until);
+        }
+        consumer->lingering = false;
+    }
+    pthread_mutex_unlock(&consumer->lock);
+}
+
+static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono_ms)
+{
+    const struct qe_driver *driver = consumer->options.driver;
+    struct qe_err err = {0};
+    int rc = driver->receive(consumer->handle, &consumer->queue, max, until_mono_ms,
+                             &consumer->incoming, &err);
+
+    pthread_mutex_lock(&consumer->lock);
+    consumer->receiving = false;
+    pthread_mutex_unlock(&consumer->lock);
+    if (rc != 0) {
+        receive_failed(consumer, &err);
+        return;
+    }
+    consumer->receive_failures_in_row = 0;
+    if (qe_repeat_ended(&consumer->receive_trouble)) {
+        qe_log(QE_LOG_INFO, "receiving works again", "source", consumer->options.source, "queue",
+               consumer->options.queue, NULL);
+    }
+    if (consumer->incoming.count == 0) {
+        qe_counter_add(&consumer->options.stats->empty_receives, 1);
+        return;
+    }
+    accept_messages(consumer);
+    linger(consumer);
+}
+
+/* Opens the handle when it is time; true when it is open. */
+static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    struct qe_err err = {0};
+
+    if (consumer->handle != NULL) {
+        return true;
+    }
+    if (now_mono_ms < consumer->next_receive_mono_ms) {
+        return false;
+    }
+    if (open_handle(consumer, &err) != 0) {
+        receive_failed(consumer, &err);
+        return false;
+    }
+    return true;
+}
+
+/* Receives, or sleeps until something is due. */
+static void receive_or_sleep(struct qe_consumer *consumer)
+{
+    int64_t wait_ms = consumer->options.receive_wait_ms;
+    bool is_open = ensure_handle(consumer, qe_clock_mono_ms());
+    int64_t now = qe_clock_mono_ms();
+
+    pthread_mutex_lock(&consumer->lock);
+    int64_t wake = next_wake(consumer, now);
+    size_t max = room(consumer, consumer->handling_mean_ms);
+    bool busy = consumer->stopping || consumer->done_count > 0 || wake <= now;
+    bool paused = now < consumer->next_receive_mono_ms;
+    bool receives = !busy && !paused && is_open && max > 0;
+    if (receives) {
+        consumer->receiving = true;
+    } else if (!busy) {
+        wake = paused ? min_ms(wake, consumer->next_receive_mono_ms) : wake;
+        (void)qe_clock_cond_wait(&consumer->wake, &consumer->lock, wake);
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    if (receives) {
+        receive(consumer, max,
+                min_ms(wake, now + (wait_ms > 0 ? wait_ms : DEFAULT_RECEIVE_WAIT_MS)));
+    }
+}
+
+/* --- stopping --- */
+
+static void say_stuck(struct qe_consumer *consumer)
+{
+    if (!consumer->said_stuck) {
+        qe_log(QE_LOG_ERROR, "a handler ignores cancellation; waiting for it", "source",
+               consumer->options.source, "queue", consumer->options.queue, "handler",
+               consumer->options.handler->name, NULL);
+    }
+    consumer->said_stuck = true;
+}
+
+/* True when nothing is left to wait for. Otherwise sleeps until something is due. */
+static bool stop_or_sleep(struct qe_consumer *consumer)
+{
+    int64_t now = qe_clock_mono_ms();
+
+    pthread_mutex_lock(&consumer->lock);
+    bool over = now >= consumer->stop_deadline_mono_ms + QE_CONSUMER_GRACE_MS;
+    bool idle = consumer->running_count == 0 && consumer->done_count == 0;
+    pthread_mutex_unlock(&consumer->lock);
+    if (over || consumer->handle == NULL) {
+        qe_settle_abandon(consumer);
+    }
+    if (over && !idle) {
+        say_stuck(consumer);
+    }
+    if (idle && consumer->in_hand_count == 0) {
+        return true;
+    }
+    pthread_mutex_lock(&consumer->lock);
+    int64_t wake = next_wake(consumer, now);
+    if (consumer->done_count == 0 && wake > now) {
+        (void)qe_clock_cond_wait(&consumer->wake, &consumer->lock, wake);
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    return false;
+}
+
+/* False when the consumer has stopped. */
+static bool step(struct qe_consumer *consumer)
+{
+    int64_t now = qe_clock_mono_ms();
+
+    pthread_mutex_lock(&consumer->lock);
+    bool stopping = consumer->stopping;
+    pthread_mutex_unlock(&consumer->lock);
+    cancel_due(consumer, now);
+    give_back_due(consumer, now);
+    qe_settle_collect(consumer);
+    qe_settle_due(consumer, now);
+    qe_settle_extend_due(consumer, now);
+    if (stopping) {
+        return !stop_or_sleep(consumer);
+    }
+    receive_or_sleep(consumer);
+    return true;
+}
+
+void *qe_receiver_main(void *argument)
+{
+    struct qe_consumer *consumer = argument;
+
+    while (step(consumer)) {
+    }
+    close_handle(consumer);
+    return NULL;
+}

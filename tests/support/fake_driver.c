@@ -1,0 +1,496 @@
+#include "support/fake_driver.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "support/check.h"
+#include "util/clock.h"
+#include "util/mem.h"
+
+struct handle {
+    struct qe_fake *fake;
+};
+
+void qe_fake_pause_ms(long duration_ms)
+{
+    struct timespec pause = {.tv_sec = duration_ms / 1000, .tv_nsec = duration_ms % 1000 * 1000000};
+
+    (void)nanosleep(&pause, NULL);
+}
+
+struct qe_fake *qe_fake_new(void)
+{
+    struct qe_fake *fake = qe_calloc(1, sizeof *fake);
+
+    assert_non_null(fake);
+    assert_int_equal(pthread_mutex_init(&fake->lock, NULL), 0);
+    assert_int_equal(qe_clock_cond_init(&fake->changed), 0);
+    fake->visibility_ms = 30000;
+    fake->has_dead_letter_queue = true;
+    return fake;
+}
+
+void qe_fake_destroy(struct qe_fake *fake)
+{
+    assert_int_equal(fake->open_handles, 0);
+    (void)pthread_cond_destroy(&fake->changed);
+    (void)pthread_mutex_destroy(&fake->lock);
+    qe_free(fake);
+}
+
+/* --- what tests say and ask --- */
+
+void qe_fake_add_queue(struct qe_fake *fake, const char *name, const char *dead_letter_queue)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->queues[fake->queues_count++] =
+        (struct qe_fake_queue){.name = name, .dead_letter_queue = dead_letter_queue};
+    pthread_mutex_unlock(&fake->lock);
+}
+
+void qe_fake_set_sample_error(struct qe_fake *fake, size_t queue, enum qe_err_code code)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->queues[queue].sample_error = code;
+    pthread_mutex_unlock(&fake->lock);
+}
+
+void qe_fake_fail(struct qe_fake *fake, enum qe_fake_call call, unsigned times,
+                  enum qe_err_code code)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->fail_times[call] = times;
+    fake->fail_code[call] = code;
+    pthread_mutex_unlock(&fake->lock);
+}
+
+void qe_fake_stall(struct qe_fake *fake, enum qe_fake_call call, bool stall)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->stalls[call] = stall;
+    (void)pthread_cond_broadcast(&fake->changed);
+    pthread_mutex_unlock(&fake->lock);
+}
+
+unsigned qe_fake_calls(struct qe_fake *fake, enum qe_fake_call call)
+{
+    pthread_mutex_lock(&fake->lock);
+    unsigned calls = fake->calls[call];
+    pthread_mutex_unlock(&fake->lock);
+    return calls;
+}
+
+void qe_fake_send(struct qe_fake *fake, const char *id, const char *simulate)
+{
+    pthread_mutex_lock(&fake->lock);
+    struct qe_fake_message *message = &fake->messages[fake->messages_count++];
+
+    (void)snprintf(message->id, sizeof message->id, "%s", id);
+    (void)snprintf(message->simulate, sizeof message->simulate, "%s",
+                   simulate == NULL ? "" : simulate);
+    message->sent_unix_ms = qe_clock_unix_ms();
+    (void)pthread_cond_broadcast(&fake->changed);
+    pthread_mutex_unlock(&fake->lock);
+}
+
+struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index)
+{
+    pthread_mutex_lock(&fake->lock);
+    struct qe_fake_message message = fake->messages[index];
+    pthread_mutex_unlock(&fake->lock);
+    return message;
+}
+
+void qe_fake_steal(struct qe_fake *fake, size_t index)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->messages[index].delivery = ++fake->deliveries;
+    fake->messages[index].visible_from_mono_ms = INT64_MAX;
+    pthread_mutex_unlock(&fake->lock);
+}
+
+bool qe_fake_event(struct qe_fake *fake, enum qe_fake_call call, size_t index, size_t nth,
+                   struct qe_fake_event *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&fake->lock);
+    for (size_t i = 0; i < fake->events_count && !found; i++) {
+        const struct qe_fake_event *event = &fake->events[i];
+
+        if (event->call == call && (index == SIZE_MAX || event->message == index)) {
+            found = nth == 0;
+            nth -= found ? 0 : 1;
+            *out = *event;
+        }
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return found;
+}
+
+size_t qe_fake_count_events(struct qe_fake *fake, enum qe_fake_call call, size_t index)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&fake->lock);
+    for (size_t i = 0; i < fake->events_count; i++) {
+        const struct qe_fake_event *event = &fake->events[i];
+
+        count += event->call == call && (index == SIZE_MAX || event->message == index) ? 1 : 0;
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return count;
+}
+
+size_t qe_fake_count_gone(struct qe_fake *fake)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&fake->lock);
+    for (size_t i = 0; i < fake->messages_count; i++) {
+        count += fake->messages[i].gone ? 1 : 0;
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return count;
+}
+
+/* --- the driver; helpers want the lock held --- */
+
+static int enter(struct qe_fake *fake, enum qe_fake_call call, struct qe_err *err)
+{
+    fake->calls[call]++;
+    while (fake->stalls[call]) {
+        fake->stalled++;
+        (void)pthread_cond_wait(&fake->changed, &fake->lock);
+        fake->stalled--;
+    }
+    if (fake->fail_times[call] > 0) {
+        fake->fail_times[call]--;
+        return qe_err_set(err, fake->fail_code[call], "the fake was told to fail");
+    }
+    return 0;
+}
+
+static struct qe_fake_event *note(struct qe_fake *fake, enum qe_fake_call call, size_t message)
+{
+    /* The last place takes what does not fit; no test needs so many. */
+    size_t place =
+        fake->events_count < QE_FAKE_EVENTS_MAX ? fake->events_count++ : QE_FAKE_EVENTS_MAX - 1;
+
+    fake->events[place] =
+        (struct qe_fake_event){.call = call, .message = message, .at_mono_ms = qe_clock_mono_ms()};
+    return &fake->events[place];
+}
+
+static int fake_create(const void *settings, const struct qe_deps *deps, void **out,
+                       struct qe_err *err)
+{
+    /* The settings are the test's own, not constant: the cast gives back what it handed in. */
+    union {
+        const void *in;
+        struct qe_fake *out;
+    } as = {.in = settings};
+    struct handle *handle;
+
+    (void)deps;
+    pthread_mutex_lock(&as.out->lock);
+    int rc = enter(as.out, QE_FAKE_CREATE, err);
+    as.out->open_handles += rc == 0 ? 1 : 0;
+    as.out->interrupted = false;
+    pthread_mutex_unlock(&as.out->lock);
+    if (rc != 0) {
+        return -1;
+    }
+    handle = qe_calloc(1, sizeof *handle);
+    assert_non_null(handle);
+    handle->fake = as.out;
+    *out = handle;
+    return 0;
+}
+
+static void fake_destroy(void *self)
+{
+    struct handle *handle = self;
+
+    if (handle == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&handle->fake->lock);
+    handle->fake->calls[QE_FAKE_DESTROY]++;
+    handle->fake->open_handles--;
+    pthread_mutex_unlock(&handle->fake->lock);
+    qe_free(handle);
+}
+
+static void fake_interrupt(void *self)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+
+    pthread_mutex_lock(&fake->lock);
+    fake->interrupted = true;
+    (void)pthread_cond_broadcast(&fake->changed);
+    pthread_mutex_unlock(&fake->lock);
+}
+
+static int list_one(const struct qe_fake_queue *from, struct qe_queue_list *out, struct qe_err *err)
+{
+    struct qe_queue *queue = qe_queue_list_add(out, err);
+
+    if (queue == NULL || qe_queue_init(queue, "", from->name, QE_KIND_EMBEDDED, err) != 0) {
+        return -1;
+    }
+    queue->dead_letter_known = true;
+    return from->dead_letter_queue == NULL
+               ? 0
+               : qe_queue_add_link(queue, "", from->dead_letter_queue, err);
+}
+
+static int fake_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+                     struct qe_err *err)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+
+    (void)deadline_mono_ms;
+    pthread_mutex_lock(&fake->lock);
+    int rc = enter(fake, QE_FAKE_LIST, err);
+    for (size_t i = 0; rc == 0 && i < fake->queues_count; i++) {
+        rc = list_one(&fake->queues[i], out, err);
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return rc;
+}
+
+static void sample_all(struct qe_fake *fake, struct qe_batch *out)
+{
+    struct qe_err err = {0};
+
+    for (size_t i = 0; i < out->set->count; i++) {
+        struct qe_sample sample = {0};
+        enum qe_err_code code = QE_ERR_NOT_FOUND;
+
+        for (size_t j = 0; j < fake->queues_count; j++) {
+            if (strcmp(fake->queues[j].name, out->set->items[i].name) == 0) {
+                code = fake->queues[j].sample_error;
+            }
+        }
+        if (code != QE_OK) {
+            (void)qe_err_set(&err, code, "the fake was told to fail this queue");
+            qe_batch_fail(out, i, &err);
+            continue;
+        }
+        qe_sample_set(&sample, QE_FIELD_READY_MESSAGES, (double)fake->messages_count);
+        qe_batch_set(out, i, &sample);
+    }
+    out->relist = fake->relist;
+    fake->relist = false;
+}
+
+static int fake_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out,
+                       struct qe_err *err)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+    bool in_time = true;
+
+    pthread_mutex_lock(&fake->lock);
+    int rc = enter(fake, QE_FAKE_SAMPLE, err);
+    while (rc == 0 && fake->hang_sample && in_time && !fake->interrupted) {
+        in_time = qe_clock_cond_wait(&fake->changed, &fake->lock, deadline_mono_ms);
+    }
+    if (rc == 0 && fake->interrupted) {
+        rc = qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
+        fake->interrupted = false;
+    } else if (rc == 0 && !fake->hang_sample) {
+        sample_all(fake, out);
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return rc;
+}
+
+static bool is_ready(const struct qe_fake_message *message, int64_t now_mono_ms)
+{
+    return !message->gone && !message->dead && message->visible_from_mono_ms <= now_mono_ms;
+}
+
+static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *out,
+                   struct qe_err *err)
+{
+    struct qe_fake_message *from = &fake->messages[index];
+    struct qe_message *message = qe_message_list_add(out, err);
+    char receipt[24];
+
+    if (message == NULL) {
+        return -1;
+    }
+    from->receives++;
+    from->delivery = ++fake->deliveries;
+    from->visible_from_mono_ms = qe_clock_mono_ms() + fake->visibility_ms;
+    (void)snprintf(receipt, sizeof receipt, "%llu", (unsigned long long)from->delivery);
+    qe_free(message->id);
+    qe_free(message->receipt);
+    message->id = qe_strdup(from->id);
+    message->receipt = qe_strdup(receipt);
+    message->receives = from->receives;
+    message->sent_unix_ms = from->sent_unix_ms;
+    message->visible_until_mono_ms = from->visible_from_mono_ms;
+    message->tag = index;
+    (void)note(fake, QE_FAKE_RECEIVE, index);
+    return from->simulate[0] == '\0'
+               ? 0
+               : qe_attributes_add(&message->attributes, "simulate", from->simulate, err);
+}
+
+/* Ready messages now; *out_next: when the next one will be. */
+static int deliver_ready(struct qe_fake *fake, size_t max, struct qe_message_list *out,
+                         int64_t *out_next_mono_ms, struct qe_err *err)
+{
+    int64_t now = qe_clock_mono_ms();
+
+    *out_next_mono_ms = INT64_MAX;
+    for (size_t i = 0; i < fake->messages_count && out->count < max; i++) {
+        const struct qe_fake_message *message = &fake->messages[i];
+
+        if (is_ready(message, now)) {
+            if (deliver(fake, i, out, err) != 0) {
+                return -1;
+            }
+        } else if (!message->gone && !message->dead &&
+                   message->visible_from_mono_ms < *out_next_mono_ms) {
+            *out_next_mono_ms = message->visible_from_mono_ms;
+        }
+    }
+    return 0;
+}
+
+static int fake_receive(void *self, const struct qe_queue *from, size_t max,
+                        int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+
+    (void)from;
+    pthread_mutex_lock(&fake->lock);
+    int rc = enter(fake, QE_FAKE_RECEIVE, err);
+    fake->largest_receive = max > fake->largest_receive ? max : fake->largest_receive;
+    while (rc == 0 && out->count == 0) {
+        int64_t next = INT64_MAX;
+
+        if (fake->interrupted) {
+            fake->interrupted = false;
+            rc = qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
+            break;
+        }
+        rc = deliver_ready(fake, max, out, &next, err);
+        if (rc != 0 || out->count > 0 || qe_clock_mono_ms() >= deadline_mono_ms) {
+            break;
+        }
+        (void)qe_clock_cond_wait(&fake->changed, &fake->lock,
+                                 next < deadline_mono_ms ? next : deadline_mono_ms);
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return rc;
+}
+
+/* NULL when the receipt is of another delivery, or this one has lapsed and is up for grabs. */
+static struct qe_fake_message *current(struct qe_fake *fake, const struct qe_message *message)
+{
+    struct qe_fake_message *found = &fake->messages[message->tag];
+    char receipt[24];
+
+    (void)snprintf(receipt, sizeof receipt, "%llu", (unsigned long long)found->delivery);
+    return strcmp(receipt, message->receipt) == 0 && !found->gone && !found->dead ? found : NULL;
+}
+
+static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
+{
+    struct qe_fake_message *message = current(fake, settlement->message);
+    struct qe_fake_event *event = note(fake, QE_FAKE_SETTLE, settlement->message->tag);
+
+    event->verb = settlement->verb;
+    event->delay_ms = settlement->delay_ms;
+    settlement->result = QE_SETTLED;
+    if (message == NULL) {
+        settlement->result = QE_SETTLE_STALE;
+        (void)qe_err_set(&settlement->err, QE_ERR_NOT_FOUND, "stale receipt");
+    } else if (settlement->verb == QE_SETTLE_ACK) {
+        message->gone = true;
+    } else if (settlement->verb == QE_SETTLE_RELEASE) {
+        message->delivery = 0;
+        message->visible_from_mono_ms = qe_clock_mono_ms() + settlement->delay_ms;
+    } else if (!fake->has_dead_letter_queue) {
+        settlement->result = QE_SETTLE_FAILED;
+        (void)qe_err_set(&settlement->err, QE_ERR_UNSUPPORTED,
+                         "the queue has no dead-letter queue");
+    } else {
+        message->dead = true;
+        (void)snprintf(message->dead_reason, sizeof message->dead_reason, "%s", settlement->reason);
+    }
+    event->result = settlement->result;
+}
+
+static int fake_settle(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
+                       size_t count, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+
+    (void)queue;
+    (void)deadline_mono_ms;
+    pthread_mutex_lock(&fake->lock);
+    int rc = enter(fake, QE_FAKE_SETTLE, err);
+    fake->largest_settle = count > fake->largest_settle ? count : fake->largest_settle;
+    for (size_t i = 0; i < count; i++) {
+        if (rc != 0) {
+            settlements[i].result = QE_SETTLE_FAILED;
+            settlements[i].err = *err;
+            continue;
+        }
+        settle_one(fake, &settlements[i]);
+    }
+    (void)pthread_cond_broadcast(&fake->changed);
+    pthread_mutex_unlock(&fake->lock);
+    return rc;
+}
+
+static int fake_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
+                       int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+
+    (void)queue;
+    (void)deadline_mono_ms;
+    pthread_mutex_lock(&fake->lock);
+    int rc = enter(fake, QE_FAKE_EXTEND, err);
+    if (rc == 0) {
+        struct qe_fake_message *found = current(fake, message);
+
+        note(fake, QE_FAKE_EXTEND, message->tag)->delay_ms = by_ms;
+        if (found == NULL) {
+            rc = qe_err_set(err, QE_ERR_NOT_FOUND, "stale receipt");
+        } else {
+            found->visible_from_mono_ms = qe_clock_mono_ms() + by_ms;
+            message->visible_until_mono_ms = found->visible_from_mono_ms;
+        }
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return rc;
+}
+
+const struct qe_driver qe_driver_fake = {.name = "fake",
+                                         .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_DLQ_LINK |
+                                                 QE_CAP_RECEIVE | QE_CAP_EXTEND | QE_CAP_DELAY |
+                                                 QE_CAP_DEAD_LETTER,
+                                         .create = fake_create,
+                                         .list = fake_list,
+                                         .sample = fake_sample,
+                                         .receive = fake_receive,
+                                         .settle = fake_settle,
+                                         .extend = fake_extend,
+                                         .interrupt = fake_interrupt,
+                                         .destroy = fake_destroy};
+
+const struct qe_driver qe_driver_fake_poor = {.name = "poor",
+                                              .caps = QE_CAP_RECEIVE | QE_CAP_DELAY,
+                                              .create = fake_create,
+                                              .receive = fake_receive,
+                                              .settle = fake_settle,
+                                              .interrupt = fake_interrupt,
+                                              .destroy = fake_destroy};

@@ -1,0 +1,123 @@
+/* A broker in a struct: a driver whose faults a test switches on, and that remembers what it was
+ * told. driver_settings is the struct qe_fake. Any thread may call any function. */
+#ifndef QE_TESTS_SUPPORT_FAKE_DRIVER_H
+#define QE_TESTS_SUPPORT_FAKE_DRIVER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+
+#define QE_FAKE_QUEUES_MAX 16
+#define QE_FAKE_MESSAGES_MAX 2048
+#define QE_FAKE_EVENTS_MAX 8192
+
+enum qe_fake_call {
+    QE_FAKE_CREATE = 0,
+    QE_FAKE_DESTROY,
+    QE_FAKE_LIST,
+    QE_FAKE_SAMPLE,
+    QE_FAKE_RECEIVE,
+    QE_FAKE_SETTLE,
+    QE_FAKE_EXTEND,
+    QE_FAKE_CALL_COUNT
+};
+
+struct qe_fake_queue {
+    const char *name;              /* static text, as below */
+    const char *dead_letter_queue; /* NULL: none */
+    enum qe_err_code sample_error; /* this queue's reading fails so */
+};
+
+struct qe_fake_message {
+    char id[32];
+    char simulate[16]; /* the attribute; "" none */
+    bool gone;         /* acknowledged */
+    bool dead;         /* dead-lettered */
+    char dead_reason[160];
+    uint32_t receives;
+    uint64_t delivery; /* what the receipt names; 0: not in flight */
+    int64_t visible_from_mono_ms;
+    int64_t sent_unix_ms;
+};
+
+/* What was told to the broker about a message, in order. */
+struct qe_fake_event {
+    enum qe_fake_call call; /* RECEIVE, SETTLE or EXTEND */
+    size_t message;         /* index into messages */
+    enum qe_settle_verb verb;
+    int64_t delay_ms;
+    enum qe_settle_result result;
+    int64_t at_mono_ms;
+};
+
+struct qe_fake {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct qe_fake_queue queues[QE_FAKE_QUEUES_MAX];
+    size_t queues_count;
+    int64_t visibility_ms;
+    bool has_dead_letter_queue;
+    bool hang_sample;                        /* sample() answers for no queue before its deadline */
+    unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */
+    enum qe_err_code fail_code[QE_FAKE_CALL_COUNT];
+    bool relist; /* the next batch asks for another list */
+    bool interrupted;
+    bool stalls[QE_FAKE_CALL_COUNT]; /* the call waits until this is false (settle: not
+                                      * interruptible)
+                                      */
+    unsigned calls[QE_FAKE_CALL_COUNT];
+    unsigned open_handles;
+    unsigned stalled;
+    size_t largest_settle;
+    size_t largest_receive;
+    struct qe_fake_message messages[QE_FAKE_MESSAGES_MAX];
+    size_t messages_count;
+    struct qe_fake_event events[QE_FAKE_EVENTS_MAX];
+    size_t events_count;
+    uint64_t deliveries;
+};
+
+extern const struct qe_driver qe_driver_fake;
+/* The same without dead-lettering and extending: a broker that can do little. */
+extern const struct qe_driver qe_driver_fake_poor;
+
+/* On the heap: it is large. Fails the test when it cannot. */
+struct qe_fake *qe_fake_new(void);
+/* Checks that every handle was destroyed. */
+void qe_fake_destroy(struct qe_fake *fake);
+
+void qe_fake_add_queue(struct qe_fake *fake, const char *name, const char *dead_letter_queue);
+void qe_fake_set_sample_error(struct qe_fake *fake, size_t queue, enum qe_err_code code);
+void qe_fake_fail(struct qe_fake *fake, enum qe_fake_call call, unsigned times,
+                  enum qe_err_code code);
+void qe_fake_stall(struct qe_fake *fake, enum qe_fake_call call, bool stall);
+unsigned qe_fake_calls(struct qe_fake *fake, enum qe_fake_call call);
+/* simulate may be NULL. */
+void qe_fake_send(struct qe_fake *fake, const char *id, const char *simulate);
+struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index);
+/* Gives the message to "another consumer": the delivery in hand is stale from now on. */
+void qe_fake_steal(struct qe_fake *fake, size_t index);
+/* How many events of this kind message `index` (SIZE_MAX: any) has seen. */
+size_t qe_fake_count_events(struct qe_fake *fake, enum qe_fake_call call, size_t index);
+/* The nth (0: first) event of this kind on the message; false when there is none. */
+bool qe_fake_event(struct qe_fake *fake, enum qe_fake_call call, size_t index, size_t nth,
+                   struct qe_fake_event *out);
+size_t qe_fake_count_gone(struct qe_fake *fake);
+
+/* Looks every millisecond until `expression` holds; far longer than any machine needs. */
+#define QE_WAIT_FOR(expression)                                                                    \
+    do {                                                                                           \
+        int64_t wait_until_ = qe_clock_mono_ms() + 20000;                                          \
+        while (!(expression)) {                                                                    \
+            if (qe_clock_mono_ms() > wait_until_) {                                                \
+                fail_msg("never came true: %s", #expression);                                      \
+            }                                                                                      \
+            qe_fake_pause_ms(1);                                                                   \
+        }                                                                                          \
+    } while (0)
+void qe_fake_pause_ms(long duration_ms);
+
+#endif
