@@ -245,10 +245,15 @@ static void check_consumer_source(struct load *load, size_t index)
     }
     const struct qe_yaml_node *node = item_value(load, "consumers", index, "source");
     const char *near = qe_text_nearest(wanted, names, count);
-    qe_report_add(&load->report, node->line, node->column,
-                  "source: there is no source \"%s\"%s%s%s", qe_report_show(node->text, shown),
-                  near == NULL ? "" : " (did you mean \"", near == NULL ? "" : near,
-                  near == NULL ? "" : "\"?)");
+    (void)qe_report_show(node->text, shown);
+    if (near != NULL) {
+        qe_report_add(&load->report, node->line, node->column,
+                      "source: there is no source \"%s\" (did you mean \"%s\"?)", shown, near);
+    } else {
+        qe_report_add(&load->report, node->line, node->column,
+                      "source: there is no source \"%s\" (the first of %zu is \"%s\")", shown,
+                      count, names[0]);
+    }
 }
 
 static bool same_queue(const struct qe_consumer_settings *a, const struct qe_consumer_settings *b)
