@@ -275,7 +275,7 @@ static void log_success(struct qe_poller *poller)
 
     if (came_back || !poller->was_up) {
         count_text(queues_text, poller->set->count);
-        qe_log(QE_LOG_INFO, came_back ? "source is back" : "source is up", "source",
+        qe_log(QE_LOG_INFO, poller->was_up ? "source is back" : "source is up", "source",
                poller->options.source, "queues", queues_text, NULL);
     }
     poller->was_up = true;

@@ -1,0 +1,385 @@
+#include <string.h>
+
+#include "backend/embedded/embedded.h"
+#include "poll/poller.h"
+#include "support/check.h"
+#include "support/fake_driver.h"
+#include "util/clock.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+#define STALE_MS 60000
+
+/* One source on the fake broker, polled every 20 ms. */
+struct bench {
+    struct qe_fake *fake;
+    struct qe_stats *stats;
+    struct qe_store *store;
+    struct qe_slot *slot;
+    struct qe_poller_options options;
+    struct qe_poller *poller;
+};
+
+static struct bench *bench_new(int64_t stale_after_ms)
+{
+    struct bench *bench = qe_calloc(1, sizeof *bench);
+    struct qe_err err = {0};
+
+    assert_non_null(bench);
+    bench->fake = qe_fake_new();
+    qe_fake_add_queue(bench->fake, "orders", "orders-dlq");
+    qe_fake_add_queue(bench->fake, "orders-dlq", NULL);
+    bench->stats = qe_stats_new(&err);
+    bench->store = qe_store_new(NULL, bench->stats, &err);
+    assert_non_null(bench->store);
+    bench->slot = qe_store_open(bench->store, "test", "fake", stale_after_ms, &err);
+    assert_non_null(bench->slot);
+    bench->options = (struct qe_poller_options){.source = "test",
+                                                .driver = &qe_driver_fake,
+                                                .driver_settings = bench->fake,
+                                                .poll_interval_ms = 20,
+                                                .poll_timeout_ms = 2000,
+                                                .discovery_interval_ms = 3600000,
+                                                .max_queues = 100,
+                                                .jitter_seed = 1};
+    return bench;
+}
+
+static void bench_start(struct bench *bench)
+{
+    struct qe_err err = {0};
+
+    bench->poller = qe_poller_new(&bench->options, bench->slot, &err);
+    assert_non_null(bench->poller);
+}
+
+static void bench_destroy(struct bench *bench)
+{
+    qe_poller_destroy(bench->poller);
+    qe_store_destroy(bench->store);
+    qe_stats_destroy(bench->stats);
+    qe_fake_destroy(bench->fake);
+    qe_free(bench);
+}
+
+/* What a scrape would see: a copy of the status, and one queue's state. */
+struct seen {
+    struct qe_source_status status;
+    size_t queues;
+    struct qe_queue_state queue;
+    const struct qe_queue_set *set; /* for comparing only */
+};
+
+static struct seen look(struct bench *bench, const char *queue)
+{
+    struct qe_snapshot *all[QE_SOURCES_MAX];
+    struct seen seen = {0};
+
+    assert_int_equal(qe_store_acquire_all(bench->store, all), 1);
+    seen.status.polled = all[0]->status.polled;
+    seen.status.up = all[0]->status.up;
+    seen.status.polls_total = all[0]->status.polls_total;
+    memcpy(seen.status.poll_failures_total, all[0]->status.poll_failures_total,
+           sizeof seen.status.poll_failures_total);
+    seen.status.queues_listed = all[0]->status.queues_listed;
+    seen.status.queues_dropped = all[0]->status.queues_dropped;
+    seen.set = all[0]->set;
+    if (all[0]->set != NULL) {
+        size_t index = qe_queue_set_find(all[0]->set, "", queue);
+
+        seen.queues = all[0]->set->count;
+        if (index != SIZE_MAX) {
+            seen.queue = all[0]->states[index];
+        }
+    }
+    qe_snapshot_release(all[0]);
+    return seen;
+}
+
+static uint64_t polls(struct bench *bench)
+{
+    return look(bench, "orders").status.polls_total;
+}
+
+static uint64_t failures(struct bench *bench, enum qe_err_code code)
+{
+    return look(bench, "orders").status.poll_failures_total[code];
+}
+
+static bool is_up(struct bench *bench)
+{
+    return look(bench, "orders").status.up;
+}
+
+static void good_source_is_listed_once_and_sampled_each_interval(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 4);
+    struct seen seen = look(bench, "orders");
+
+    assert_true(seen.status.up);
+    assert_int_equal(seen.queues, 2);
+    assert_int_equal(seen.status.queues_listed, 2);
+    assert_true(seen.queue.up);
+    assert_true(qe_sample_has(&seen.queue.sample, QE_FIELD_READY_MESSAGES));
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_LIST), 1);
+    bench_destroy(bench);
+}
+
+static void source_that_cannot_be_opened_is_down_and_recovers_by_itself(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    qe_fake_fail(bench->fake, QE_FAKE_CREATE, 5, QE_ERR_PROTOCOL);
+    bench_start(bench);
+    QE_WAIT_FOR(failures(bench, QE_ERR_PROTOCOL) >= 1);
+    QE_WAIT_FOR(is_up(bench));
+    struct seen seen = look(bench, "orders");
+
+    assert_int_equal(seen.status.poll_failures_total[QE_ERR_PROTOCOL], 5);
+    assert_true(seen.status.polls_total >= 6);
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_CREATE), 6);
+    bench_destroy(bench);
+}
+
+static void failing_list_keeps_the_known_queues_sampled_and_counts(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench->options.discovery_interval_ms = 0; /* list before each sample */
+    bench_start(bench);
+    QE_WAIT_FOR(is_up(bench));
+    qe_fake_fail(bench->fake, QE_FAKE_LIST, 1000000, QE_ERR_NETWORK);
+    QE_WAIT_FOR(failures(bench, QE_ERR_NETWORK) >= 1);
+    unsigned samples = qe_fake_calls(bench->fake, QE_FAKE_SAMPLE);
+    QE_WAIT_FOR(qe_fake_calls(bench->fake, QE_FAKE_SAMPLE) >= samples + 3);
+    struct seen seen = look(bench, "orders");
+
+    assert_int_equal(seen.queues, 2);
+    assert_true(seen.queue.up);
+    qe_fake_fail(bench->fake, QE_FAKE_LIST, 0, QE_OK);
+    QE_WAIT_FOR(is_up(bench));
+    bench_destroy(bench);
+}
+
+static void first_list_that_fails_is_tried_again(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    qe_fake_fail(bench->fake, QE_FAKE_LIST, 2, QE_ERR_AUTH);
+    bench_start(bench);
+    QE_WAIT_FOR(is_up(bench));
+    assert_int_equal(failures(bench, QE_ERR_AUTH), 2);
+    bench_destroy(bench);
+}
+
+static void one_bad_queue_does_not_take_the_source_down(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    qe_fake_set_sample_error(bench->fake, 1, QE_ERR_THROTTLED);
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 3);
+    assert_true(is_up(bench));
+    assert_true(look(bench, "orders").queue.up);
+    assert_false(look(bench, "orders-dlq").queue.up);
+    assert_int_equal(failures(bench, QE_ERR_THROTTLED), 0);
+    bench_destroy(bench);
+}
+
+static void source_that_answers_for_no_queue_is_down(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    qe_fake_set_sample_error(bench->fake, 0, QE_ERR_THROTTLED);
+    qe_fake_set_sample_error(bench->fake, 1, QE_ERR_THROTTLED);
+    bench_start(bench);
+    QE_WAIT_FOR(failures(bench, QE_ERR_THROTTLED) >= 1);
+    assert_false(is_up(bench));
+    bench_destroy(bench);
+}
+
+static void vanished_queue_brings_one_new_list_and_no_failure(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 2);
+    pthread_mutex_lock(&bench->fake->lock);
+    bench->fake->queues_count = 1; /* orders-dlq is deleted */
+    pthread_mutex_unlock(&bench->fake->lock);
+    QE_WAIT_FOR(look(bench, "orders").queues == 1);
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_LIST), 2);
+    assert_int_equal(failures(bench, QE_ERR_NOT_FOUND), 0);
+    bench_destroy(bench);
+}
+
+static void driver_that_asks_for_a_list_gets_one(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    pthread_mutex_lock(&bench->fake->lock);
+    bench->fake->relist = true;
+    pthread_mutex_unlock(&bench->fake->lock);
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 4);
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_LIST), 2);
+    bench_destroy(bench);
+}
+
+static void equal_list_keeps_the_published_set(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench->options.discovery_interval_ms = 0;
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 1);
+    const struct qe_queue_set *before = look(bench, "orders").set;
+    QE_WAIT_FOR(polls(bench) >= 5);
+    assert_ptr_equal(look(bench, "orders").set, before);
+    bench_destroy(bench);
+}
+
+static void sample_that_hangs_ends_at_the_deadline(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench->options.poll_timeout_ms = 40;
+    bench->fake->hang_sample = true;
+    bench_start(bench);
+    QE_WAIT_FOR(failures(bench, QE_ERR_TIMEOUT) >= 2);
+    assert_false(is_up(bench));
+    bench_destroy(bench);
+}
+
+static void stop_interrupts_a_hanging_sample_and_publishes_nothing(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench->options.poll_timeout_ms = 600000;
+    bench->fake->hang_sample = true;
+    bench_start(bench);
+    QE_WAIT_FOR(qe_fake_calls(bench->fake, QE_FAKE_SAMPLE) == 1);
+    qe_poller_destroy(bench->poller); /* hangs, and the test with it, without the interrupt */
+    bench->poller = NULL;
+    assert_int_equal(polls(bench), 0);
+    bench_destroy(bench);
+}
+
+static void handle_is_replaced_after_three_failures(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    qe_fake_fail(bench->fake, QE_FAKE_SAMPLE, 7, QE_ERR_IO);
+    bench_start(bench);
+    QE_WAIT_FOR(is_up(bench));
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_CREATE), 3);
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_DESTROY), 2);
+    assert_int_equal(failures(bench, QE_ERR_IO), 7);
+    bench_destroy(bench);
+}
+
+static void lasting_failure_is_one_line_not_one_per_poll(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+    uint64_t warnings = qe_log_count(QE_LOG_WARN);
+    uint64_t infos = qe_log_count(QE_LOG_INFO);
+
+    (void)state;
+    qe_fake_fail(bench->fake, QE_FAKE_SAMPLE, 10, QE_ERR_IO);
+    bench_start(bench);
+    QE_WAIT_FOR(failures(bench, QE_ERR_IO) == 10);
+    QE_WAIT_FOR(polls(bench) >= 13);
+    assert_int_equal(qe_log_count(QE_LOG_WARN) - warnings, 1);
+    assert_int_equal(qe_log_count(QE_LOG_INFO) - infos, 1); /* it is back */
+    bench_destroy(bench);
+}
+
+static void stale_samples_disappear_between_polls(void **state)
+{
+    struct bench *bench = bench_new(60);
+
+    (void)state;
+    bench->options.poll_interval_ms = 600000; /* only the expiry can wake it */
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) == 1);
+    QE_WAIT_FOR(look(bench, "orders").queue.sample.known == 0);
+    assert_int_equal(polls(bench), 1);
+    bench_destroy(bench);
+}
+
+static void cap_is_reported(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench->options.max_queues = 2;
+    qe_fake_add_queue(bench->fake, "payments", NULL);
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 1);
+    struct seen seen = look(bench, "orders");
+
+    assert_int_equal(seen.status.queues_listed, 3);
+    assert_int_equal(seen.status.queues_dropped, 1);
+    assert_int_equal(seen.queues, 2);
+    bench_destroy(bench);
+}
+
+static void embedded_store_is_polled(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+    char path[] = ":memory:";
+    char name[] = "orders";
+    struct qe_embedded_queue_settings queue = {
+        .name = name, .visibility_timeout_ms = 30000, .retention_ms = 3600000};
+    struct qe_embedded_settings settings = {.path = path, .queues = {.items = &queue, .count = 1}};
+
+    (void)state;
+    bench->options.driver = &qe_driver_embedded;
+    bench->options.driver_settings = &settings;
+    bench_start(bench);
+    QE_WAIT_FOR(is_up(bench));
+    struct seen seen = look(bench, "orders");
+
+    assert_int_equal(seen.queues, 1);
+    assert_double_equal(seen.queue.sample.values[QE_FIELD_READY_MESSAGES], 0);
+    bench_destroy(bench);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_source_is_listed_once_and_sampled_each_interval),
+        cmocka_unit_test(source_that_cannot_be_opened_is_down_and_recovers_by_itself),
+        cmocka_unit_test(failing_list_keeps_the_known_queues_sampled_and_counts),
+        cmocka_unit_test(first_list_that_fails_is_tried_again),
+        cmocka_unit_test(one_bad_queue_does_not_take_the_source_down),
+        cmocka_unit_test(source_that_answers_for_no_queue_is_down),
+        cmocka_unit_test(vanished_queue_brings_one_new_list_and_no_failure),
+        cmocka_unit_test(driver_that_asks_for_a_list_gets_one),
+        cmocka_unit_test(equal_list_keeps_the_published_set),
+        cmocka_unit_test(sample_that_hangs_ends_at_the_deadline),
+        cmocka_unit_test(stop_interrupts_a_hanging_sample_and_publishes_nothing),
+        cmocka_unit_test(handle_is_replaced_after_three_failures),
+        cmocka_unit_test(lasting_failure_is_one_line_not_one_per_poll),
+        cmocka_unit_test(stale_samples_disappear_between_polls),
+        cmocka_unit_test(cap_is_reported),
+        cmocka_unit_test(embedded_store_is_polled)};
+
+    qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
