@@ -16,7 +16,7 @@ static struct qe_generation *load(const struct qe_flags *flags)
     struct qe_generation *generation = NULL;
 
     qe_strbuf_init(&errors, ERRORS_MAX_BYTES);
-    generation = qe_app_load(flags->config_file, &errors);
+    generation = qe_generation_load(flags->config_file, &errors);
     (void)fputs(qe_strbuf_text(&errors), stderr);
     qe_strbuf_deinit(&errors);
     return generation;

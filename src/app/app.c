@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "app/build.h"
-#include "app/drivers.h"
 #include "app/generation.h"
 #include "app/reload.h"
 #include "app/runtime.h"
@@ -53,23 +52,6 @@ int qe_app_block_signals(struct qe_err *err)
     return sigaction(SIGPIPE, &ignore, NULL) == 0
                ? 0
                : qe_err_set(err, QE_ERR_IO, "cannot ignore SIGPIPE");
-}
-
-struct qe_generation *qe_app_load(const char *path, struct qe_strbuf *errors)
-{
-    size_t types_count = 0;
-    const struct qe_source_type *types = qe_drivers_types(&types_count);
-    struct qe_config *config = qe_config_load(path, types, types_count, errors);
-    struct qe_err err = {0};
-
-    if (config == NULL) {
-        return NULL;
-    }
-    struct qe_generation *generation = qe_generation_new_take(config, &err);
-    if (generation == NULL) {
-        (void)qe_strbuf_printf(errors, "%s: %s\n", path, err.message);
-    }
-    return generation;
 }
 
 static struct qe_generation *acquire_generation(struct qe_app *app)
@@ -132,7 +114,7 @@ static void log_lines(const char *lines)
 static int load_and_apply(struct qe_app *app, struct qe_strbuf *errors)
 {
     struct qe_err err = {0};
-    struct qe_generation *next = qe_app_load(app->flags->config_file, errors);
+    struct qe_generation *next = qe_generation_load(app->flags->config_file, errors);
 
     if (next == NULL) {
         return -1;

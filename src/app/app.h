@@ -5,7 +5,6 @@
 
 #include "app/flags.h"
 #include "util/err.h"
-#include "util/strbuf.h"
 
 struct qe_app;
 
@@ -25,8 +24,5 @@ void qe_app_destroy(struct qe_app *app); /* accepts NULL and half-built */
 /* Blocks the signals that qe_app_run() waits for, in this thread and all that it starts; ignores
  * SIGPIPE. */
 int qe_app_block_signals(struct qe_err *err) QE_MUST_CHECK;
-
-/* Loads and checks a configuration file; on failure appends the errors, a line each. */
-struct qe_generation *qe_app_load(const char *path, struct qe_strbuf *errors) QE_MUST_CHECK;
 
 #endif

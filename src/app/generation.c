@@ -1,5 +1,6 @@
 #include "app/generation.h"
 
+#include "app/drivers.h"
 #include "util/mem.h"
 
 struct qe_generation *qe_generation_new_take(struct qe_config *config, struct qe_err *err)
@@ -13,6 +14,23 @@ struct qe_generation *qe_generation_new_take(struct qe_config *config, struct qe
     }
     atomic_init(&generation->refs, 1);
     generation->config = config;
+    return generation;
+}
+
+struct qe_generation *qe_generation_load(const char *path, struct qe_strbuf *errors)
+{
+    size_t types_count = 0;
+    const struct qe_source_type *types = qe_drivers_types(&types_count);
+    struct qe_config *config = qe_config_load(path, types, types_count, errors);
+    struct qe_err err = {0};
+
+    if (config == NULL) {
+        return NULL;
+    }
+    struct qe_generation *generation = qe_generation_new_take(config, &err);
+    if (generation == NULL) {
+        (void)qe_strbuf_printf(errors, "%s: %s\n", path, err.message);
+    }
     return generation;
 }
 

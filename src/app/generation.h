@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "util/err.h"
+#include "util/strbuf.h"
 
 struct qe_generation {
     atomic_size_t refs;
@@ -15,6 +16,9 @@ struct qe_generation {
 /* Owns `config` from the call on, even on failure. */
 struct qe_generation *qe_generation_new_take(struct qe_config *config,
                                              struct qe_err *err) QE_MUST_CHECK;
+/* Loads and checks a configuration file; on failure NULL, and the errors are appended, a line each.
+ */
+struct qe_generation *qe_generation_load(const char *path, struct qe_strbuf *errors) QE_MUST_CHECK;
 struct qe_generation *qe_generation_acquire(struct qe_generation *generation);
 void qe_generation_release(struct qe_generation *generation); /* any thread; accepts NULL */
 

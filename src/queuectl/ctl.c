@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "app/app.h"
 #include "app/drivers.h"
 #include "util/clock.h"
 #include "util/strbuf.h"
@@ -50,7 +49,7 @@ bool ctl_load(struct ctl *ctl)
     struct qe_strbuf errors;
 
     qe_strbuf_init(&errors, ERRORS_MAX_BYTES);
-    ctl->generation = qe_app_load(ctl->options.config_file, &errors);
+    ctl->generation = qe_generation_load(ctl->options.config_file, &errors);
     (void)fputs(qe_strbuf_text(&errors), stderr);
     qe_strbuf_deinit(&errors);
     return ctl->generation != NULL;
