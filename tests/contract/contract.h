@@ -1,0 +1,44 @@
+/* The promises of src/backend/backend.h as tests that any driver can be put through. A driver's own
+ * test fills a fixture and calls qe_contract_run(); nothing here knows which driver it is. */
+#ifndef QE_TESTS_CONTRACT_CONTRACT_H
+#define QE_TESTS_CONTRACT_CONTRACT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "util/err.h"
+
+/* The queues that a fixture provides, empty, before each test. */
+enum qe_contract_queue {
+    QE_CONTRACT_WORK =
+        0, /* long visibility timeout; dead-letters into _WORK_DLQ after 3 receives */
+    QE_CONTRACT_WORK_DLQ,
+    QE_CONTRACT_BRIEF,   /* visibility timeout of brief_visibility_ms; no DLQ */
+    QE_CONTRACT_ORDERED, /* ordered groups and deduplication; only with QE_CAP_ORDERED */
+    QE_CONTRACT_ABSENT,  /* a name that does not exist */
+    QE_CONTRACT_QUEUE_COUNT
+};
+
+struct qe_contract_fixture {
+    const char *name; /* of the test group */
+    const struct qe_driver *driver;
+    void *context;
+    int64_t brief_visibility_ms;
+    int64_t wake_ms; /* a long poll sees a send from another handle within this */
+    int64_t work_visibility_ms;
+    bool counts_exactly; /* samples agree with the truth at once (SQS: not so) */
+    /* Called before and after each test. setup: a fresh broker, or emptied queues. */
+    int (*setup)(void *context, struct qe_err *err);
+    void (*teardown)(void *context);
+    /* The struct that driver->section describes; borrowed, valid until teardown. */
+    const void *(*settings)(void *context);
+    /* Fills a queue as list() would; the caller deinits it. */
+    int (*queue)(void *context, enum qe_contract_queue which, struct qe_queue *out,
+                 struct qe_err *err);
+};
+
+/* Runs every test that the driver's capabilities call for. Returns the number of failures. */
+int qe_contract_run(struct qe_contract_fixture *fixture);
+
+#endif
