@@ -18,35 +18,27 @@
 
 /* The polling keys stand in `defaults` and in every source, which start from what `defaults` says:
  * there the table has no default of its own. */
-#define POLL_OPTION(base, member, option_type, low, high, text, note, words)                       \
+#define POLL_OPTION(base, member, option_type, low, high, text, note, name, words)                 \
     {                                                                                              \
-        .type = (option_type), .offset = (base) + offsetof(struct qe_poll_settings, member),       \
-        .min = (low), .max = (high), .default_text = (text), .default_note = (note), words         \
+        .key = (name), .help = (words), .type = (option_type),                                     \
+        .offset = (base) + offsetof(struct qe_poll_settings, member), .min = (low), .max = (high), \
+        .default_text = (text), .default_note = (note)                                             \
     }
 #define POLL_OPTIONS(base, interval, discovery, queues, note_timeout, note_stale, note)            \
     POLL_OPTION(base, poll_interval_ms, QE_OPT_DURATION, 100, DAY_MS, interval, note,              \
-                POLL_INTERVAL_WORDS),                                                              \
+                "poll_interval", "Time between two polls of a source, give or take some jitter."), \
         POLL_OPTION(base, poll_timeout_ms, QE_OPT_DURATION, 100, HOUR_MS, NULL, note_timeout,      \
-                    POLL_TIMEOUT_WORDS),                                                           \
+                    "poll_timeout", "One deadline for a whole poll; at most `poll_interval`."),    \
         POLL_OPTION(base, discovery_interval_ms, QE_OPT_DURATION, 100, DAY_MS, discovery, note,    \
-                    DISCOVERY_INTERVAL_WORDS),                                                     \
+                    "discovery_interval", "How often a source is asked which queues it has."),     \
         POLL_OPTION(base, stale_after_ms, QE_OPT_DURATION, 100, 30 * DAY_MS, NULL, note_stale,     \
-                    STALE_AFTER_WORDS),                                                            \
-        POLL_OPTION(base, max_queues, QE_OPT_UINT, 1, 1000000, queues, note, MAX_QUEUES_WORDS)
-
-#define POLL_INTERVAL_WORDS                                                                        \
-    .key = "poll_interval", .help = "Time between two polls of a source, give or take some "       \
-                                    "jitter."
-#define POLL_TIMEOUT_WORDS                                                                         \
-    .key = "poll_timeout", .help = "One deadline for a whole poll; at most `poll_interval`."
-#define DISCOVERY_INTERVAL_WORDS                                                                   \
-    .key = "discovery_interval", .help = "How often a source is asked which queues it has."
-#define STALE_AFTER_WORDS                                                                          \
-    .key = "stale_after", .help = "Age at which the last good reading of a queue disappears; at "  \
-                                  "least `poll_interval`."
-#define MAX_QUEUES_WORDS                                                                           \
-    .key = "max_queues",                                                                           \
-    .help = "Most queues of one source that are watched; dead-letter queues are always kept."
+                    "stale_after", STALE_AFTER_HELP),                                              \
+        POLL_OPTION(base, max_queues, QE_OPT_UINT, 1, 1000000, queues, note, "max_queues",         \
+                    MAX_QUEUES_HELP)
+#define STALE_AFTER_HELP                                                                           \
+    "Age at which the last good reading of a queue disappears; at least `poll_interval`."
+#define MAX_QUEUES_HELP                                                                            \
+    "Most queues of one source that are watched; dead-letter queues are always kept."
 
 static const struct qe_option s_defaults_options[] = {
     POLL_OPTIONS(0, "30s", "5m", "5000", "`10s`, or `poll_interval` where that is less",

@@ -195,7 +195,7 @@ static struct qe_yaml_node *add_node(struct loader *loader, const yaml_event_t *
     }
     struct qe_yaml_node *node = qe_calloc(1, sizeof *node);
     if (node == NULL || qe_grow(&doc->nodes, doc->count, &doc->capacity, QE_YAML_NODES_MAX,
-                                sizeof *doc->nodes) != 0) {
+                                sizeof(struct qe_yaml_node *)) != 0) {
         node_destroy(node);
         fail_nomem(loader);
         return NULL;

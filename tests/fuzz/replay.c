@@ -11,18 +11,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int replay_file(const char *path, uint8_t *buffer)
+static int replay_file(const char *folder, const char *name, uint8_t *buffer)
 {
-    FILE *file = fopen(path, "rb");
+    char path[PATH_MAX_BYTES];
 
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "rb");
     if (file == NULL) {
         (void)fprintf(stderr, "%s: cannot open\n", path);
         return -1;
     }
     size_t size = fread(buffer, 1, INPUT_MAX_BYTES, file);
     (void)fclose(file);
-    /* A copy of the exact size, so that a sanitizer sees a read past the end. */
-    uint8_t *data = qe_memdup(buffer, size);
+    /* A copy of the exact size, so that a sanitizer sees a read past the end. An empty input is one
+     * byte long in memory and none to the target. */
+    uint8_t *data = qe_memdup(buffer, size == 0 ? 1 : size);
     if (data != NULL) {
         (void)LLVMFuzzerTestOneInput(data, size);
     }
@@ -42,11 +45,8 @@ static int replay_folder(const char *folder, uint8_t *buffer, size_t *files_coun
     /* One thread: the static entry of readdir is nobody else's. */
     struct dirent *entry = readdir(directory); /* NOLINT(concurrency-mt-unsafe) */
     while (entry != NULL && rc == 0) {
-        char path[PATH_MAX_BYTES];
-
         if (entry->d_name[0] != '.') {
-            (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-            rc = replay_file(path, buffer);
+            rc = replay_file(folder, entry->d_name, buffer);
             *files_count += 1;
         }
         entry = readdir(directory); /* NOLINT(concurrency-mt-unsafe) */

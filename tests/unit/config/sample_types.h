@@ -1,6 +1,6 @@
 /* Two source types that no driver has, with every kind of option: for tests and the fuzz target. */
-#ifndef QE_TESTS_CONFIG_SAMPLE_TYPES_H
-#define QE_TESTS_CONFIG_SAMPLE_TYPES_H
+#ifndef QE_TESTS_UNIT_CONFIG_SAMPLE_TYPES_H
+#define QE_TESTS_UNIT_CONFIG_SAMPLE_TYPES_H
 
 #include <stdbool.h>
 #include <stddef.h>

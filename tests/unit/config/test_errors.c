@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "sample_types.h"
 #include "support/check.h"
+#include "unit/config/sample_types.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
 

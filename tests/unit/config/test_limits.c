@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "sample_types.h"
 #include "support/check.h"
+#include "unit/config/sample_types.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
 
