@@ -11,8 +11,9 @@
 #include "util/err.h"
 
 /* Renders one source's poll-side families, once per publish, and compresses each once. For
- * qe_store_new(). Static. */
-const struct qe_renderer *qe_page_renderer(void);
+ * qe_store_new(); keep it as long as the store. stats (may be NULL) is borrowed: our own consumers'
+ * handling times are needed to judge a queue's visibility timeout. */
+struct qe_renderer qe_page_renderer(struct qe_stats *stats);
 
 /* What the live part shows about this build and process. */
 struct qe_build_info {
@@ -35,6 +36,7 @@ struct qe_page {
     struct qe_snapshot *snapshots[QE_SOURCES_MAX];
     size_t snapshots_count;
     void *live; /* owned */
+    unsigned char trailer[16];
 };
 
 /* Any thread; holds no lock while it works. `gzip`: the parts together are one gzip member. */
