@@ -275,12 +275,12 @@ stage_tsan() {
     build tsan && tests tsan "${steady[@]}"
 }
 stage_fuzz() {
-    local target targets=()
-    build fuzz || return 1
-    for target in build/fuzz/tests/fuzz/fuzz_*; do
-        [ -f "$target" ] && [ -x "$target" ] && targets+=("$target")
+    local source targets=()
+    for source in tests/fuzz/fuzz_*.c; do
+        targets+=("$(basename "$source" .c)")
     done
-    [ ${#targets[@]} -gt 0 ] || die "no fuzz target was built"
+    configure fuzz && quietly 40 "building fuzz" cmake --build build/fuzz -j "$jobs" --target "${targets[@]}" ||
+        return 1
     if quietly 60 "fuzzing ${#targets[@]} targets" fuzz_all "${targets[@]}"; then
         passed=$((passed + ${#targets[@]}))
     else
@@ -291,11 +291,10 @@ stage_fuzz() {
 # shellcheck disable=SC2016 # the inner shell expands
 fuzz_all() { # what it finds goes to build/fuzz/found; the corpus in the tree is only read
     printf '%s\0' "$@" | xargs -0 -n 1 -P "$jobs" bash -c '
-        name=$(basename "$1")
-        found=build/fuzz/found/$name
+        found=build/fuzz/found/$1
         mkdir -p "$found"
-        exec "$1" -max_total_time="$0" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
-            -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/${name#fuzz_}"' "${QE_FUZZ_SECONDS:-60}"
+        exec "build/fuzz/tests/fuzz/$1" -max_total_time="$0" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+            -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/${1#fuzz_}"' "${QE_FUZZ_SECONDS:-60}"
 }
 stage_analyze() { check "gcc -fanalyzer" build analyze -DQE_WERROR=ON; }
 
