@@ -144,6 +144,7 @@ static const struct qe_option s_options[] = {
      .type = QE_OPT_TEXT,
      .offset = offsetof(struct qe_embedded_settings, path),
      .required = true,
+     .example = "queues.db",
      .help = "The store's file, created when missing; or `\":memory:\"`, gone when the process "
              "ends."},
     {.key = "synchronous",
