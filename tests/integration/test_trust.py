@@ -144,12 +144,13 @@ class Staleness(WithFolder):
         self.assertEqual(daemon.value(UP), 0)
         self.assertFalse([series for series in daemon.values() if series.startswith("queue_messages_")])
 
-    def test_excluded_queues_are_not_shown(self):
-        text = self.write_config().read_text(encoding="utf-8")
-        text = text.replace("    type: embedded", '    type: embedded\n    exclude: [".*-dlq"]')
-        daemon = self.daemon(config=self.write_config(text))
-        self.assertEqual(daemon.value(READY), 0)
-        self.assertFalse([series for series in daemon.values() if 'queue="orders-dlq"' in series])
+    def test_excluded_queues_are_not_shown_but_a_dead_letter_queue_in_use_always_is(self):
+        for excluded, gone, kept in (("orders", "orders", "orders-dlq"), (".*-dlq", None, "orders-dlq")):
+            text = self.write_config().read_text(encoding="utf-8")
+            text = text.replace("    type: embedded", f'    type: embedded\n    exclude: ["{excluded}"]')
+            daemon = self.daemon(config=self.write_config(text))
+            self.assertEqual(daemon.value(f'queue_messages_ready{{source="local",queue="{kept}"}}'), 0)
+            self.assertFalse([series for series in daemon.values() if f'queue="{gone}"' in series])
 
 
 class Cap(WithFolder):
