@@ -20,6 +20,7 @@
 struct qe_app {
     const struct qe_flags *flags;
     struct qe_stats *stats;
+    struct qe_renderer renderer;
     struct qe_store *store;
     struct qe_runtime *runtime;
     struct qe_reload *reload;
@@ -186,7 +187,8 @@ static int build(struct qe_app *app, struct qe_err *err)
     if (app->stats == NULL) {
         return -1;
     }
-    app->store = qe_store_new(qe_page_renderer(), app->stats, err);
+    app->renderer = qe_page_renderer(app->stats);
+    app->store = qe_store_new(&app->renderer, app->stats, err);
     if (app->store == NULL) {
         return -1;
     }
