@@ -34,14 +34,22 @@ static char *digits_before(uint64_t value, char *end)
     return at;
 }
 
+/* Known before the digits are written, so that they are written where they stay. */
+static size_t count_digits(uint64_t value)
+{
+    size_t count = 1;
+
+    for (; value >= 10000; value /= 10000) {
+        count += 4;
+    }
+    return count + (value >= 10 ? 1 : 0) + (value >= 100 ? 1 : 0) + (value >= 1000 ? 1 : 0);
+}
+
 size_t qe_number_write_u64(uint64_t value, char *out)
 {
-    char digits[24];
-    char *end = digits + sizeof digits;
-    const char *begin = digits_before(value, end);
-    size_t count = (size_t)(end - begin);
+    size_t count = count_digits(value);
 
-    memcpy(out, begin, count);
+    (void)digits_before(value, out + count);
     return count;
 }
 
@@ -61,7 +69,9 @@ static size_t write_decimal(double value, char *out)
         }
         uint64_t n = (uint64_t)(scaled + 0.5);
 
-        if ((double)n / powers[decimals] != value) {
+        /* The product is off by less than 2^-51 of itself when the division below is exact: most
+         * candidates are ruled out without the division. */
+        if (fabs(scaled - (double)n) > scaled * 0x1p-51 || (double)n / powers[decimals] != value) {
             continue;
         }
         char digits[24];
