@@ -12,7 +12,7 @@
 /* Request bodies mean nothing to any endpoint: up to this they are read and dropped. */
 #define QE_HTTP_BODY_MAX_BYTES 65536
 /* A request line and headers beyond this are refused, also where the library would take more. */
-#define QE_HTTP_HEAD_MAX_BYTES 16384
+#define QE_HTTP_HEAD_MAX_BYTES 8192
 #define QE_HTTP_ACCEPT_MAX_BYTES 4096
 #define QE_HTTP_ACCEPT_ENCODING_MAX_BYTES 1024
 

@@ -24,8 +24,9 @@
 #define WATCHDOG_INTERVAL_MAX_MS 250
 #define STOP_WAIT_MS 3000
 #define STOP_STEP_MS 5
-/* Head of the request, headers of the reply and the library's copy of the parts' addresses. */
-#define CONNECTION_MEMORY_BYTES 65536
+/* Head of the request, headers of the reply and the library's copy of the parts' addresses. The
+ * library zeroes all of it for each request, so no more than that. */
+#define CONNECTION_MEMORY_BYTES 32768
 
 static unsigned or_default(unsigned value, unsigned fallback)
 {

@@ -7,7 +7,7 @@
 /* libmicrohttpd keeps its own array of the parts, 16 bytes each, in the connection's memory
  * (CONNECTION_MEMORY_BYTES) and closes without a word when they do not fit. Pages of more parts are
  * copied through a small window instead. */
-#define PARTS_MAX 1024
+#define PARTS_MAX 512
 #define WINDOW_BYTES 32768
 
 /* A body that is copied out piece by piece, for one connection. */

@@ -155,7 +155,7 @@ static void a_small_body_is_read_and_ignored(void **state)
 static void pages_of_any_number_of_parts_arrive_whole(void **state)
 {
     static const char *const s_paths[] = {"/none", "/some", "/many"};
-    static const size_t s_parts[] = {0, 1000, MANY_PARTS};
+    static const size_t s_parts[] = {0, SOME_PARTS, MANY_PARTS};
     struct fixture *fixture = *state;
 
     for (size_t i = 0; i < 3; i++) {
