@@ -172,7 +172,6 @@ run_demo() {
         die "127.0.0.1:$port is in use (another demo?). End that program, or choose: QE_DEMO_PORT=10020 $0 run"
     fi
     mkdir -p build/demo
-    export QE_DEMO_DIR=$root/build/demo
     trap 'stopping=yes' INT TERM HUP
     trap stop_demo EXIT
 
@@ -200,7 +199,6 @@ each with a dead-letter queue, three consumers, and a load on all of them.
   look      http://127.0.0.1:$port/             what runs, and how fresh its data is
   scrape    http://127.0.0.1:$port/metrics      for Prometheus; try: curl -s localhost:$port/metrics
   touch it  in another terminal, from this folder:
-            export QE_DEMO_DIR=$QE_DEMO_DIR
             build/release/queuectl --config.file packaging/demo.yml stats --watch
             build/release/queuectl --config.file packaging/demo.yml send local orders --body hello --count 100
             build/release/queuectl --config.file packaging/demo.yml peek local imports-dlq
@@ -212,6 +210,7 @@ Ctrl-C ends it; the queues stay in build/demo for the next run."
         ended=
         rc=0
         wait -n -p ended "${children[@]}" || rc=$?
+        sleep 0.2 # Ctrl-C reaches the load processes too, perhaps before this script
         if [ -n "$stopping" ] || [ -z "${ended:-}" ]; then
             continue
         fi
