@@ -54,6 +54,7 @@ quietly() {
     from=$(($(wc -l <"$log") + 1))
     "$@" >>"$log" 2>&1 </dev/null || rc=$?
     if [ "$rc" -ne 0 ]; then
+        printf '\n' >&2
         tail -n +"$from" "$log" | tail -n "$lines" >&2
         printf 'error: %s failed (exit code %s); the whole log is %s\n' "$what" "$rc" "$log" >&2
     fi
