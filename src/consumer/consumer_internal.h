@@ -41,6 +41,7 @@ struct qe_job {
     /* Written by the worker under lock, read by the receiver from DONE on. */
     struct qe_handled handled;
     bool skipped; /* its delivery lapsed before a worker was free: not handled */
+    int64_t started_mono_ms;
     int64_t handling_deadline_mono_ms;
     double handling_seconds;
     /* The receiver's own. */

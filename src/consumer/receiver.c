@@ -193,15 +193,33 @@ static void accept_messages(struct qe_consumer *consumer)
     list->count = 0;
 }
 
-/* How many more messages may be in hand: one per worker, and ahead of them what they will have
- * finished in a moment. A slow handler thus holds back nothing that another consumer could do. */
-static size_t room(struct qe_consumer *consumer, double handling_mean_ms)
+/* With the lock held. A worker in a long handling will not be there for what is fetched ahead. */
+static size_t count_nimble_workers(const struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    size_t nimble = (size_t)consumer->options.workers;
+
+    for (size_t i = 0; i < consumer->jobs_count && consumer->running_count > 0; i++) {
+        const struct qe_job *job = &consumer->jobs[i];
+
+        if (job->state == QE_JOB_RUNNING &&
+            now_mono_ms - job->started_mono_ms > (int64_t)AHEAD_MS) {
+            nimble--;
+        }
+    }
+    return nimble;
+}
+
+/* With the lock held. How many more messages may be in hand: one per worker, and ahead of them what
+ * they will have finished in a moment. A slow handler thus holds back nothing that another consumer
+ * could do, and what was given back is not fetched again at once. */
+static size_t room(const struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     size_t workers = (size_t)consumer->options.workers;
     size_t target = workers;
 
-    if (handling_mean_ms >= 0 && consumer->in_hand_bytes < AHEAD_MAX_BYTES) {
-        double ahead = (double)workers * AHEAD_MS / (handling_mean_ms + 0.001);
+    if (consumer->handling_mean_ms >= 0 && consumer->in_hand_bytes < AHEAD_MAX_BYTES) {
+        double nimble = (double)count_nimble_workers(consumer, now_mono_ms);
+        double ahead = nimble * AHEAD_MS / (consumer->handling_mean_ms + 0.001);
         double most = (double)(consumer->jobs_count - workers);
 
         target += (size_t)(ahead < most ? ahead : most);
@@ -215,13 +233,16 @@ static size_t room(struct qe_consumer *consumer, double handling_mean_ms)
 static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     int64_t wake = now_mono_ms + LONGEST_WAIT_MS;
+    int64_t longest_ms = consumer->options.max_handling_time_ms;
     bool can_extend = consumer->options.driver->extend != NULL && consumer->handle != NULL;
 
     for (size_t i = 0; i < consumer->jobs_count; i++) {
         const struct qe_job *job = &consumer->jobs[i];
 
         if (job->state == QE_JOB_WAITING) {
+            /* A worker may take it while the receiver is away, and its deadline runs from then. */
             wake = min_ms(wake, job->give_back_mono_ms);
+            wake = longest_ms > 0 ? min_ms(wake, now_mono_ms + longest_ms) : wake;
         } else if (job->state == QE_JOB_SETTLING && consumer->handle != NULL) {
             wake = min_ms(wake, job->settle_at_mono_ms);
         } else if (job->state == QE_JOB_RUNNING && !job->timed_out && !job->stopped) {
@@ -354,7 +375,7 @@ static void receive_or_sleep(struct qe_consumer *consumer)
 
     pthread_mutex_lock(&consumer->lock);
     int64_t wake = next_wake(consumer, now);
-    size_t max = room(consumer, consumer->handling_mean_ms);
+    size_t max = room(consumer, now);
     bool busy = consumer->stopping || consumer->done_count > 0 || wake <= now;
     bool paused = now < consumer->next_receive_mono_ms;
     bool receives = !busy && !paused && is_open && max > 0;

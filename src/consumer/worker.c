@@ -70,6 +70,7 @@ static bool begin(struct qe_consumer *consumer, struct qe_job *job, int64_t now_
         tell_receiver(consumer);
         return false;
     }
+    job->started_mono_ms = now_mono_ms;
     job->handling_deadline_mono_ms = longest_ms > 0 ? now_mono_ms + longest_ms : INT64_MAX;
     job->state = QE_JOB_RUNNING;
     consumer->running_count++;

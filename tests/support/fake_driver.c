@@ -10,6 +10,7 @@
 
 struct handle {
     struct qe_fake *fake;
+    bool interrupted; /* guarded by the fake's lock */
 };
 
 void qe_fake_pause_ms(long duration_ms)
@@ -197,7 +198,6 @@ static int fake_create(const void *settings, const struct qe_deps *deps, void **
     pthread_mutex_lock(&as.out->lock);
     int rc = enter(as.out, QE_FAKE_CREATE, err);
     as.out->open_handles += rc == 0 ? 1 : 0;
-    as.out->interrupted = false;
     pthread_mutex_unlock(&as.out->lock);
     if (rc != 0) {
         return -1;
@@ -225,12 +225,12 @@ static void fake_destroy(void *self)
 
 static void fake_interrupt(void *self)
 {
-    struct qe_fake *fake = ((struct handle *)self)->fake;
+    struct handle *handle = self;
 
-    pthread_mutex_lock(&fake->lock);
-    fake->interrupted = true;
-    (void)pthread_cond_broadcast(&fake->changed);
-    pthread_mutex_unlock(&fake->lock);
+    pthread_mutex_lock(&handle->fake->lock);
+    handle->interrupted = true;
+    (void)pthread_cond_broadcast(&handle->fake->changed);
+    pthread_mutex_unlock(&handle->fake->lock);
 }
 
 static int list_one(const struct qe_fake_queue *from, struct qe_queue_list *out, struct qe_err *err)
@@ -289,17 +289,18 @@ static void sample_all(struct qe_fake *fake, struct qe_batch *out)
 static int fake_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out,
                        struct qe_err *err)
 {
-    struct qe_fake *fake = ((struct handle *)self)->fake;
+    struct handle *handle = self;
+    struct qe_fake *fake = handle->fake;
     bool in_time = true;
 
     pthread_mutex_lock(&fake->lock);
     int rc = enter(fake, QE_FAKE_SAMPLE, err);
-    while (rc == 0 && fake->hang_sample && in_time && !fake->interrupted) {
+    while (rc == 0 && fake->hang_sample && in_time && !handle->interrupted) {
         in_time = qe_clock_cond_wait(&fake->changed, &fake->lock, deadline_mono_ms);
     }
-    if (rc == 0 && fake->interrupted) {
+    if (rc == 0 && handle->interrupted) {
         rc = qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
-        fake->interrupted = false;
+        handle->interrupted = false;
     } else if (rc == 0 && !fake->hang_sample) {
         sample_all(fake, out);
     }
@@ -365,7 +366,8 @@ static int deliver_ready(struct qe_fake *fake, size_t max, struct qe_message_lis
 static int fake_receive(void *self, const struct qe_queue *from, size_t max,
                         int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err)
 {
-    struct qe_fake *fake = ((struct handle *)self)->fake;
+    struct handle *handle = self;
+    struct qe_fake *fake = handle->fake;
 
     (void)from;
     pthread_mutex_lock(&fake->lock);
@@ -374,8 +376,8 @@ static int fake_receive(void *self, const struct qe_queue *from, size_t max,
     while (rc == 0 && out->count == 0) {
         int64_t next = INT64_MAX;
 
-        if (fake->interrupted) {
-            fake->interrupted = false;
+        if (handle->interrupted) {
+            handle->interrupted = false;
             rc = qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
             break;
         }

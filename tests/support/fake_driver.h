@@ -63,8 +63,7 @@ struct qe_fake {
     bool hang_sample;                        /* sample() answers for no queue before its deadline */
     unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */
     enum qe_err_code fail_code[QE_FAKE_CALL_COUNT];
-    bool relist; /* the next batch asks for another list */
-    bool interrupted;
+    bool relist;                     /* the next batch asks for another list */
     bool stalls[QE_FAKE_CALL_COUNT]; /* the call waits until this is false (settle: not
                                       * interruptible)
                                       */
