@@ -135,6 +135,7 @@ int qe_strbuf_error(const struct qe_strbuf *buf, struct qe_err *err)
  * threads may read a finished buffer. */
 static void terminate(const struct qe_strbuf *buf)
 {
+    // cppcheck-suppress duplicateConditionalAssign ; the write is what must not happen twice
     if (buf->data[buf->length_bytes] != '\0') {
         buf->data[buf->length_bytes] = '\0';
     }

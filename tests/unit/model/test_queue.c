@@ -1,0 +1,233 @@
+#include "unit/model/fixture.h"
+#include "util/mem.h"
+
+static void a_new_queue_has_text_everywhere(void **state)
+{
+    (void)state;
+    struct qe_queue queue = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_queue_init(&queue, NULL, "orders", QE_KIND_FIFO, &err), err);
+    assert_string_equal(queue.name, "orders");
+    assert_string_equal(queue.vhost, "");
+    assert_string_equal(queue.address, "");
+    assert_string_equal(queue.arn, "");
+    assert_string_equal(queue.region, "");
+    assert_string_equal(queue.account_id, "");
+    assert_int_equal(queue.kind, QE_KIND_FIFO);
+    qe_queue_deinit(&queue);
+    qe_queue_deinit(&queue);
+}
+
+static void links_have_a_limit(void **state)
+{
+    (void)state;
+    struct qe_queue queue = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_queue_init(&queue, NULL, "orders", QE_KIND_FIFO, &err), err);
+    for (int i = 0; i < QE_LINKS_MAX; i++) {
+        assert_ok(qe_queue_add_link(&queue, "", "dlq", &err), err);
+    }
+    assert_int_equal(qe_queue_add_link(&queue, "", "dlq", &err), -1);
+    assert_int_equal(err.code, QE_ERR_LIMIT);
+    assert_int_equal(queue.links_count, QE_LINKS_MAX);
+    qe_queue_deinit(&queue);
+}
+
+static void a_set_is_sorted_without_duplicates_and_finds(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"b", "a", "v/a", "b", "ab", "v/0", "b", NULL};
+    struct qe_queue_set *set = fixture_set(names);
+
+    assert_int_equal(set->count, 5);
+    for (size_t i = 1; i < set->count; i++) {
+        assert_true(qe_queue_compare(&set->items[i - 1], &set->items[i]) < 0);
+    }
+    assert_int_equal(qe_queue_set_find(set, NULL, "a"), 0);
+    assert_int_equal(qe_queue_set_find(set, "", "ab"), 1);
+    assert_int_equal(qe_queue_set_find(set, "v", "a"), 4);
+    assert_true(qe_queue_set_find(set, "v", "b") == SIZE_MAX);
+    assert_true(qe_queue_set_find(set, NULL, "c") == SIZE_MAX);
+    qe_queue_set_release(set);
+}
+
+static void an_empty_set_is_a_set(void **state)
+{
+    (void)state;
+    struct qe_queue_list list = {0};
+    struct qe_queue_set *set = fixture_take(&list);
+
+    assert_int_equal(set->count, 0);
+    assert_true(qe_queue_set_find(set, NULL, "a") == SIZE_MAX);
+    qe_queue_set_release(set);
+    qe_queue_set_release(NULL);
+}
+
+static void links_are_resolved_in_both_directions(void **state)
+{
+    (void)state;
+    struct qe_queue_list list = {0};
+    struct qe_err err = {0};
+
+    (void)fixture_add(&list, "dlq");
+    (void)fixture_add(&list, "alone");
+    struct qe_queue *orders = fixture_add(&list, "orders");
+
+    assert_ok(qe_queue_add_link(orders, "", "elsewhere", &err), err);
+    assert_ok(qe_queue_add_link(orders, NULL, "dlq", &err), err);
+    assert_ok(qe_queue_add_link(fixture_add(&list, "payments"), "", "dlq", &err), err);
+    assert_ok(qe_queue_add_link(fixture_add(&list, "a"), "", "orders", &err), err);
+    struct qe_queue_set *set = fixture_take(&list);
+    size_t dlq = qe_queue_set_find(set, NULL, "dlq");
+    size_t orders_at = qe_queue_set_find(set, NULL, "orders");
+    size_t payments = qe_queue_set_find(set, NULL, "payments");
+
+    assert_null(list.items); /* taken */
+    assert_true(set->link_targets[orders_at][0] == SIZE_MAX);
+    assert_int_equal(set->link_targets[orders_at][1], dlq);
+    assert_true(set->is_dead_letter_queue[dlq]);
+    assert_true(set->is_dead_letter_queue[orders_at]);
+    assert_false(set->is_dead_letter_queue[payments]);
+    assert_int_equal(set->link_source_starts[dlq + 1] - set->link_source_starts[dlq], 2);
+    assert_int_equal(set->link_sources[set->link_source_starts[dlq]], orders_at);
+    assert_int_equal(set->link_sources[set->link_source_starts[dlq] + 1], payments);
+    assert_int_equal(set->link_source_starts[orders_at + 1] - set->link_source_starts[orders_at],
+                     1);
+    assert_int_equal(set->link_source_starts[set->count], 3);
+    qe_queue_set_release(set);
+}
+
+static int s_annex_destroyed;
+
+static void destroy_annex(void *annex)
+{
+    assert_ptr_equal(annex, &s_annex_destroyed);
+    s_annex_destroyed++;
+}
+
+static void the_last_release_takes_the_annex_along(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", NULL};
+    struct qe_queue_set *set = fixture_set(names);
+
+    s_annex_destroyed = 0;
+    set->annex = &s_annex_destroyed;
+    set->annex_destroy = destroy_annex;
+    assert_ptr_equal(qe_queue_set_acquire(set), set);
+    qe_queue_set_release(set);
+    assert_int_equal(s_annex_destroyed, 0);
+    qe_queue_set_release(set);
+    assert_int_equal(s_annex_destroyed, 1);
+}
+
+/* Changes one fact of the second of two equal sets. */
+static void change(struct qe_queue *queue, int fact)
+{
+    struct qe_err err = {0};
+    char **texts[] = {&queue->name, &queue->vhost,  &queue->address,
+                      &queue->arn,  &queue->region, &queue->account_id};
+
+    if (fact < 6) {
+        qe_free(*texts[fact]);
+        *texts[fact] = qe_strdup("changed");
+    } else if (fact == 6) {
+        queue->kind = QE_KIND_STREAM;
+    } else if (fact == 7) {
+        queue->retention_from_first_send = true;
+    } else if (fact == 8) {
+        queue->dead_letter_known = true;
+    } else {
+        assert_ok(qe_queue_add_link(queue, "", "dlq", &err), err);
+    }
+}
+
+static void sets_are_equal_only_when_every_fact_is(void **state)
+{
+    (void)state;
+    for (int fact = -1; fact < 10; fact++) {
+        struct qe_queue_list lists[2] = {{0}};
+        struct qe_queue_set *sets[2];
+
+        for (size_t i = 0; i < 2; i++) {
+            (void)fixture_add(&lists[i], i == 0 ? "a" : "b"); /* listed in another order */
+            (void)fixture_add(&lists[i], i == 0 ? "b" : "a");
+            if (i == 1 && fact >= 0) {
+                change(&lists[i].items[1], fact);
+            }
+        }
+        sets[0] = fixture_take(&lists[0]);
+        sets[1] = fixture_take(&lists[1]);
+        if (qe_queue_set_equal(sets[0], sets[1]) != (fact < 0)) {
+            fail_msg("fact %d", fact);
+        }
+        qe_queue_set_release(sets[0]);
+        qe_queue_set_release(sets[1]);
+    }
+}
+
+static int build(void *context, struct qe_err *err)
+{
+    struct qe_queue_list list = {0};
+    struct qe_queue copy = {0};
+    int rc = 0;
+
+    (void)context;
+    for (int i = 0; i < 10 && rc == 0; i++) {
+        struct qe_queue *queue = qe_queue_list_add(&list, err);
+        char name[2] = {(char)('a' + i), '\0'};
+
+        rc = queue == NULL ? -1 : qe_queue_init(queue, "v", name, QE_KIND_QUORUM, err);
+        if (rc == 0) {
+            rc = qe_queue_add_link(queue, "v", "c", err);
+        }
+    }
+    if (rc == 0) {
+        rc = qe_queue_copy(&copy, &list.items[0], err);
+    }
+    if (rc == 0) {
+        assert_int_equal(qe_queue_compare(&copy, &list.items[0]), 0);
+        assert_int_equal(copy.links_count, 1);
+        struct qe_queue_set *set = qe_queue_set_new_take(&list, err);
+
+        assert_int_equal(list.count, 0); /* also on failure */
+        rc = set == NULL ? -1 : 0;
+        qe_queue_set_release(set);
+    }
+    qe_queue_deinit(&copy);
+    qe_queue_list_deinit(&list);
+    return rc;
+}
+
+static void running_out_of_memory_leaks_nothing(void **state)
+{
+    (void)state;
+    qe_check_torture(build, NULL);
+}
+
+static void kinds_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(qe_queue_kind_name(QE_KIND_EMBEDDED), "embedded");
+    assert_string_equal(qe_queue_kind_name(QE_KIND_STREAM), "stream");
+    assert_string_equal(qe_queue_kind_name(QE_KIND_COUNT), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_queue_has_text_everywhere),
+        cmocka_unit_test(links_have_a_limit),
+        cmocka_unit_test(a_set_is_sorted_without_duplicates_and_finds),
+        cmocka_unit_test(an_empty_set_is_a_set),
+        cmocka_unit_test(links_are_resolved_in_both_directions),
+        cmocka_unit_test(the_last_release_takes_the_annex_along),
+        cmocka_unit_test(sets_are_equal_only_when_every_fact_is),
+        cmocka_unit_test(running_out_of_memory_leaks_nothing),
+        cmocka_unit_test(kinds_have_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
