@@ -1,0 +1,222 @@
+#include <math.h>
+
+#include "model/derive.h"
+#include "unit/model/fixture.h"
+
+/* orders and payments dead-letter into dlq; alone into nothing; dlq comes first by name. */
+enum {
+    ALONE,
+    DLQ,
+    ORDERS,
+    PAYMENTS,
+    QUEUES_COUNT
+};
+
+struct scene {
+    struct qe_snapshot snapshot;
+    struct qe_queue_state states[QUEUES_COUNT];
+};
+
+static void make_scene(struct scene *scene, bool from_first_send)
+{
+    struct qe_queue_list list = {0};
+    struct qe_err err = {0};
+
+    memset(scene, 0, sizeof *scene);
+    fixture_add(&list, "alone")->dead_letter_known = true;
+    struct qe_queue *dlq = fixture_add(&list, "dlq");
+
+    dlq->dead_letter_known = true;
+    dlq->retention_from_first_send = from_first_send;
+    struct qe_queue *orders = fixture_add(&list, "orders");
+
+    assert_ok(qe_queue_add_link(orders, "", "dlq", &err), err);
+    assert_ok(qe_queue_add_link(orders, "", "unwatched", &err), err);
+    assert_ok(qe_queue_add_link(fixture_add(&list, "payments"), "", "dlq", &err), err);
+    scene->snapshot.set = fixture_take(&list);
+    scene->snapshot.states = scene->states;
+}
+
+static void set_field(struct scene *scene, size_t queue, enum qe_field field, double value)
+{
+    qe_sample_set(&scene->states[queue].sample, field, value);
+}
+
+static unsigned warnings(const struct scene *scene, size_t queue, double p99)
+{
+    return qe_derive_warnings(&scene->snapshot, queue, p99);
+}
+
+static void nothing_known_warns_of_nothing(void **state)
+{
+    (void)state;
+    struct scene scene;
+
+    make_scene(&scene, true);
+    assert_int_equal(warnings(&scene, ORDERS, 10), 0);
+    assert_int_equal(warnings(&scene, PAYMENTS, (double)INFINITY), 0);
+    assert_int_equal(warnings(&scene, DLQ, -1), 0); /* a DLQ needs no DLQ */
+    scene.snapshot.set->items[ALONE].dead_letter_known = false;
+    assert_int_equal(warnings(&scene, ALONE, -1), 0);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void each_setting_is_warned_of_by_itself(void **state)
+{
+    (void)state;
+    struct scene scene;
+
+    make_scene(&scene, true);
+    assert_int_equal(warnings(&scene, ALONE, -1), 1u << QE_WARN_NO_DEAD_LETTER_QUEUE);
+    set_field(&scene, PAYMENTS, QE_FIELD_MAX_RECEIVES, 2);
+    assert_int_equal(warnings(&scene, PAYMENTS, -1), 0);
+    set_field(&scene, PAYMENTS, QE_FIELD_MAX_RECEIVES, 1);
+    assert_int_equal(warnings(&scene, PAYMENTS, -1), 1u << QE_WARN_MAX_RECEIVES_TOO_LOW);
+    set_field(&scene, ORDERS, QE_FIELD_RETENTION_SECONDS, 100);
+    set_field(&scene, DLQ, QE_FIELD_RETENTION_SECONDS, 101);
+    assert_int_equal(warnings(&scene, ORDERS, -1), 0);
+    set_field(&scene, DLQ, QE_FIELD_RETENTION_SECONDS, 100);
+    assert_int_equal(warnings(&scene, ORDERS, -1), 1u << QE_WARN_DEAD_LETTER_RETENTION_TOO_SHORT);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void retention_that_restarts_is_never_too_short(void **state)
+{
+    (void)state;
+    struct scene scene;
+
+    make_scene(&scene, false);
+    set_field(&scene, ORDERS, QE_FIELD_RETENTION_SECONDS, 100);
+    set_field(&scene, DLQ, QE_FIELD_RETENTION_SECONDS, 1);
+    assert_int_equal(warnings(&scene, ORDERS, -1), 0);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void visibility_is_compared_with_what_handling_takes(void **state)
+{
+    (void)state;
+    struct scene scene;
+    const unsigned slow = 1u << QE_WARN_VISIBILITY_BELOW_HANDLING_TIME;
+
+    make_scene(&scene, false);
+    set_field(&scene, PAYMENTS, QE_FIELD_VISIBILITY_TIMEOUT_SECONDS, 30);
+    assert_int_equal(warnings(&scene, PAYMENTS, -1), 0); /* no consumer of ours */
+    assert_int_equal(warnings(&scene, PAYMENTS, (double)NAN), 0);
+    assert_int_equal(warnings(&scene, PAYMENTS, 30), 0);
+    assert_int_equal(warnings(&scene, PAYMENTS, 60), slow);
+    assert_int_equal(warnings(&scene, PAYMENTS, (double)INFINITY), slow);
+    /* Longer than five minutes is all that is known of it: a timeout of an hour may do. */
+    set_field(&scene, PAYMENTS, QE_FIELD_VISIBILITY_TIMEOUT_SECONDS, 3600);
+    assert_int_equal(warnings(&scene, PAYMENTS, (double)INFINITY), 0);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void the_margin_is_retention_less_age(void **state)
+{
+    (void)state;
+    struct scene scene;
+    double margin = -1;
+
+    make_scene(&scene, false);
+    assert_false(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
+    set_field(&scene, ORDERS, QE_FIELD_RETENTION_SECONDS, 100);
+    assert_false(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin)); /* age unknown */
+    set_field(&scene, ORDERS, QE_FIELD_OLDEST_AGE_SECONDS, 30);
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
+    assert_double_equal(margin, 70);
+    set_field(&scene, ORDERS, QE_FIELD_OLDEST_AGE_SECONDS, 130);
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
+    assert_double_equal(margin, 0);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void an_empty_queue_has_nothing_to_lose(void **state)
+{
+    (void)state;
+    struct scene scene;
+    double margin = -1;
+
+    make_scene(&scene, false);
+    set_field(&scene, ORDERS, QE_FIELD_RETENTION_SECONDS, 100);
+    set_field(&scene, ORDERS, QE_FIELD_OLDEST_AGE_SECONDS, 0);
+    set_field(&scene, ORDERS, QE_FIELD_READY_MESSAGES, 0);
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin)); /* in flight: ? */
+    set_field(&scene, ORDERS, QE_FIELD_IN_FLIGHT_MESSAGES, 0);
+    assert_false(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
+    set_field(&scene, ORDERS, QE_FIELD_DELAYED_MESSAGES, 1);
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
+    set_field(&scene, ORDERS, QE_FIELD_DELAYED_MESSAGES, 0);
+    assert_false(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void where_retention_counts_from_the_first_send_the_longest_way_is_taken(void **state)
+{
+    (void)state;
+    struct scene scene;
+    double margin = -1;
+
+    make_scene(&scene, true);
+    set_field(&scene, DLQ, QE_FIELD_RETENTION_SECONDS, 1000);
+    set_field(&scene, DLQ, QE_FIELD_OLDEST_AGE_SECONDS, 50);
+    set_field(&scene, ORDERS, QE_FIELD_RETENTION_SECONDS, 100);
+    assert_false(qe_derive_expiry_margin(&scene.snapshot, DLQ, &margin)); /* payments: unknown */
+    set_field(&scene, PAYMENTS, QE_FIELD_RETENTION_SECONDS, 400);
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, DLQ, &margin));
+    assert_double_equal(margin, 550);
+    scene.snapshot.set->items[DLQ].retention_from_first_send = false;
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, DLQ, &margin));
+    assert_double_equal(margin, 950);
+    /* Nobody links here: as far as is known it is an ordinary queue. */
+    scene.snapshot.set->items[ALONE].retention_from_first_send = true;
+    set_field(&scene, ALONE, QE_FIELD_RETENTION_SECONDS, 10);
+    set_field(&scene, ALONE, QE_FIELD_OLDEST_AGE_SECONDS, 4);
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, ALONE, &margin));
+    assert_double_equal(margin, 6);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void the_depth_of_a_dlq_is_all_that_waits_in_it(void **state)
+{
+    (void)state;
+    struct scene scene;
+    double depth = -1;
+
+    make_scene(&scene, false);
+    assert_false(qe_derive_dead_letter_messages(&scene.snapshot, ORDERS, 0, &depth));
+    set_field(&scene, DLQ, QE_FIELD_IN_FLIGHT_MESSAGES, 2);
+    assert_false(qe_derive_dead_letter_messages(&scene.snapshot, ORDERS, 0, &depth));
+    set_field(&scene, DLQ, QE_FIELD_READY_MESSAGES, 5);
+    assert_true(qe_derive_dead_letter_messages(&scene.snapshot, ORDERS, 0, &depth));
+    assert_double_equal(depth, 7);
+    set_field(&scene, DLQ, QE_FIELD_DELAYED_MESSAGES, 1);
+    assert_true(qe_derive_dead_letter_messages(&scene.snapshot, PAYMENTS, 0, &depth));
+    assert_double_equal(depth, 8);
+    assert_false(qe_derive_dead_letter_messages(&scene.snapshot, ORDERS, 1, &depth));
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void warnings_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(qe_warning_name(QE_WARN_NO_DEAD_LETTER_QUEUE), "no_dead_letter_queue");
+    assert_string_equal(qe_warning_name(QE_WARN_VISIBILITY_BELOW_HANDLING_TIME),
+                        "visibility_below_handling_time");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_known_warns_of_nothing),
+        cmocka_unit_test(each_setting_is_warned_of_by_itself),
+        cmocka_unit_test(retention_that_restarts_is_never_too_short),
+        cmocka_unit_test(visibility_is_compared_with_what_handling_takes),
+        cmocka_unit_test(the_margin_is_retention_less_age),
+        cmocka_unit_test(an_empty_queue_has_nothing_to_lose),
+        cmocka_unit_test(where_retention_counts_from_the_first_send_the_longest_way_is_taken),
+        cmocka_unit_test(the_depth_of_a_dlq_is_all_that_waits_in_it),
+        cmocka_unit_test(warnings_have_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

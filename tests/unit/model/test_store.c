@@ -1,0 +1,537 @@
+#include "model/store.h"
+#include "unit/model/fixture.h"
+#include "util/mem.h"
+
+#define STALE_AFTER_MS 90000
+
+static const char *const s_ab[] = {"a", "b", NULL};
+static const char *const s_bc[] = {"b", "c", NULL};
+
+static struct qe_store *make_store(const struct qe_renderer *renderer)
+{
+    struct qe_err err = {0};
+    struct qe_store *store = qe_store_new(renderer, NULL, &err);
+
+    assert_ok(store == NULL ? -1 : 0, err);
+    return store;
+}
+
+static struct qe_slot *open_source(struct qe_store *store, const char *source)
+{
+    struct qe_err err = {0};
+    struct qe_slot *slot = qe_store_open(store, source, "embedded", STALE_AFTER_MS, &err);
+
+    assert_ok(slot == NULL ? -1 : 0, err);
+    return slot;
+}
+
+/* The newest snapshot of the only source; the caller releases. */
+static struct qe_snapshot *newest(struct qe_store *store)
+{
+    struct qe_snapshot *snapshots[QE_SOURCES_MAX];
+
+    assert_int_equal(qe_store_acquire_all(store, snapshots), 1);
+    return snapshots[0];
+}
+
+static struct qe_poll_report report_at(int64_t now_mono_ms)
+{
+    return (struct qe_poll_report){.now_unix_ms = 1000000 + now_mono_ms,
+                                   .now_mono_ms = now_mono_ms,
+                                   .duration_seconds = 0.02,
+                                   .queues_listed = 5,
+                                   .queues_dropped = 1};
+}
+
+/* Publishes a poll of `set` in which queue i has ready[i] messages, or failed when that is < 0. */
+static void publish(struct qe_slot *slot, struct qe_queue_set *set, const double *ready,
+                    const struct qe_poll_report *report)
+{
+    struct qe_batch batch = {0};
+    struct qe_err err = {0};
+    struct qe_err why = {.code = QE_ERR_THROTTLED, .message = "slow down"};
+
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    for (size_t i = 0; i < set->count; i++) {
+        struct qe_sample sample = {0};
+
+        if (ready[i] < 0) {
+            qe_batch_fail(&batch, i, &why);
+            continue;
+        }
+        qe_sample_set(&sample, QE_FIELD_READY_MESSAGES, ready[i]);
+        qe_batch_set(&batch, i, &sample);
+    }
+    assert_ok(qe_slot_publish(slot, &batch, report, &err), err);
+    qe_batch_deinit(&batch);
+}
+
+static void publish_names(struct qe_slot *slot, const char *const *names, const double *ready,
+                          int64_t now_mono_ms)
+{
+    struct qe_queue_set *set = fixture_set(names);
+    struct qe_poll_report report = report_at(now_mono_ms);
+
+    publish(slot, set, ready, &report);
+    qe_queue_set_release(set);
+}
+
+static void publish_failure(struct qe_slot *slot, enum qe_err_code code, int64_t now_mono_ms)
+{
+    struct qe_poll_report report = report_at(now_mono_ms);
+    struct qe_err err = {0};
+
+    qe_err_set(&report.error, code, "no");
+    assert_ok(qe_slot_publish(slot, NULL, &report, &err), err);
+}
+
+static bool has_ready(const struct qe_snapshot *snapshot, size_t index)
+{
+    return qe_sample_has(&snapshot->states[index].sample, QE_FIELD_READY_MESSAGES);
+}
+
+static void an_opened_source_has_an_empty_snapshot(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_string_equal(snapshot->source, "local");
+    assert_string_equal(snapshot->backend, "embedded");
+    assert_false(snapshot->status.polled);
+    assert_null(snapshot->set);
+    assert_int_equal(snapshot->status.polls_total, 0);
+    assert_true(qe_slot_next_expiry_mono_ms(slot) == INT64_MAX);
+    qe_snapshot_release(snapshot);
+    qe_store_destroy(store);
+    qe_store_destroy(NULL);
+    qe_snapshot_release(NULL);
+}
+
+static void sources_are_acquired_by_name_and_open_once(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_snapshot *snapshots[QE_SOURCES_MAX];
+    struct qe_err err = {0};
+
+    (void)open_source(store, "b");
+    struct qe_slot *c = open_source(store, "c");
+
+    (void)open_source(store, "a");
+    assert_null(qe_store_open(store, "b", "embedded", 1, &err));
+    assert_int_equal(err.code, QE_ERR_INVALID);
+    qe_store_close(store, c);
+    qe_store_close(store, c);
+    assert_int_equal(qe_store_acquire_all(store, snapshots), 2);
+    assert_string_equal(snapshots[0]->source, "a");
+    assert_string_equal(snapshots[1]->source, "b");
+    qe_snapshot_release(snapshots[0]);
+    qe_snapshot_release(snapshots[1]);
+    qe_store_destroy(store);
+}
+
+static void a_good_poll_shows_samples_and_status(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 1000);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_true(snapshot->status.polled);
+    assert_true(snapshot->status.up);
+    assert_int_equal(snapshot->status.polls_total, 1);
+    assert_int_equal(qe_histogram_count(&snapshot->status.poll_duration_seconds), 1);
+    assert_int_equal(snapshot->status.queues_listed, 5);
+    assert_int_equal(snapshot->status.queues_dropped, 1);
+    assert_int_equal(snapshot->status.last_success_unix_ms, 1001000);
+    assert_int_equal(snapshot->status.last_error.code, QE_OK);
+    assert_int_equal(snapshot->set->count, 2);
+    assert_true(snapshot->states[1].up && snapshot->states[1].asked);
+    assert_int_equal(snapshot->states[1].last_success_unix_ms, 1001000);
+    assert_double_equal(snapshot->states[1].sample.values[QE_FIELD_READY_MESSAGES], 4);
+    assert_true(snapshot->states[1].objective_oldest_age_seconds < 0);
+    assert_true(qe_slot_next_expiry_mono_ms(slot) == 1000 + STALE_AFTER_MS);
+    qe_snapshot_release(snapshot);
+    qe_store_destroy(store);
+}
+
+static void a_failed_queue_keeps_its_sample_until_stale_from_its_last_success(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 0);
+    publish_names(slot, s_ab, (const double[]){5, -1}, 60000);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_true(snapshot->status.up);
+    assert_int_equal(snapshot->status.last_error.code, QE_ERR_THROTTLED); /* the first queue's */
+    assert_true(snapshot->states[0].up);
+    assert_false(snapshot->states[1].up);
+    assert_true(has_ready(snapshot, 1));
+    assert_double_equal(snapshot->states[1].sample.values[QE_FIELD_READY_MESSAGES], 4);
+    assert_int_equal(snapshot->states[1].last_success_mono_ms, 0);
+    qe_snapshot_release(snapshot);
+    assert_true(qe_slot_next_expiry_mono_ms(slot) == STALE_AFTER_MS);
+    /* 90 s after the last success, not after the failure that came in between. */
+    publish_names(slot, s_ab, (const double[]){6, -1}, STALE_AFTER_MS);
+    snapshot = newest(store);
+    assert_false(has_ready(snapshot, 1));
+    assert_true(snapshot->states[1].asked);
+    assert_int_equal(snapshot->states[1].last_success_unix_ms, 1000000); /* still told */
+    assert_true(has_ready(snapshot, 0));
+    qe_snapshot_release(snapshot);
+    qe_store_destroy(store);
+}
+
+static void a_failed_poll_puts_every_queue_down_and_keeps_samples(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 0);
+    publish_failure(slot, QE_ERR_NETWORK, 30000);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_false(snapshot->status.up);
+    assert_int_equal(snapshot->status.polls_total, 2);
+    assert_int_equal(snapshot->status.poll_failures_total[QE_ERR_NETWORK], 1);
+    assert_int_equal(snapshot->status.last_error.code, QE_ERR_NETWORK);
+    assert_int_equal(snapshot->status.last_success_unix_ms, 1000000);
+    assert_int_equal(snapshot->status.queues_listed, 5); /* of the last list */
+    assert_false(snapshot->states[0].up || snapshot->states[1].up);
+    assert_true(has_ready(snapshot, 0) && has_ready(snapshot, 1));
+    qe_snapshot_release(snapshot);
+    publish_failure(slot, QE_ERR_NETWORK, STALE_AFTER_MS + 5);
+    snapshot = newest(store);
+    assert_false(has_ready(snapshot, 0) || has_ready(snapshot, 1));
+    assert_int_equal(snapshot->set->count, 2);
+    qe_snapshot_release(snapshot);
+    qe_store_destroy(store);
+}
+
+static void a_first_poll_that_fails_is_still_a_round(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+
+    publish_failure(slot, QE_ERR_CANCELLED, 0); /* stopped on request: no round, no failure */
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_false(snapshot->status.polled);
+    assert_int_equal(snapshot->status.polls_total, 0);
+    qe_snapshot_release(snapshot);
+    publish_failure(slot, QE_ERR_AUTH, 0);
+    snapshot = newest(store);
+    assert_true(snapshot->status.polled);
+    assert_false(snapshot->status.up);
+    assert_null(snapshot->set);
+    qe_snapshot_release(snapshot);
+    qe_store_destroy(store);
+}
+
+static void expiring_drops_stale_samples_and_nothing_else(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_err err = {0};
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 0);
+    publish_names(slot, s_ab, (const double[]){5, -1}, 1000);
+    struct qe_snapshot *before = newest(store);
+
+    assert_ok(qe_slot_expire(slot, STALE_AFTER_MS - 1, &err), err);
+    struct qe_snapshot *same = newest(store);
+
+    assert_ptr_equal(same, before); /* nothing stale, nothing published */
+    qe_snapshot_release(same);
+    assert_ok(qe_slot_expire(slot, STALE_AFTER_MS, &err), err);
+    struct qe_snapshot *after = newest(store);
+
+    assert_true(has_ready(before, 1)); /* a snapshot never changes */
+    assert_false(has_ready(after, 1));
+    assert_true(has_ready(after, 0));
+    assert_true(after->states[0].up);
+    assert_true(after->status.up);
+    assert_int_equal(after->status.polls_total, 2);
+    assert_true(qe_slot_next_expiry_mono_ms(slot) == 1000 + STALE_AFTER_MS);
+    assert_ok(qe_slot_expire(slot, 1000 + STALE_AFTER_MS, &err), err);
+    assert_true(qe_slot_next_expiry_mono_ms(slot) == INT64_MAX);
+    qe_snapshot_release(before);
+    qe_snapshot_release(after);
+    qe_store_destroy(store);
+}
+
+static void a_queue_no_longer_listed_disappears_and_a_new_one_starts_unknown(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 0);
+    publish_names(slot, s_bc, (const double[]){-1, -1}, 1000);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_int_equal(snapshot->set->count, 2);
+    assert_string_equal(snapshot->set->items[0].name, "b");
+    assert_double_equal(snapshot->states[0].sample.values[QE_FIELD_READY_MESSAGES],
+                        4); /* carried */
+    assert_false(has_ready(snapshot, 1));
+    assert_int_equal(snapshot->states[1].last_success_unix_ms, 0);
+    qe_snapshot_release(snapshot);
+    qe_store_destroy(store);
+}
+
+static void a_cancelled_entry_leaves_its_queue_as_it_was(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_queue_set *set = fixture_set(s_ab);
+    struct qe_poll_report report = report_at(1000);
+    struct qe_batch batch = {0};
+    struct qe_err err = {0};
+
+    publish(slot, set, (const double[]){3, 4}, &report);
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    batch.entries[0].error = QE_ERR_CANCELLED;
+    assert_ok(qe_slot_publish(slot, &batch, &report, &err), err);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_true(snapshot->states[0].up);
+    assert_false(snapshot->states[1].up); /* not answered */
+    qe_snapshot_release(snapshot);
+    qe_batch_deinit(&batch);
+    qe_queue_set_release(set);
+    qe_store_destroy(store);
+}
+
+static void an_equal_set_is_replaced_by_the_older_one(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_queue_set *first = fixture_set(s_ab);
+    struct qe_queue_set *twin = fixture_set(s_ab);
+    struct qe_queue_set *other = fixture_set(s_bc);
+    struct qe_queue_set *const offered[] = {first, twin, twin, first, other, twin};
+    struct qe_queue_set *const expected[] = {first, first, first, first, other, twin};
+    struct qe_poll_report report = report_at(1000);
+
+    for (size_t i = 0; i < sizeof offered / sizeof offered[0]; i++) {
+        publish(slot, offered[i], (const double[]){1, 2}, &report);
+        struct qe_snapshot *snapshot = newest(store);
+
+        assert_ptr_equal(snapshot->set, expected[i]);
+        assert_true(has_ready(snapshot, 0) && has_ready(snapshot, 1));
+        qe_snapshot_release(snapshot);
+    }
+    qe_store_destroy(store);
+    assert_int_equal(atomic_load(&first->refs), 1); /* the store holds nothing any more */
+    assert_int_equal(atomic_load(&twin->refs), 1);
+    assert_int_equal(atomic_load(&other->refs), 1);
+    qe_queue_set_release(first);
+    qe_queue_set_release(twin);
+    qe_queue_set_release(other);
+}
+
+static void a_source_opened_again_keeps_counters_but_no_samples(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_snapshot *snapshots[QE_SOURCES_MAX];
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 0);
+    publish_failure(slot, QE_ERR_TIMEOUT, 1000);
+    struct qe_snapshot *held = newest(store);
+
+    qe_store_close(store, slot);
+    assert_int_equal(qe_store_acquire_all(store, snapshots), 0);
+    assert_string_equal(held->source, "local"); /* outlives the close */
+    qe_snapshot_release(held);
+    assert_ptr_equal(open_source(store, "local"), slot);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_int_equal(snapshot->status.polls_total, 2);
+    assert_int_equal(snapshot->status.poll_failures_total[QE_ERR_TIMEOUT], 1);
+    assert_int_equal(qe_histogram_count(&snapshot->status.poll_duration_seconds), 2);
+    assert_false(snapshot->status.polled);
+    assert_false(snapshot->status.up);
+    assert_int_equal(snapshot->status.last_error.code, QE_OK);
+    assert_null(snapshot->set);
+    assert_true(qe_slot_next_expiry_mono_ms(slot) == INT64_MAX);
+    qe_snapshot_release(snapshot);
+    qe_store_destroy(store);
+}
+
+static int s_asked;
+
+static double objective_of(const void *context, const char *source, const char *vhost,
+                           const char *queue)
+{
+    s_asked++;
+    assert_string_equal(source, "local");
+    assert_string_equal(vhost, "");
+    return strcmp(queue, "b") == 0 ? *(const double *)context : -1;
+}
+
+static void objectives_are_asked_for_once_per_set(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_queue_set *set = fixture_set(s_ab);
+    struct qe_poll_report report = report_at(0);
+    const double objectives[] = {300, 60};
+
+    s_asked = 0;
+    report.objective = objective_of;
+    report.objective_context = &objectives[0];
+    for (int i = 0; i < 3; i++) {
+        publish(slot, set, (const double[]){1, -1}, &report);
+    }
+    assert_int_equal(s_asked, 2);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_true(snapshot->states[0].objective_oldest_age_seconds < 0);
+    assert_double_equal(snapshot->states[1].objective_oldest_age_seconds, 300);
+    qe_snapshot_release(snapshot);
+    report.objective_context = &objectives[1]; /* another configuration answers */
+    publish(slot, set, (const double[]){1, 2}, &report);
+    snapshot = newest(store);
+    assert_double_equal(snapshot->states[1].objective_oldest_age_seconds, 60);
+    assert_int_equal(s_asked, 4);
+    qe_snapshot_release(snapshot);
+    qe_queue_set_release(set);
+    qe_store_destroy(store);
+}
+
+static int s_rendered;
+
+static void *render(const struct qe_snapshot *snapshot, void *context, struct qe_err *err)
+{
+    const bool *failing = context;
+
+    assert_null(snapshot->rendered);
+    if (*failing) {
+        qe_err_set(err, QE_ERR_NOMEM, "no memory to render");
+        return NULL;
+    }
+    void *made = qe_calloc(1, 8);
+
+    if (made == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "no memory to render");
+        return NULL;
+    }
+    s_rendered++;
+    return made;
+}
+
+static void destroy_rendered(void *rendered)
+{
+    s_rendered--;
+    qe_free(rendered);
+}
+
+static void a_rendering_that_fails_keeps_the_old_snapshot(void **state)
+{
+    (void)state;
+    bool failing = false;
+    const struct qe_renderer renderer = {render, destroy_rendered, &failing};
+    struct qe_store *store = make_store(&renderer);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_queue_set *set = fixture_set(s_ab);
+    struct qe_poll_report report = report_at(1000);
+    struct qe_batch batch = {0};
+    struct qe_err err = {0};
+
+    s_rendered = 1; /* the empty first snapshot is rendered too */
+    publish(slot, set, (const double[]){3, 4}, &report);
+    failing = true;
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    assert_int_equal(qe_slot_publish(slot, &batch, &report, &err), -1);
+    assert_int_equal(err.code, QE_ERR_NOMEM);
+    assert_int_equal(qe_slot_expire(slot, INT64_MAX - 1, &err), -1);
+    struct qe_snapshot *snapshot = newest(store);
+
+    assert_int_equal(snapshot->status.polls_total, 1);
+    assert_true(has_ready(snapshot, 0));
+    assert_non_null(snapshot->rendered);
+    assert_true(qe_slot_next_expiry_mono_ms(slot) == 1000 + STALE_AFTER_MS);
+    qe_snapshot_release(snapshot);
+    qe_batch_deinit(&batch);
+    qe_queue_set_release(set);
+    qe_store_destroy(store);
+    assert_int_equal(s_rendered, 0);
+}
+
+static int build(void *context, struct qe_err *err)
+{
+    bool failing = false;
+    const struct qe_renderer renderer = {render, destroy_rendered, &failing};
+    struct qe_store *store = qe_store_new(&renderer, NULL, err);
+    struct qe_slot *slot =
+        store == NULL ? NULL : qe_store_open(store, "local", "embedded", STALE_AFTER_MS, err);
+    struct qe_poll_report report = report_at(0);
+    int rc = slot == NULL ? -1 : qe_slot_publish(slot, context, &report, err);
+
+    if (rc == 0) {
+        rc = qe_slot_expire(slot, STALE_AFTER_MS, err);
+    }
+    if (rc == 0) {
+        qe_store_close(store, slot);
+        rc = qe_store_open(store, "local", "embedded", STALE_AFTER_MS, err) == slot ? 0 : -1;
+    }
+    qe_store_destroy(store);
+    return rc;
+}
+
+static void running_out_of_memory_leaks_nothing(void **state)
+{
+    (void)state;
+    struct qe_queue_set *set = fixture_set(s_ab);
+    struct qe_batch batch = {0};
+    struct qe_err err = {0};
+    struct qe_sample sample = {0};
+
+    qe_sample_set(&sample, QE_FIELD_CONSUMERS, 1);
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    qe_batch_set(&batch, 0, &sample);
+    s_rendered = 0;
+    qe_check_torture(build, &batch);
+    assert_int_equal(s_rendered, 0);
+    assert_int_equal(atomic_load(&set->refs), 2);
+    qe_batch_deinit(&batch);
+    qe_queue_set_release(set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_opened_source_has_an_empty_snapshot),
+        cmocka_unit_test(sources_are_acquired_by_name_and_open_once),
+        cmocka_unit_test(a_good_poll_shows_samples_and_status),
+        cmocka_unit_test(a_failed_queue_keeps_its_sample_until_stale_from_its_last_success),
+        cmocka_unit_test(a_failed_poll_puts_every_queue_down_and_keeps_samples),
+        cmocka_unit_test(a_first_poll_that_fails_is_still_a_round),
+        cmocka_unit_test(expiring_drops_stale_samples_and_nothing_else),
+        cmocka_unit_test(a_queue_no_longer_listed_disappears_and_a_new_one_starts_unknown),
+        cmocka_unit_test(a_cancelled_entry_leaves_its_queue_as_it_was),
+        cmocka_unit_test(an_equal_set_is_replaced_by_the_older_one),
+        cmocka_unit_test(a_source_opened_again_keeps_counters_but_no_samples),
+        cmocka_unit_test(objectives_are_asked_for_once_per_set),
+        cmocka_unit_test(a_rendering_that_fails_keeps_the_old_snapshot),
+        cmocka_unit_test(running_out_of_memory_leaks_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
