@@ -75,6 +75,24 @@ static int fail_waiting(struct qe_embedded *self, const char *doing, struct qe_e
                       self->label, doing);
 }
 
+/* The errno behind an I/O error. SQLite keeps one per file, and keeps it longer than the one of the
+ * connection, which later calls overwrite. */
+static int last_errno(sqlite3 *db)
+{
+    sqlite3_file *journal = NULL;
+    int reason = sqlite3_system_errno(db);
+
+    if (reason == 0 &&
+        sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &journal) == SQLITE_OK &&
+        journal != NULL && journal->pMethods != NULL) {
+        (void)journal->pMethods->xFileControl(journal, SQLITE_FCNTL_LAST_ERRNO, &reason);
+    }
+    if (reason == 0) {
+        (void)sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &reason);
+    }
+    return reason;
+}
+
 static int fail_io(struct qe_embedded *self, const char *doing, int reason, struct qe_err *err)
 {
     self->is_broken = true;
@@ -119,7 +137,7 @@ static int fail_broken(struct qe_embedded *self, int primary, const char *doing,
                           self->label, doing);
     default:
         return qe_err_set(err, QE_ERR_PROTOCOL, "store %s: cannot %s: %s", self->label, doing,
-                          self->db == NULL ? sqlite3_errstr(primary) : sqlite3_errmsg(self->db));
+                          sqlite3_errmsg(self->db));
     }
 }
 
@@ -140,9 +158,9 @@ int qe_embedded_fail(struct qe_embedded *self, int sqlite_rc, const char *doing,
         if (sqlite_rc == SQLITE_IOERR_NOMEM) {
             return qe_err_set(err, QE_ERR_NOMEM, "store %s: out of memory", self->label);
         }
-        return fail_io(self, doing, sqlite3_system_errno(self->db), err);
+        return fail_io(self, doing, last_errno(self->db), err);
     case SQLITE_CANTOPEN:
-        return fail_io(self, doing, self->db == NULL ? 0 : sqlite3_system_errno(self->db), err);
+        return fail_io(self, doing, sqlite3_system_errno(self->db), err);
     default:
         return fail_broken(self, primary, doing, err);
     }
