@@ -10,6 +10,9 @@
 
 #define PAGE_MAX_BYTES ((size_t)8 << 20)
 #define NONCE_BYTES 16
+#define MINUTE_SECONDS 60LL
+#define HOUR_SECONDS 3600LL
+#define DAY_SECONDS 86400LL
 
 static const char s_style[] =
     "\n:root{color-scheme:light dark;--line:#d0d4da;--soft:#5a6372;--good:#116329;--bad:#b3261e}\n"
@@ -78,14 +81,14 @@ void qe_landing_append_age(struct qe_strbuf *out, int64_t age_ms)
 {
     long long seconds = age_ms < 0 ? 0 : age_ms / 1000;
 
-    if (seconds < 120) {
+    if (seconds < 2 * MINUTE_SECONDS) {
         (void)qe_strbuf_printf(out, "%lld s", seconds);
-    } else if (seconds < 2 * 3600) {
-        (void)qe_strbuf_printf(out, "%lld min", seconds / 60);
-    } else if (seconds < 2 * 86400) {
-        (void)qe_strbuf_printf(out, "%lld h", seconds / 3600);
+    } else if (seconds < 2LL * 3600) {
+        (void)qe_strbuf_printf(out, "%lld min", seconds / MINUTE_SECONDS);
+    } else if (seconds < 2LL * 86400) {
+        (void)qe_strbuf_printf(out, "%lld h", seconds / HOUR_SECONDS);
     } else {
-        (void)qe_strbuf_printf(out, "%lld d", seconds / 86400);
+        (void)qe_strbuf_printf(out, "%lld d", seconds / DAY_SECONDS);
     }
 }
 

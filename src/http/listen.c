@@ -161,7 +161,7 @@ static int bound_port(int fd, unsigned *out_port)
 
 int qe_listen_open(const char *text, unsigned *out_port, struct qe_err *err)
 {
-    struct qe_listen_address address;
+    struct qe_listen_address address = {0};
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     char port[16];

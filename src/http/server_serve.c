@@ -191,6 +191,7 @@ static void judge(struct exchange *exchange)
     }
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the library calls it so. */
 enum MHD_Result qe_http_serve(void *cls, struct MHD_Connection *connection, const char *url,
                               const char *method, const char *version, const char *upload_data,
                               size_t *upload_data_size, void **con_cls)

@@ -110,8 +110,7 @@ static void publish(struct bench *bench, unsigned round)
 static bool is_ready(void *app, char *why, size_t why_bytes)
 {
     (void)app;
-    (void)why;
-    (void)why_bytes;
+    (void)snprintf(why, why_bytes, "%s", "");
     return true;
 }
 
@@ -330,8 +329,8 @@ static void run(size_t queues, size_t requests, long pause)
     bench.pause_ms = pause;
     double rss = rss_mib();
     for (unsigned with_poll = 0; with_poll < 2; with_poll++) {
-        atomic_store(&bench.publishing, true);
-        if (with_poll != 0 && pthread_create(&thread, NULL, publish_again_and_again, &bench) != 0) {
+        atomic_store(&bench.publishing, with_poll != 0);
+        if (pthread_create(&thread, NULL, publish_again_and_again, &bench) != 0) {
             die("thread", NULL);
         }
         for (unsigned gzip = 0; gzip < 2; gzip++) {
@@ -339,9 +338,9 @@ static void run(size_t queues, size_t requests, long pause)
             print_row(queues, gzip != 0 ? "gzip" : "identity",
                       with_poll != 0 ? "publishing" : "alone", &latency);
         }
+        atomic_store(&bench.publishing, false);
+        (void)pthread_join(thread, NULL);
     }
-    atomic_store(&bench.publishing, false);
-    (void)pthread_join(thread, NULL);
     (void)printf("  %zu queues: RSS %.1f MiB after the first publish (the client's buffers in it), "
                  "%u publishes beside the scrapes\n",
                  queues, rss, atomic_load(&bench.published));
