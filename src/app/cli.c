@@ -6,6 +6,8 @@
 
 #include "util/text.h"
 
+#define VALUE_BASE 256 /* what getopt_long returns for the first flag: clear of every character */
+
 /* The error for what getopt_long refused: argv[optind - 1] is the offender, and optopt the flag
  * when a value is missing. */
 static int refuse(const struct qe_cli_flag *flags, size_t flags_count, const char *offender,
@@ -58,10 +60,29 @@ static int take_value(const struct qe_cli_flag *flag, void *context, const char 
     return 0;
 }
 
+/* The row that getopt_long's result stands for; NULL: none, or a value is missing. */
+static const struct qe_cli_flag *find_flag(const struct qe_cli_flag *flags, size_t flags_count,
+                                           int result)
+{
+    if (result >= VALUE_BASE) {
+        return &flags[result - VALUE_BASE];
+    }
+    if (result == 'h') { /* -h is --help, in every program that has one */
+        for (size_t i = 0; i < flags_count; i++) {
+            if (strcmp(flags[i].name, "help") == 0) {
+                return &flags[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): argc and argv are one thing in two parameters. */
 int qe_cli_parse(const struct qe_cli_flag *flags, size_t flags_count, bool stop_at_operand,
                  int argc, char **argv, void *context, struct qe_err *err)
 {
     struct option longs[QE_CLI_FLAGS_MAX + 1] = {0};
+    const char *shorts = stop_at_operand ? "+:h" : ":h";
 
     if (flags_count > QE_CLI_FLAGS_MAX) {
         return qe_err_set(err, QE_ERR_LIMIT, "more than %d flags", QE_CLI_FLAGS_MAX);
@@ -69,26 +90,17 @@ int qe_cli_parse(const struct qe_cli_flag *flags, size_t flags_count, bool stop_
     for (size_t i = 0; i < flags_count; i++) {
         longs[i].name = flags[i].name;
         longs[i].has_arg = flags[i].argument != NULL ? required_argument : no_argument;
-        longs[i].val = (int)i + 256; /* clear of every character */
+        longs[i].val = (int)i + VALUE_BASE;
     }
     opterr = 0;
     optind = 0; /* glibc: start anew, also for a second command line in one process */
     for (;;) {
-        /* Main thread only, before others start. */
-        int result = getopt_long(argc, argv, stop_at_operand ? "+:h" : ":h",
-                                 longs, /* NOLINT(concurrency-mt-unsafe) */
-                                 NULL);
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): main thread only, before others start. */
+        int result = getopt_long(argc, argv, shorts, longs, NULL);
         if (result == -1) {
             return optind;
         }
-        const struct qe_cli_flag *flag = NULL;
-        if (result >= 256) {
-            flag = &flags[result - 256];
-        } else if (result == 'h') { /* -h is --help, in every program that has one */
-            for (size_t i = 0; i < flags_count; i++) {
-                flag = strcmp(flags[i].name, "help") == 0 ? &flags[i] : flag;
-            }
-        }
+        const struct qe_cli_flag *flag = find_flag(flags, flags_count, result);
         if (flag == NULL) {
             return refuse(flags, flags_count, argv[optind - 1], result, err);
         }

@@ -268,7 +268,11 @@ static int start_consumer(struct qe_runtime *runtime, struct qe_generation *gene
     }
     unit->settings = settings;
     unit->source = find_source(generation->config, settings->source);
-    unit->consumer = new_consumer(runtime, settings, unit->source, err);
+    if (unit->source == NULL) { /* the configuration's own check refuses it before */
+        qe_err_set(err, QE_ERR_INVALID, "no source %s", settings->source);
+    } else {
+        unit->consumer = new_consumer(runtime, settings, unit->source, err);
+    }
     if (unit->consumer == NULL) {
         qe_free(unit);
         return qe_err_wrap(err, "consumer of %s", settings->queue);

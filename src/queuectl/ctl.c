@@ -35,7 +35,7 @@ void ctl_sleep_until(int64_t mono_ms)
 
     while (ctl_stopped == 0 &&
            clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {
-        continue; /* a signal that does not stop us */
+        /* a signal that does not stop us */
     }
 }
 
@@ -57,7 +57,7 @@ bool ctl_load(struct ctl *ctl)
 
 static int no_such_source(const struct qe_config *config, const char *name, struct qe_err *err)
 {
-    const char *names[NAMES_MAX];
+    const char *names[NAMES_MAX] = {NULL};
     size_t count = 0;
 
     for (size_t i = 0; i < config->sources_count && count < NAMES_MAX; i++) {
@@ -85,7 +85,8 @@ int ctl_open(struct ctl *ctl, const char *name, struct qe_err *err)
         }
     }
     if (ctl->source == NULL) {
-        return no_such_source(config, name, err);
+        (void)no_such_source(config, name, err);
+        return -1;
     }
     ctl->driver = qe_drivers_find(ctl->source->type_name);
     const char *why = ctl->driver->unreachable != NULL
@@ -113,7 +114,7 @@ int ctl_require(const struct ctl *ctl, uint32_t cap, const char *what, struct qe
 static int no_such_queue(const struct ctl *ctl, const struct qe_queue_list *list, const char *name,
                          struct qe_err *err)
 {
-    const char *names[NAMES_MAX];
+    const char *names[NAMES_MAX] = {NULL};
     size_t count = 0;
 
     for (size_t i = 0; i < list->count && count < NAMES_MAX; i++) {
@@ -137,7 +138,6 @@ static int find_queue(struct ctl *ctl, const char *name, struct qe_err *err)
     int rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), &list, err);
 
     if (rc == 0) {
-        rc = -1;
         const struct qe_queue *found = NULL;
         for (size_t i = 0; i < list.count && found == NULL; i++) {
             if (strcmp(list.items[i].name, name) == 0 && strcmp(list.items[i].vhost, vhost) == 0) {

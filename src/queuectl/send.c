@@ -154,8 +154,11 @@ static int send_all(struct ctl *ctl, const struct qe_outgoing *like, uint64_t *o
     const struct ctl_options *options = &ctl->options;
     int64_t start_mono_ms = qe_clock_mono_ms();
     struct qe_outgoing *batch = qe_calloc(BATCH_MAX, sizeof *batch);
-    int rc = batch != NULL ? 0 : qe_err_set(err, QE_ERR_NOMEM, "a batch of messages");
+    int rc = 0;
 
+    if (batch == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "a batch of messages");
+    }
     ctl_catch_signals();
     while (rc == 0 && ctl_stopped == 0 && (options->count == 0 || *out_sent < options->count)) {
         size_t some = wait_for_due(options, start_mono_ms, *out_sent);
