@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Every endpoint: what it answers, to which methods, before and after a bad reload."""
+import contextlib
 import socket
 import unittest
 
@@ -96,13 +97,11 @@ class Endpoints(WithFolder):
                     b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                     b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: " + b";q=,/" * 1000 + b"\r\n\r\n"):
             with socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE_SECONDS) as client:
-                client.sendall(raw)
-                client.shutdown(socket.SHUT_WR)
-                try:
+                with contextlib.suppress(OSError): # it may hang up on such a client
+                    client.sendall(raw)
+                    client.shutdown(socket.SHUT_WR)
                     while client.recv(65536):
                         pass
-                except ConnectionResetError:
-                    pass
         self.assertEqual(daemon.status_of("/-/healthy"), 200)
 
     def test_requests_are_counted_by_handler_and_code(self):
