@@ -28,8 +28,9 @@ size_t qe_mem_allocations(void)
 
 void *qe_calloc(size_t count, size_t size_bytes)
 {
-    /* malloc(0) may or may not be NULL, and callers read NULL as "out of memory". */
-    if (count == 0 || size_bytes == 0 || fails_now()) {
+    /* malloc(0) may or may not be NULL, and callers read NULL as "out of memory". calloc would see
+     * the overflow too, but sanitizers end the program over it. */
+    if (count == 0 || size_bytes == 0 || count > SIZE_MAX / size_bytes || fails_now()) {
         return NULL;
     }
     return calloc(count, size_bytes);
