@@ -35,6 +35,13 @@ void qe_label_add_known(struct qe_strbuf *out, const char *name, const char *val
 void qe_label_queue(struct qe_strbuf *out, const char *source, const char *vhost,
                     const char *queue);
 
+/* A line needed `part` and it failed: then the page failed. Before `part` is reset, which would
+ * hide it. */
+static inline void qe_line_check(struct qe_strbuf *out, const struct qe_strbuf *part)
+{
+    out->failed = part->failed != QE_OK ? part->failed : out->failed;
+}
+
 /* The name of a family's samples, counters with _total. */
 struct qe_short_text qe_line_name(enum qe_family family);
 /* What ends a line's labels: name="value" (name NULL: nothing) and "} ". Cut to fit, which only a

@@ -6,8 +6,11 @@
 
 /* --- requests to the sources --- */
 
-static void begin_labels(struct qe_strbuf *labels, const char *source, const char *operation)
+/* Starts the labels of the next line in the scratch buffer `labels`. */
+static void begin_labels(struct qe_strbuf *out, struct qe_strbuf *labels, const char *source,
+                         const char *operation)
 {
+    qe_line_check(out, labels);
     qe_strbuf_reset(labels);
     (void)qe_strbuf_append_char(labels, '{');
     qe_label_add(labels, "source", source);
@@ -21,7 +24,7 @@ static void render_api_failures(struct qe_strbuf *out, struct qe_strbuf *labels,
 {
     for (int code = QE_OK + 1; code < QE_ERR_COUNT; code++) {
         if (code != QE_ERR_CANCELLED) {
-            begin_labels(labels, api->source, api->operations[operation]);
+            begin_labels(out, labels, api->source, api->operations[operation]);
             qe_label_add(labels, "reason", qe_err_code_name((enum qe_err_code)code));
             qe_line_u64(out, QE_FAMILY_API_REQUEST_FAILURES, qe_strbuf_text(labels),
                         qe_counter_get(&api->failures[operation][code]));
@@ -33,7 +36,7 @@ static void render_api_operations(struct qe_strbuf *out, struct qe_strbuf *label
                                   enum qe_family family, const struct qe_api_stats *api)
 {
     for (size_t i = 0; i < api->operations_count; i++) {
-        begin_labels(labels, api->source, api->operations[i]);
+        begin_labels(out, labels, api->source, api->operations[i]);
         if (family == QE_FAMILY_API_REQUESTS) {
             qe_line_u64(out, family, qe_strbuf_text(labels), qe_counter_get(&api->requests[i]));
         } else if (family == QE_FAMILY_API_REQUEST_DURATION) {
@@ -55,7 +58,7 @@ static void render_api_family(struct qe_strbuf *out, enum qe_family family,
             continue;
         }
         if (family == QE_FAMILY_API_RETRIES || family == QE_FAMILY_API_THROTTLES) {
-            begin_labels(&labels, api->source, NULL);
+            begin_labels(out, &labels, api->source, NULL);
             qe_line_u64(
                 out, family, qe_strbuf_text(&labels),
                 qe_counter_get(family == QE_FAMILY_API_RETRIES ? &api->retries : &api->throttles));
@@ -63,9 +66,7 @@ static void render_api_family(struct qe_strbuf *out, enum qe_family family,
             render_api_operations(out, &labels, family, api);
         }
     }
-    if (labels.failed != QE_OK) {
-        out->failed = labels.failed;
-    }
+    qe_line_check(out, &labels);
     qe_strbuf_deinit(&labels);
 }
 

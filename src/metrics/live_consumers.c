@@ -93,15 +93,14 @@ static void render_handling(struct qe_strbuf *out, const char *labels,
 
     qe_strbuf_init(&more, 0);
     for (size_t i = 0; i < QE_OUTCOME_COUNT; i++) {
+        qe_line_check(out, &more);
         qe_strbuf_reset(&more);
         (void)qe_strbuf_append_text(&more, labels);
         qe_label_add(&more, "outcome", qe_outcome_name((enum qe_outcome)i));
         qe_line_histogram(out, QE_FAMILY_CONSUMER_HANDLING_DURATION, qe_strbuf_text(&more),
                           &stats->handling_seconds[i]);
     }
-    if (more.failed != QE_OK) {
-        out->failed = more.failed;
-    }
+    qe_line_check(out, &more);
     qe_strbuf_deinit(&more);
 }
 

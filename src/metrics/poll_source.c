@@ -45,9 +45,7 @@ static void labelled_u64(struct qe_strbuf *out, enum qe_family family,
     struct qe_strbuf more = with_label(labels, pair[0], pair[1]);
 
     qe_line_u64(out, family, qe_strbuf_text(&more), value);
-    if (more.failed != QE_OK) {
-        out->failed = more.failed;
-    }
+    qe_line_check(out, &more);
     qe_strbuf_deinit(&more);
 }
 
@@ -111,8 +109,6 @@ void qe_poll_render_source(struct qe_strbuf *out, enum qe_family family,
     (void)qe_strbuf_append_char(&labels, '{');
     qe_label_add(&labels, "source", view->snapshot->source);
     render(out, family, &labels, view->snapshot);
-    if (labels.failed != QE_OK) {
-        out->failed = labels.failed;
-    }
+    qe_line_check(out, &labels);
     qe_strbuf_deinit(&labels);
 }

@@ -1,0 +1,254 @@
+/* What the poller's thread prepares: shared blocks, and what happens when memory runs out. */
+#include <pthread.h>
+
+#include "fixture.h"
+#include "metrics/poll_internal.h"
+
+static struct qe_queue_set *two_queues(void)
+{
+    struct qe_queue_list list = {0};
+
+    (void)world_add(&list, "", "one", QE_KIND_EMBEDDED);
+    (void)world_add(&list, "", "two", QE_KIND_EMBEDDED);
+    return world_set(&list);
+}
+
+static void set_samples(struct qe_sample samples[2], double ready)
+{
+    memset(samples, 0, 2 * sizeof *samples);
+    for (size_t i = 0; i < 2; i++) {
+        qe_sample_set(&samples[i], QE_FIELD_READY_MESSAGES, ready);
+        qe_sample_set(&samples[i], QE_FIELD_RETENTION_SECONDS, 86400);
+    }
+}
+
+static const struct qe_rendered *rendered_now(struct world *world, struct qe_snapshot **held)
+{
+    struct qe_snapshot *snapshots[QE_SOURCES_MAX];
+
+    assert_int_equal(qe_store_acquire_all(world->store, snapshots), 1);
+    *held = snapshots[0];
+    return snapshots[0]->rendered;
+}
+
+static void what_did_not_change_is_shared_with_the_poll_before(void **state)
+{
+    struct world world;
+    struct qe_sample samples[2];
+    struct qe_snapshot *first_held = NULL;
+    struct qe_snapshot *second_held = NULL;
+    struct qe_queue_set *set = two_queues();
+
+    (void)state;
+    world_init(&world);
+    struct qe_slot *slot = world_open(&world, "a", "embedded");
+
+    set_samples(samples, 1);
+    world_publish(slot, set, samples);
+    const struct qe_rendered *first = rendered_now(&world, &first_held);
+
+    set_samples(samples, 2);
+    world_publish(slot, set, samples);
+    const struct qe_rendered *second = rendered_now(&world, &second_held);
+
+    assert_ptr_not_equal(first, second);
+    assert_ptr_equal(first->blocks[QE_FAMILY_RETENTION], second->blocks[QE_FAMILY_RETENTION]);
+    assert_ptr_equal(first->blocks[QE_FAMILY_QUEUE_INFO], second->blocks[QE_FAMILY_QUEUE_INFO]);
+    assert_ptr_not_equal(first->blocks[QE_FAMILY_MESSAGES_READY],
+                         second->blocks[QE_FAMILY_MESSAGES_READY]);
+    assert_null(second->blocks[QE_FAMILY_OLDEST_AGE]);
+    /* The older page, still being sent, keeps its own text. */
+    const struct qe_block *old = first->blocks[QE_FAMILY_MESSAGES_READY];
+
+    char *text = qe_strndup(old->text, old->text_bytes);
+
+    assert_non_null(text);
+    assert_non_null(strstr(text, "queue=\"one\"} 1\n"));
+    qe_free(text);
+    qe_snapshot_release(first_held);
+    qe_snapshot_release(second_held);
+    qe_queue_set_release(set);
+    world_deinit(&world);
+}
+
+static void a_family_that_vanishes_is_not_kept_alive(void **state)
+{
+    struct world world;
+    struct qe_sample samples[2];
+    struct qe_snapshot *held = NULL;
+    struct qe_queue_set *set = two_queues();
+
+    (void)state;
+    world_init(&world);
+    struct qe_slot *slot = world_open(&world, "a", "embedded");
+
+    set_samples(samples, 1);
+    world_publish(slot, set, samples);
+    memset(samples, 0, sizeof samples);
+    world_publish(slot, set, samples);
+    const struct qe_rendered *rendered = rendered_now(&world, &held);
+    const struct qe_annex *annex = held->set->annex;
+
+    assert_null(rendered->blocks[QE_FAMILY_MESSAGES_READY]);
+    assert_null(annex->latest[QE_FAMILY_MESSAGES_READY]);
+    qe_snapshot_release(held);
+    qe_queue_set_release(set);
+    world_deinit(&world);
+}
+
+static void our_own_handling_time_is_held_against_the_visibility(void **state)
+{
+    struct world world;
+    struct qe_err err = {0};
+    struct qe_sample samples[2];
+    struct qe_queue_set *set = two_queues();
+
+    (void)state;
+    world_init(&world);
+    struct qe_slot *slot = world_open(&world, "a", "embedded");
+    /* Its neighbours in the sorted list must not be taken for it. */
+    static const char *const names[] = {"earlier", "two", "zero"};
+    struct qe_consumer_stats *two = NULL;
+
+    for (size_t i = 0; i < 3; i++) {
+        struct qe_consumer_stats *consumer =
+            qe_stats_consumer(world.stats, "a", "", names[i], &err);
+
+        assert_non_null(consumer);
+        qe_histogram_observe(&consumer->handling_seconds[QE_OUTCOME_RETRY], 50);
+        two = i == 1 ? consumer : two;
+    }
+    set_samples(samples, 1);
+    qe_sample_set(&samples[0], QE_FIELD_VISIBILITY_TIMEOUT_SECONDS, 30);
+    qe_sample_set(&samples[1], QE_FIELD_VISIBILITY_TIMEOUT_SECONDS, 30);
+    world_publish(slot, set, samples);
+    char *page = world_page(&world, QE_FORMAT_TEXT);
+
+    assert_null(strstr(page, "queue_config_warning")); /* it does not run */
+    qe_free(page);
+    atomic_store(&two->active, true);
+    world_publish(slot, set, samples);
+    page = world_page(&world, QE_FORMAT_TEXT);
+    assert_non_null(strstr(page, "queue_config_warning{source=\"a\",queue=\"two\",check="
+                                 "\"visibility_below_handling_time\"} 1\n"));
+    assert_null(strstr(page, "queue_config_warning{source=\"a\",queue=\"one\""));
+    qe_free(page);
+    qe_queue_set_release(set);
+    world_deinit(&world);
+}
+
+/* --- running out of memory --- */
+
+static int render_fresh(void *context, struct qe_err *err)
+{
+    const struct world *world = context;
+    struct qe_queue_list list = {0};
+    struct qe_queue *queue = qe_queue_list_add(&list, err);
+
+    if (queue == NULL || qe_queue_init(queue, "", "q", QE_KIND_FIFO, err) != 0) {
+        qe_queue_list_deinit(&list);
+        return -1;
+    }
+    struct qe_queue_set *set = qe_queue_set_new_take(&list, err);
+
+    if (set == NULL) {
+        return -1;
+    }
+    struct qe_queue_state state = {.asked = true, .up = true};
+    struct qe_snapshot snapshot = {.source = "a",
+                                   .backend = "embedded",
+                                   .set = set,
+                                   .states = &state,
+                                   .renderer = &world->renderer};
+
+    qe_histogram_init(&snapshot.status.poll_duration_seconds, &qe_histogram_durations);
+    qe_sample_set(&state.sample, QE_FIELD_READY_MESSAGES, 3);
+    void *rendered = world->renderer.render(&snapshot, world->renderer.context, err);
+    int rc = rendered != NULL ? 0 : -1;
+
+    world->renderer.destroy(rendered);
+    qe_queue_set_release(set);
+    return rc;
+}
+
+static void rendering_survives_running_out_of_memory(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    qe_check_torture(render_fresh, &world);
+    world_deinit(&world);
+}
+
+/* --- one publisher, several scrapers --- */
+
+#define PAGES_COUNT 60
+
+/* NULL, or its argument when a page could not be made. */
+static void *scrape(void *context)
+{
+    const struct world *world = context;
+
+    for (int i = 0; i < PAGES_COUNT; i++) {
+        struct qe_err err = {0};
+        struct qe_page *page = NULL;
+
+        if (qe_page_new(world->store, &s_build, i % 2 == 0 ? QE_FORMAT_TEXT : QE_FORMAT_OPENMETRICS,
+                        i % 3 == 0, &page, &err) != 0) {
+            return context;
+        }
+        volatile unsigned char sum = 0;
+
+        for (size_t k = 0; k < page->parts_count; k++) {
+            const unsigned char *bytes = page->parts[k].data;
+
+            sum = (unsigned char)(sum + bytes[0] + bytes[page->parts[k].size_bytes - 1]);
+        }
+        qe_page_destroy(page);
+    }
+    return NULL;
+}
+
+static void scrapes_and_polls_do_not_disturb_each_other(void **state)
+{
+    struct world world;
+    pthread_t threads[2];
+    struct qe_sample samples[2];
+
+    (void)state;
+    world_init(&world);
+    struct qe_slot *slot = world_open(&world, "a", "embedded");
+
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, scrape, &world), 0);
+    }
+    for (int i = 0; i < PAGES_COUNT; i++) {
+        struct qe_queue_set *set = two_queues(); /* as after each discovery */
+
+        set_samples(samples, i);
+        world_publish(slot, set, samples);
+        world_publish(slot, set, samples);
+        qe_queue_set_release(set);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        void *problem = NULL;
+
+        assert_int_equal(pthread_join(threads[i], &problem), 0);
+        assert_null(problem);
+    }
+    world_deinit(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_did_not_change_is_shared_with_the_poll_before),
+        cmocka_unit_test(a_family_that_vanishes_is_not_kept_alive),
+        cmocka_unit_test(our_own_handling_time_is_held_against_the_visibility),
+        cmocka_unit_test(rendering_survives_running_out_of_memory),
+        cmocka_unit_test(scrapes_and_polls_do_not_disturb_each_other),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
