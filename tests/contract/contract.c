@@ -7,8 +7,8 @@
 
 int qe_contract_run(struct qe_contract_fixture *fixture)
 {
-    const struct contract_test *const tables[] = {contract_calls, contract_messages,
-                                                  contract_deliveries, contract_samples};
+    const struct contract_test *const tables[] = {qe_contract_calls, qe_contract_messages,
+                                                  qe_contract_deliveries, qe_contract_samples};
     struct CMUnitTest tests[TESTS_MAX];
     size_t count = 0;
 

@@ -231,7 +231,7 @@ static void every_operation_is_counted_by_its_outcome(void **state)
     assert_true(failures >= 1);
 }
 
-const struct contract_test contract_calls[] = {
+const struct contract_test qe_contract_calls[] = {
     {"a slot is there exactly with its capability", a_slot_is_there_exactly_with_its_capability, 0},
     {"destroy accepts NULL", destroy_accepts_null, 0},
     {"a handle that did nothing can be destroyed", a_handle_that_did_nothing_can_be_destroyed, 0},

@@ -2,6 +2,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "contract/contract_internal.h"
@@ -67,8 +68,7 @@ static void a_receipt_that_nobody_gave_settles_nothing(void **state)
         char text[64];
         struct qe_message forged = list.items[0];
 
-        (void)strncpy(text, s_forged[i], sizeof(text) - 1);
-        text[sizeof(text) - 1] = '\0';
+        (void)snprintf(text, sizeof(text), "%s", s_forged[i]);
         forged.receipt = text;
         assert_int_not_equal(
             settle_one(world, QE_CONTRACT_WORK, &forged, QE_SETTLE_ACK, 0, NULL).result,
@@ -269,7 +269,7 @@ static void a_long_poll_wakes_for_a_message_sent_meanwhile(void **state)
 
 #define BOTH (QE_CAP_SEND | QE_CAP_RECEIVE)
 
-const struct contract_test contract_deliveries[] = {
+const struct contract_test qe_contract_deliveries[] = {
     {"a lapsed delivery comes again and the old receipt is stale",
      a_lapsed_delivery_comes_again_and_the_old_receipt_is_stale, BOTH},
     {"a receipt settles once", a_receipt_settles_once, BOTH},

@@ -42,9 +42,9 @@ struct contract_test {
     void (*run)(void **state);
     uint32_t needs; /* capabilities */
 };
-extern const struct contract_test contract_calls[];
-extern const struct contract_test contract_messages[];
-extern const struct contract_test contract_deliveries[];
-extern const struct contract_test contract_samples[];
+extern const struct contract_test qe_contract_calls[];
+extern const struct contract_test qe_contract_messages[];
+extern const struct contract_test qe_contract_deliveries[];
+extern const struct contract_test qe_contract_samples[];
 
 #endif

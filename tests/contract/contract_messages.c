@@ -306,7 +306,7 @@ static void a_deduplication_id_is_added_once_within_its_window(void **state)
 
 #define BOTH (QE_CAP_SEND | QE_CAP_RECEIVE)
 
-const struct contract_test contract_messages[] = {
+const struct contract_test qe_contract_messages[] = {
     {"a body of any bytes comes back unchanged", a_body_of_any_bytes_comes_back_unchanged, BOTH},
     {"an empty body is a message too", an_empty_body_is_a_message_too, BOTH},
     {"attributes and ids travel with the message", attributes_and_ids_travel_with_the_message,

@@ -160,7 +160,7 @@ static void a_queue_that_is_gone_fails_alone(void **state)
 #define BOTH (QE_CAP_SEND | QE_CAP_RECEIVE)
 #define LOOK (QE_CAP_LIST | QE_CAP_DEPTH)
 
-const struct contract_test contract_samples[] = {
+const struct contract_test qe_contract_samples[] = {
     {"list names every queue and its links", list_names_every_queue_and_its_links, QE_CAP_LIST},
     {"a sample counts ready, in flight and delayed", a_sample_counts_ready_in_flight_and_delayed,
      BOTH | LOOK},

@@ -30,9 +30,10 @@ static int peek_some(struct qe_embedded *self, const struct qe_embedded_queue *q
     return row < 0 ? -1 : 0;
 }
 
-int qe_embedded_peek(void *self, const struct qe_queue *queue, size_t max, int64_t deadline_mono_ms,
-                     struct qe_message_list *out, struct qe_err *err)
+int qe_embedded_peek(void *handle, const struct qe_queue *queue, size_t max,
+                     int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err)
 {
+    struct qe_embedded *self = handle;
     struct qe_embedded_queue row;
     struct qe_message_list found = {0};
     int rc = qe_embedded_begin(self, QE_EMBEDDED_PEEK, deadline_mono_ms, err);
@@ -63,10 +64,10 @@ static int purge_some(struct qe_embedded *self, const struct qe_embedded_queue *
     return qe_embedded_commit(self, err);
 }
 
-int qe_embedded_purge(void *self_, const struct qe_queue *queue, int64_t deadline_mono_ms,
+int qe_embedded_purge(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
                       uint64_t *out_count, struct qe_err *err)
 {
-    struct qe_embedded *self = self_;
+    struct qe_embedded *self = handle;
     struct qe_embedded_queue row;
     int64_t last_id = 0;
     int64_t purged = 0;

@@ -223,21 +223,22 @@ int qe_embedded_expire(struct qe_embedded *self, const struct qe_embedded_queue 
 
 /* --- the driver's slots, one file each --- */
 
-int qe_embedded_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+int qe_embedded_list(void *handle, int64_t deadline_mono_ms, struct qe_queue_list *out,
                      struct qe_err *err);
-int qe_embedded_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out,
+int qe_embedded_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out,
                        struct qe_err *err);
-int qe_embedded_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages,
+int qe_embedded_send(void *handle, const struct qe_queue *to, struct qe_outgoing *messages,
                      size_t count, int64_t deadline_mono_ms, struct qe_err *err);
-int qe_embedded_receive(void *self, const struct qe_queue *from, size_t max,
+int qe_embedded_receive(void *handle, const struct qe_queue *from, size_t max,
                         int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err);
-int qe_embedded_settle(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
-                       size_t count, int64_t deadline_mono_ms, struct qe_err *err);
-int qe_embedded_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
+int qe_embedded_settle(void *handle, const struct qe_queue *queue,
+                       struct qe_settlement *settlements, size_t count, int64_t deadline_mono_ms,
+                       struct qe_err *err);
+int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_message *message,
                        int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err);
-int qe_embedded_peek(void *self, const struct qe_queue *queue, size_t max, int64_t deadline_mono_ms,
-                     struct qe_message_list *out, struct qe_err *err);
-int qe_embedded_purge(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+int qe_embedded_peek(void *handle, const struct qe_queue *queue, size_t max,
+                     int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err);
+int qe_embedded_purge(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
                       uint64_t *out_count, struct qe_err *err);
 
 #endif

@@ -302,18 +302,18 @@ static int receive_some(struct receive *receive, struct qe_message_list *out, st
     }
 }
 
-int qe_embedded_receive(void *self_, const struct qe_queue *from, size_t max,
+int qe_embedded_receive(void *handle, const struct qe_queue *from, size_t max,
                         int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err)
 {
     struct receive receive = {
-        .self = self_,
+        .self = handle,
         .queue_name = from->name,
         .max = max < QE_EMBEDDED_BATCH_MAX ? max : QE_EMBEDDED_BATCH_MAX,
     };
-    int rc = qe_embedded_begin(self_, QE_EMBEDDED_RECEIVE, deadline_mono_ms, err);
+    int rc = qe_embedded_begin(handle, QE_EMBEDDED_RECEIVE, deadline_mono_ms, err);
 
     if (rc == 0) {
-        rc = qe_embedded_find_queue(self_, from->name, &receive.queue, err);
+        rc = qe_embedded_find_queue(handle, from->name, &receive.queue, err);
     }
     if (rc == 0) {
         rc = touch(&receive, err);
@@ -321,5 +321,5 @@ int qe_embedded_receive(void *self_, const struct qe_queue *from, size_t max,
     if (rc == 0 && max > 0) {
         rc = receive_some(&receive, out, err);
     }
-    return qe_embedded_end(self_, rc, err);
+    return qe_embedded_end(handle, rc, err);
 }

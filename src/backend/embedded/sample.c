@@ -64,9 +64,10 @@ static int append_queues(struct qe_queue_list *out, struct qe_queue_list *from, 
     return 0;
 }
 
-int qe_embedded_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+int qe_embedded_list(void *handle, int64_t deadline_mono_ms, struct qe_queue_list *out,
                      struct qe_err *err)
 {
+    struct qe_embedded *self = handle;
     struct qe_queue_list found = {0};
     int rc = qe_embedded_begin(self, QE_EMBEDDED_LIST, deadline_mono_ms, err);
 
@@ -244,9 +245,10 @@ static void hand_over(const struct reading *readings, size_t count, const struct
     }
 }
 
-int qe_embedded_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out,
+int qe_embedded_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out,
                        struct qe_err *err)
 {
+    struct qe_embedded *self = handle;
     struct reading *readings = NULL;
     const size_t count = out->set->count;
     size_t done = 0;
@@ -268,7 +270,7 @@ int qe_embedded_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *ou
     if (rc == 0) {
         expire_some(self, readings, done);
     }
-    rc = qe_embedded_end(self, rc, err); /* counted as a failure when only a part was read */
+    (void)qe_embedded_end(self, rc, err); /* counted as a failure when only a part was read */
     qe_free(readings);
     return 0;
 done:

@@ -168,10 +168,10 @@ static void fail_all(struct qe_outgoing *messages, size_t count, const struct qe
     }
 }
 
-int qe_embedded_send(void *self_, const struct qe_queue *to, struct qe_outgoing *messages,
+int qe_embedded_send(void *handle, const struct qe_queue *to, struct qe_outgoing *messages,
                      size_t count, int64_t deadline_mono_ms, struct qe_err *err)
 {
-    struct qe_embedded *self = self_;
+    struct qe_embedded *self = handle;
     int rc = qe_embedded_begin(self, QE_EMBEDDED_SEND, deadline_mono_ms, err);
     size_t sent = 0;
 

@@ -165,9 +165,11 @@ static int settle_some(struct settle *settle, struct qe_settlement *settlements,
     return 0;
 }
 
-int qe_embedded_settle(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
-                       size_t count, int64_t deadline_mono_ms, struct qe_err *err)
+int qe_embedded_settle(void *handle, const struct qe_queue *queue,
+                       struct qe_settlement *settlements, size_t count, int64_t deadline_mono_ms,
+                       struct qe_err *err)
 {
+    struct qe_embedded *self = handle;
     struct settle settle = {.self = self, .queue_name = queue->name};
     int rc = qe_embedded_begin(self, QE_EMBEDDED_SETTLE, deadline_mono_ms, err);
     size_t settled = 0;
@@ -187,10 +189,10 @@ int qe_embedded_settle(void *self, const struct qe_queue *queue, struct qe_settl
     return settled > 0 ? 0 : rc;
 }
 
-int qe_embedded_extend(void *self_, const struct qe_queue *queue, struct qe_message *message,
+int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_message *message,
                        int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
 {
-    struct qe_embedded *self = self_;
+    struct qe_embedded *self = handle;
     struct settle settle = {.self = self, .queue_name = queue->name};
     int rc = qe_embedded_begin(self, QE_EMBEDDED_EXTEND, deadline_mono_ms, err);
     int current = -1;

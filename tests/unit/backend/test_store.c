@@ -313,13 +313,24 @@ static void redrive_says_where_a_message_came_from(void **state)
 
 /* --- settings' own rules --- */
 
+static const struct qe_section *queues_section(void)
+{
+    for (size_t i = 0; i < qe_embedded_section.options_count; i++) {
+        if (strcmp(qe_embedded_section.options[i].key, "queues") == 0) {
+            return qe_embedded_section.options[i].section;
+        }
+    }
+    fail_msg("no option \"queues\"");
+    return &qe_embedded_section; /* not reached */
+}
+
 static void settings_that_cannot_be_are_refused(void **state)
 {
     static char s_empty[] = "";
     static char s_control[] = "a\nb";
     struct qe_embedded_queue_settings twice[2] = {{.name = s_orders}, {.name = s_orders}};
     struct qe_embedded_settings store = {.path = s_memory, .queues = {.items = twice, .count = 2}};
-    const struct qe_section *queues = NULL;
+    const struct qe_section *queues = queues_section();
     const char *key = NULL;
     struct qe_err err = {0};
 
@@ -332,12 +343,6 @@ static void settings_that_cannot_be_are_refused(void **state)
     assert_int_equal(qe_embedded_section.check(&store, &key, &err), -1);
     assert_string_equal(key, "path");
 
-    for (size_t i = 0; i < qe_embedded_section.options_count; i++) {
-        if (strcmp(qe_embedded_section.options[i].key, "queues") == 0) {
-            queues = qe_embedded_section.options[i].section;
-        }
-    }
-    assert_non_null(queues);
     char *const names[] = {s_empty, s_control};
     for (size_t i = 0; i < 2; i++) {
         twice[0].name = names[i];
@@ -354,16 +359,10 @@ static void settings_that_cannot_be_are_refused(void **state)
 static void defaults_are_what_the_reference_says(void **state)
 {
     struct qe_embedded_queue_settings queue = {0};
-    const struct qe_section *queues = NULL;
+    const struct qe_section *queues = queues_section();
     struct qe_err err = {0};
 
     (void)state;
-    for (size_t i = 0; i < qe_embedded_section.options_count; i++) {
-        if (strcmp(qe_embedded_section.options[i].key, "queues") == 0) {
-            queues = qe_embedded_section.options[i].section;
-        }
-    }
-    assert_non_null(queues);
     assert_ok(qe_section_set_defaults(queues, &queue, &err), err);
     assert_int_equal(queue.visibility_timeout_ms, 30000);
     assert_int_equal(queue.retention_ms, INT64_C(345600000));
