@@ -107,8 +107,8 @@ struct qe_worker {
 };
 
 /* Threads' bodies. */
-void *qe_receiver_main(void *consumer);
-void *qe_worker_main(void *worker);
+void *qe_receiver_main(void *argument); /* a struct qe_consumer */
+void *qe_worker_main(void *argument);   /* a struct qe_worker */
 
 /* --- receiver's thread only --- */
 

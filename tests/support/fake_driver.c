@@ -20,6 +20,15 @@ void qe_fake_pause_ms(long duration_ms)
     (void)nanosleep(&pause, NULL);
 }
 
+void qe_fake_look_again(int64_t until_mono_ms, const char *expression, const char *file, int line)
+{
+    if (qe_clock_mono_ms() > until_mono_ms) {
+        print_error("%s:%d: never came true: %s\n", file, line, expression);
+        _fail(file, line);
+    }
+    qe_fake_pause_ms(1);
+}
+
 struct qe_fake *qe_fake_new(void)
 {
     struct qe_fake *fake = qe_calloc(1, sizeof *fake);

@@ -106,17 +106,15 @@ bool qe_fake_event(struct qe_fake *fake, enum qe_fake_call call, size_t index, s
                    struct qe_fake_event *out);
 size_t qe_fake_count_gone(struct qe_fake *fake);
 
-/* Looks every millisecond until `expression` holds; far longer than any machine needs. */
+/* Looks every millisecond until `expression` holds; fails after far longer than any machine needs.
+ */
 #define QE_WAIT_FOR(expression)                                                                    \
     do {                                                                                           \
-        int64_t wait_until_ = qe_clock_mono_ms() + 20000;                                          \
-        while (!(expression)) {                                                                    \
-            if (qe_clock_mono_ms() > wait_until_) {                                                \
-                fail_msg("never came true: %s", #expression);                                      \
-            }                                                                                      \
-            qe_fake_pause_ms(1);                                                                   \
+        for (int64_t until_ = qe_clock_mono_ms() + 20000; !(expression);) {                        \
+            qe_fake_look_again(until_, #expression, __FILE__, __LINE__);                           \
         }                                                                                          \
     } while (0)
+void qe_fake_look_again(int64_t until_mono_ms, const char *expression, const char *file, int line);
 void qe_fake_pause_ms(long duration_ms);
 
 #endif

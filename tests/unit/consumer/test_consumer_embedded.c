@@ -3,7 +3,7 @@
 #include "backend/embedded/embedded.h"
 #include "unit/consumer/rig.h"
 
-#define LOT 25
+#define LOT ((size_t)25)
 
 /* The real store in memory, with a handle of the test's own beside the consumer's. */
 struct shop {
@@ -173,7 +173,7 @@ static void stop_gives_everything_unstarted_back_to_the_store(void **state)
     qe_consumer_destroy(rig->consumer);
     rig->consumer = NULL;
     uint64_t processed = qe_counter_get(&rig->stats->processed);
-    print_message("%llu of %d were processed\n", (unsigned long long)processed, 20 * LOT);
+    print_message("%llu of %zu were processed\n", (unsigned long long)processed, 20 * LOT);
     assert_int_equal(peek_count(shop, "orders", reason, sizeof reason), 20 * LOT - processed);
     use_simulate(shop, 0);
     rig_start(rig);

@@ -1,7 +1,7 @@
 #include "poll/schedule.h"
 #include "support/check.h"
 
-#define INTERVAL_MS 30000
+#define INTERVAL_MS INT64_C(30000)
 #define START_MS 1000000
 
 static void first_gap_is_half_to_a_whole_interval_and_differs_by_seed(void **state)
@@ -32,7 +32,7 @@ static void gaps_stay_within_the_jitter_and_never_drift(void **state)
     int64_t first = schedule.first_mono_ms;
     for (int i = 0; i < points; i++) {
         int64_t next = qe_schedule_next_ms(&schedule, now);
-        int64_t grid = first + (int64_t)i * INTERVAL_MS;
+        int64_t grid = first + i * INTERVAL_MS;
 
         assert_true(next > now);
         assert_in_range(next - grid + INTERVAL_MS, INTERVAL_MS * 9 / 10, INTERVAL_MS * 11 / 10);
