@@ -12,7 +12,8 @@
 void qe_check_ok(int rc, const struct qe_err *err, const char *file, int line)
 {
     if (rc != 0) {
-        print_error("%s:%d: failed: %s: %s\n", file, line, qe_err_code_name(err->code), err->message);
+        print_error("%s:%d: failed: %s: %s\n", file, line, qe_err_code_name(err->code),
+                    err->message);
         _fail(file, line);
     }
 }
@@ -44,7 +45,8 @@ void qe_check_torture(int (*body)(void *context, struct qe_err *err), void *cont
             return;
         }
         if (rc != 0 && err.code != QE_ERR_NOMEM) {
-            print_error("allocation %zu failed, and the error says %s: %s\n", nth, qe_err_code_name(err.code), err.message);
+            print_error("allocation %zu failed, and the error says %s: %s\n", nth,
+                        qe_err_code_name(err.code), err.message);
             _fail(__FILE__, __LINE__);
         }
     }

@@ -6,6 +6,7 @@
 #include "unit/model/fixture.h"
 
 #define STALE_AFTER_MS 90000
+#define SET_COUNT 2 /* queues in every set of these tests */
 
 static inline struct qe_store *make_store(const struct qe_renderer *renderer)
 {
@@ -44,15 +45,16 @@ static inline struct qe_poll_report report_at(int64_t now_mono_ms)
 }
 
 /* Publishes a poll of `set` in which queue i has ready[i] messages, or failed when that is < 0. */
-static inline void publish(struct qe_slot *slot, struct qe_queue_set *set, const double *ready,
-                           const struct qe_poll_report *report)
+static inline void publish(struct qe_slot *slot, struct qe_queue_set *set,
+                           const double ready[SET_COUNT], const struct qe_poll_report *report)
 {
     struct qe_batch batch = {0};
     struct qe_err err = {0};
     struct qe_err why = {.code = QE_ERR_THROTTLED, .message = "slow down"};
 
     assert_ok(qe_batch_init(&batch, set, &err), err);
-    for (size_t i = 0; i < set->count; i++) {
+    assert_int_equal(set->count, SET_COUNT);
+    for (size_t i = 0; i < SET_COUNT; i++) {
         struct qe_sample sample = {0};
 
         if (ready[i] < 0) {
@@ -67,7 +69,7 @@ static inline void publish(struct qe_slot *slot, struct qe_queue_set *set, const
 }
 
 static inline void publish_names(struct qe_slot *slot, const char *const *names,
-                                 const double *ready, int64_t now_mono_ms)
+                                 const double ready[SET_COUNT], int64_t now_mono_ms)
 {
     struct qe_queue_set *set = fixture_set(names);
     struct qe_poll_report report = report_at(now_mono_ms);

@@ -127,12 +127,14 @@ static void the_last_release_takes_the_annex_along(void **state)
 static void change(struct qe_queue *queue, int fact)
 {
     struct qe_err err = {0};
-    char **texts[] = {&queue->name, &queue->vhost,  &queue->address,
+    char **facts[] = {&queue->name, &queue->vhost,  &queue->address,
                       &queue->arn,  &queue->region, &queue->account_id};
 
     if (fact < 6) {
-        qe_free(*texts[fact]);
-        *texts[fact] = qe_strdup("changed");
+        char **text = facts[fact];
+
+        qe_free(*text);
+        *text = qe_strdup("changed");
     } else if (fact == 6) {
         queue->kind = QE_KIND_STREAM;
     } else if (fact == 7) {

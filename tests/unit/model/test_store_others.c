@@ -47,13 +47,13 @@ static void objectives_are_asked_for_once_per_set(void **state)
 }
 
 static int s_rendered;
+static bool s_rendering_fails;
 
 static void *render(const struct qe_snapshot *snapshot, void *context, struct qe_err *err)
 {
-    const bool *failing = context;
-
+    assert_null(context);
     assert_null(snapshot->rendered);
-    if (*failing) {
+    if (s_rendering_fails) {
         qe_err_set(err, QE_ERR_NOMEM, "no memory to render");
         return NULL;
     }
@@ -76,8 +76,7 @@ static void destroy_rendered(void *rendered)
 static void a_rendering_that_fails_keeps_the_old_snapshot(void **state)
 {
     (void)state;
-    bool failing = false;
-    const struct qe_renderer renderer = {render, destroy_rendered, &failing};
+    const struct qe_renderer renderer = {render, destroy_rendered, NULL};
     struct qe_store *store = make_store(&renderer);
     struct qe_slot *slot = open_source(store, "local");
     struct qe_queue_set *set = fixture_set(s_ab);
@@ -87,7 +86,7 @@ static void a_rendering_that_fails_keeps_the_old_snapshot(void **state)
 
     s_rendered = 1; /* the empty first snapshot is rendered too */
     publish(slot, set, (const double[]){3, 4}, &report);
-    failing = true;
+    s_rendering_fails = true;
     assert_ok(qe_batch_init(&batch, set, &err), err);
     assert_int_equal(qe_slot_publish(slot, &batch, &report, &err), -1);
     assert_int_equal(err.code, QE_ERR_NOMEM);
@@ -98,6 +97,7 @@ static void a_rendering_that_fails_keeps_the_old_snapshot(void **state)
     assert_true(has_ready(snapshot, 0));
     assert_non_null(snapshot->rendered);
     assert_true(qe_slot_next_expiry_mono_ms(slot) == 1000 + STALE_AFTER_MS);
+    s_rendering_fails = false;
     qe_snapshot_release(snapshot);
     qe_batch_deinit(&batch);
     qe_queue_set_release(set);
@@ -107,8 +107,7 @@ static void a_rendering_that_fails_keeps_the_old_snapshot(void **state)
 
 static int build(void *context, struct qe_err *err)
 {
-    bool failing = false;
-    const struct qe_renderer renderer = {render, destroy_rendered, &failing};
+    const struct qe_renderer renderer = {render, destroy_rendered, NULL};
     struct qe_store *store = qe_store_new(&renderer, NULL, err);
     struct qe_slot *slot =
         store == NULL ? NULL : qe_store_open(store, "local", "embedded", STALE_AFTER_MS, err);
