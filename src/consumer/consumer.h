@@ -10,7 +10,12 @@
  *            and a warning, never acknowledged
  *
  * Messages wait for a worker only when the handler is fast (a tenth of a second of work at most is
- * fetched ahead) and never longer than 5 s or half their visibility: then they are given back. */
+ * fetched ahead) and never longer than 5 s or half their visibility: then they are given back.
+ *
+ * What it counts (struct qe_consumer_stats): received, per delivery; processed, released and
+ * dead_lettered, once the broker has confirmed; failed and handling_seconds, per handler run, but
+ * not for one that the stop cut short; settle_failures, per try. wait_seconds is from sending to
+ * the first handling. in_progress is everything in hand, also what waits to be settled. */
 #ifndef QE_CONSUMER_CONSUMER_H
 #define QE_CONSUMER_CONSUMER_H
 
