@@ -75,14 +75,6 @@ void qe_fake_fail(struct qe_fake *fake, enum qe_fake_call call, unsigned times,
     pthread_mutex_unlock(&fake->lock);
 }
 
-void qe_fake_stall(struct qe_fake *fake, enum qe_fake_call call, bool stall)
-{
-    pthread_mutex_lock(&fake->lock);
-    fake->stalls[call] = stall;
-    (void)pthread_cond_broadcast(&fake->changed);
-    pthread_mutex_unlock(&fake->lock);
-}
-
 unsigned qe_fake_calls(struct qe_fake *fake, enum qe_fake_call call)
 {
     pthread_mutex_lock(&fake->lock);
@@ -170,11 +162,6 @@ size_t qe_fake_count_gone(struct qe_fake *fake)
 static int enter(struct qe_fake *fake, enum qe_fake_call call, struct qe_err *err)
 {
     fake->calls[call]++;
-    while (fake->stalls[call]) {
-        fake->stalled++;
-        (void)pthread_cond_wait(&fake->changed, &fake->lock);
-        fake->stalled--;
-    }
     if (fake->fail_times[call] > 0) {
         fake->fail_times[call]--;
         return qe_err_set(err, fake->fail_code[call], "the fake was told to fail");
@@ -381,7 +368,6 @@ static int fake_receive(void *self, const struct qe_queue *from, size_t max,
     (void)from;
     pthread_mutex_lock(&fake->lock);
     int rc = enter(fake, QE_FAKE_RECEIVE, err);
-    fake->largest_receive = max > fake->largest_receive ? max : fake->largest_receive;
     while (rc == 0 && out->count == 0) {
         int64_t next = INT64_MAX;
 

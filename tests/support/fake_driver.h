@@ -63,15 +63,10 @@ struct qe_fake {
     bool hang_sample;                        /* sample() answers for no queue before its deadline */
     unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */
     enum qe_err_code fail_code[QE_FAKE_CALL_COUNT];
-    bool relist;                     /* the next batch asks for another list */
-    bool stalls[QE_FAKE_CALL_COUNT]; /* the call waits until this is false (settle: not
-                                      * interruptible)
-                                      */
+    bool relist; /* the next batch asks for another list */
     unsigned calls[QE_FAKE_CALL_COUNT];
     unsigned open_handles;
-    unsigned stalled;
     size_t largest_settle;
-    size_t largest_receive;
     struct qe_fake_message messages[QE_FAKE_MESSAGES_MAX];
     size_t messages_count;
     struct qe_fake_event events[QE_FAKE_EVENTS_MAX];
@@ -92,7 +87,6 @@ void qe_fake_add_queue(struct qe_fake *fake, const char *name, const char *dead_
 void qe_fake_set_sample_error(struct qe_fake *fake, size_t queue, enum qe_err_code code);
 void qe_fake_fail(struct qe_fake *fake, enum qe_fake_call call, unsigned times,
                   enum qe_err_code code);
-void qe_fake_stall(struct qe_fake *fake, enum qe_fake_call call, bool stall);
 unsigned qe_fake_calls(struct qe_fake *fake, enum qe_fake_call call);
 /* simulate may be NULL. */
 void qe_fake_send(struct qe_fake *fake, const char *id, const char *simulate);
