@@ -45,7 +45,7 @@ static int teardown(void **state)
 
 static int try_send(struct fault *fault, size_t body_bytes, int64_t within_ms, struct qe_err *err)
 {
-    static char s_body[65536];
+    static const char s_body[65536] = {0};
     struct qe_outgoing message = {.body = s_body, .body_bytes = body_bytes, .delay_ms = -1};
 
     return qe_driver_embedded.send(fault->handle, &fault->queue, &message, 1,

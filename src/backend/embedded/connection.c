@@ -118,6 +118,7 @@ int qe_embedded_open(struct qe_embedded *self, struct qe_err *err)
         fail_open(self, rc, err);
         goto failed;
     }
+    self->is_lazy = false;
     (void)sqlite3_busy_handler(self->db, on_busy, self);
     sqlite3_progress_handler(self->db, PROGRESS_STEPS, on_progress, self);
     /* Debian's SQLite overwrites what it deletes; a queue's file would be written twice. */

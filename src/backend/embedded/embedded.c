@@ -85,7 +85,7 @@ static void destroy(void *handle)
         self->call =
             (struct qe_embedded_call){.give_up_mono_ms = qe_clock_mono_ms() + GOODBYE_TIMEOUT_MS};
         /* In vain, it is forgotten by its age. */
-        if (qe_embedded_begin_write(self, &ignored) == 0 &&
+        if (qe_embedded_begin_lazy_write(self, &ignored) == 0 &&
             qe_embedded_run(self, QE_SQL_UNTOUCH, id, 1, &ignored) == 0) {
             (void)!qe_embedded_commit(self, &ignored);
         }

@@ -111,6 +111,7 @@ struct qe_embedded {
     dev_t file_device; /* of the file behind db */
     ino_t file_inode;
     bool has_turn;
+    bool is_lazy;   /* the connection commits without waiting for the disk just now */
     bool is_broken; /* the connection is closed when the call ends, so that the next one opens anew
                      */
     int64_t data_version;
@@ -179,6 +180,10 @@ int qe_embedded_get(struct qe_embedded *self, enum qe_embedded_statement which,
                     struct qe_err *err) QE_MUST_CHECK;
 int qe_embedded_begin_read(struct qe_embedded *self, struct qe_err *err) QE_MUST_CHECK;
 int qe_embedded_begin_write(struct qe_embedded *self, struct qe_err *err) QE_MUST_CHECK;
+/* The same for what nobody was promised, deliveries and housekeeping: atomic and safe from a crash,
+ * but a power cut may undo it, until the next durable commit of any handle takes it along. A
+ * delivery that is undone simply comes again; a third of all waiting for the disk is saved. */
+int qe_embedded_begin_lazy_write(struct qe_embedded *self, struct qe_err *err) QE_MUST_CHECK;
 int qe_embedded_commit(struct qe_embedded *self, struct qe_err *err) QE_MUST_CHECK;
 void qe_embedded_rollback(struct qe_embedded *self);
 

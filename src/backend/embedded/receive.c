@@ -65,7 +65,7 @@ static int touch(struct receive *receive, struct qe_err *err)
         return 0;
     }
     last->mono_ms = now_mono_ms;
-    if (qe_embedded_begin_write(self, err) == 0 && write_touch(receive, err) == 0 &&
+    if (qe_embedded_begin_lazy_write(self, err) == 0 && write_touch(receive, err) == 0 &&
         qe_embedded_commit(self, err) == 0) {
         return 0;
     }
@@ -197,7 +197,7 @@ static int claim_into(struct receive *receive, struct qe_message_list *out, stru
     bool is_moved = false;
     int rc = -1;
 
-    if (qe_embedded_begin_write(self, err) == 0 &&
+    if (qe_embedded_begin_lazy_write(self, err) == 0 &&
         qe_embedded_find_queue(self, receive->queue_name, &receive->queue, err) == 0 &&
         claim(receive, &is_moved, err) == 0 &&
         qe_embedded_reserve(out, receive->fresh.count, err) == 0) {

@@ -216,7 +216,7 @@ static void expire_some(struct qe_embedded *self, const struct reading *readings
             readings[i].oldest_unix_ms > now_unix_ms - queue.retention_ms) {
             continue;
         }
-        if (qe_embedded_begin_write(self, &ignored) != 0 ||
+        if (qe_embedded_begin_lazy_write(self, &ignored) != 0 ||
             qe_embedded_expire(self, &queue, budget, &ignored) != 0) {
             break;
         }

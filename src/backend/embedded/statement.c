@@ -160,7 +160,23 @@ int qe_embedded_begin_read(struct qe_embedded *self, struct qe_err *err)
     return qe_embedded_run(self, QE_SQL_BEGIN_READ, NULL, 0, err);
 }
 
-int qe_embedded_begin_write(struct qe_embedded *self, struct qe_err *err)
+/* SQLite sets this when the text is compiled, so it cannot be a prepared statement. */
+static int set_lazy(struct qe_embedded *self, bool lazy, struct qe_err *err)
+{
+    if (self->is_lazy == lazy || self->in_memory ||
+        self->settings->synchronous != QE_EMBEDDED_SYNC_FULL) {
+        return 0;
+    }
+    int rc = sqlite3_exec(self->db, lazy ? "PRAGMA synchronous = 1" : "PRAGMA synchronous = 2",
+                          NULL, NULL, NULL);
+    if (rc != SQLITE_OK) {
+        return qe_embedded_fail(self, rc, "write", err);
+    }
+    self->is_lazy = lazy;
+    return 0;
+}
+
+static int begin_write(struct qe_embedded *self, bool lazy, struct qe_err *err)
 {
     const atomic_bool *stop = self->call.interruptible ? &self->interrupted : NULL;
 
@@ -168,11 +184,22 @@ int qe_embedded_begin_write(struct qe_embedded *self, struct qe_err *err)
         return qe_embedded_fail(self, SQLITE_BUSY, "write", err);
     }
     self->has_turn = true;
-    if (qe_embedded_run(self, QE_SQL_BEGIN_WRITE, NULL, 0, err) != 0) {
+    if (set_lazy(self, lazy, err) != 0 ||
+        qe_embedded_run(self, QE_SQL_BEGIN_WRITE, NULL, 0, err) != 0) {
         qe_embedded_rollback(self);
         return -1;
     }
     return 0;
+}
+
+int qe_embedded_begin_write(struct qe_embedded *self, struct qe_err *err)
+{
+    return begin_write(self, false, err);
+}
+
+int qe_embedded_begin_lazy_write(struct qe_embedded *self, struct qe_err *err)
+{
+    return begin_write(self, true, err);
 }
 
 int qe_embedded_commit(struct qe_embedded *self, struct qe_err *err)
