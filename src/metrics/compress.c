@@ -14,8 +14,6 @@
 #define PLAIN_MAX_BYTES ((size_t)1 << 30) /* both libraries count in 32 bits */
 #define STORED_MAX_BYTES 65535u
 #define STORED_HEADER_BYTES 5u
-#define TEXT_OF(x) #x
-#define TEXT_OF_VALUE(x) TEXT_OF(x)
 
 /* Deflate, no flags, no time, unknown system: the same page is the same bytes everywhere. */
 const unsigned char qe_gzip_header[QE_GZIP_HEADER_BYTES] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff};
@@ -43,6 +41,9 @@ static int check_limit(size_t plain_bytes, struct qe_err *err)
 }
 
 #ifdef QE_HAVE_ISAL
+
+#define TEXT_OF(x) #x
+#define TEXT_OF_VALUE(x) TEXT_OF(x)
 
 struct qe_compressor {
     struct isal_zstream stream;

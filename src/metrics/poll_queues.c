@@ -17,13 +17,12 @@ static inline void put(struct qe_strbuf *out, const struct qe_short_text *name,
     const char *labels = annex->labels.data + annex->offsets[index];
     size_t labels_bytes = annex->offsets[index + 1] - annex->offsets[index];
     size_t room = qe_line_room(labels_bytes);
-    char *at = out->data + out->length_bytes;
+    /* A first look saves the call; an empty buffer has no data to point into. */
+    char *at = out->capacity_bytes - out->length_bytes > room ? out->data + out->length_bytes
+                                                              : qe_strbuf_reserve(out, room);
 
-    if (out->capacity_bytes - out->length_bytes <= room) {
-        at = qe_strbuf_reserve(out, room);
-        if (at == NULL) {
-            return;
-        }
+    if (at == NULL) {
+        return;
     }
     at = qe_line_write(at, name, labels, labels_bytes, tail);
     at += qe_number_write_double(value, at);

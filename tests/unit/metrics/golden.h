@@ -5,13 +5,12 @@
 
 #include <stddef.h>
 
-/* clang-format off: a line of the page is a line here */
+/* A line of the page is a line here. */
+/* clang-format off */
 static const char *const s_golden_text[] = {
-    "# HELP queue_info Facts about a watched queue, as labels; always 1. Shown while the queue is "
-    "listed, even when it cannot be read.",
+    "# HELP queue_info Facts about a watched queue, as labels; always 1. Shown while the queue is listed, even when it cannot be read.",
     "# TYPE queue_info gauge",
-    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:"
-    "eu-west-1:1:orders\"} 1",
+    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:eu-west-1:1:orders\"} 1",
     "queue_info{source=\"a\",queue=\"orders-dlq\",backend=\"sqs\",kind=\"standard\"} 1",
     "queue_info{source=\"a\",vhost=\"/\",queue=\"mail\",backend=\"sqs\",kind=\"quorum\"} 1",
     "queue_info{source=\"b\",queue=\"audit\",backend=\"embedded\",kind=\"embedded\"} 1",
@@ -25,8 +24,7 @@ static const char *const s_golden_text[] = {
     "# TYPE queue_messages_in_flight gauge",
     "queue_messages_in_flight{source=\"a\",queue=\"orders\"} 3",
     "queue_messages_in_flight{source=\"a\",queue=\"orders-dlq\"} 0",
-    "# HELP queue_oldest_message_age_seconds Age of the oldest message, at the last poll; 0 when "
-    "the queue is known to be empty, absent when unknown. The method label says how it is known.",
+    "# HELP queue_oldest_message_age_seconds Age of the oldest message, at the last poll; 0 when the queue is known to be empty, absent when unknown. The method label says how it is known.",
     "# TYPE queue_oldest_message_age_seconds gauge",
     "queue_oldest_message_age_seconds{source=\"a\",queue=\"orders\",method=\"cloudwatch\"} 12.345",
     "# HELP queue_message_retention_seconds How long the broker keeps a message.",
@@ -35,40 +33,32 @@ static const char *const s_golden_text[] = {
     "# HELP queue_consumers Consumers attached to the queue, at the last poll.",
     "# TYPE queue_consumers gauge",
     "queue_consumers{source=\"b\",queue=\"audit\"} 2",
-    "# HELP queue_messages_published_total Messages published to the queue, as the broker counts "
-    "them.",
+    "# HELP queue_messages_published_total Messages published to the queue, as the broker counts them.",
     "# TYPE queue_messages_published_total counter",
     "queue_messages_published_total{source=\"a\",queue=\"orders\"} 1234567890",
-    "# HELP queue_dead_letter_info Which queue this queue dead-letters into, one series per link; "
-    "always 1.",
+    "# HELP queue_dead_letter_info Which queue this queue dead-letters into, one series per link; always 1.",
     "# TYPE queue_dead_letter_info gauge",
     "queue_dead_letter_info{source=\"a\",queue=\"orders\",dead_letter_queue=\"orders-dlq\"} 1",
-    "queue_dead_letter_info{source=\"a\",vhost=\"/"
-    "\",queue=\"mail\",dead_letter_queue=\"elsewhere\",dead_letter_vhost=\"/\"} 1",
+    "queue_dead_letter_info{source=\"a\",vhost=\"/\",queue=\"mail\",dead_letter_queue=\"elsewhere\",dead_letter_vhost=\"/\"} 1",
     "# HELP queue_dead_letter_max_receives Receives after which the broker dead-letters a message.",
     "# TYPE queue_dead_letter_max_receives gauge",
     "queue_dead_letter_max_receives{source=\"a\",queue=\"orders\"} 1",
-    "# HELP queue_dead_letter_messages Messages in the dead-letter queue of this queue, whatever "
-    "their state, at the last poll.",
+    "# HELP queue_dead_letter_messages Messages in the dead-letter queue of this queue, whatever their state, at the last poll.",
     "# TYPE queue_dead_letter_messages gauge",
     "queue_dead_letter_messages{source=\"a\",queue=\"orders\",dead_letter_queue=\"orders-dlq\"} 0",
-    "# HELP queue_is_dead_letter_queue 1 when another watched queue dead-letters into this one, "
-    "else 0.",
+    "# HELP queue_is_dead_letter_queue 1 when another watched queue dead-letters into this one, else 0.",
     "# TYPE queue_is_dead_letter_queue gauge",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders\"} 0",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders-dlq\"} 1",
     "queue_is_dead_letter_queue{source=\"a\",vhost=\"/\",queue=\"mail\"} 0",
     "queue_is_dead_letter_queue{source=\"b\",queue=\"audit\"} 0",
-    "# HELP queue_expiry_margin_seconds Time until retention deletes the oldest message, as a safe "
-    "lower bound, at the last poll.",
+    "# HELP queue_expiry_margin_seconds Time until retention deletes the oldest message, as a safe lower bound, at the last poll.",
     "# TYPE queue_expiry_margin_seconds gauge",
     "queue_expiry_margin_seconds{source=\"a\",queue=\"orders\"} 345587.655",
-    "# HELP queue_objective_oldest_message_age_seconds Age of the oldest message that the "
-    "configuration allows; absent where none is set.",
+    "# HELP queue_objective_oldest_message_age_seconds Age of the oldest message that the configuration allows; absent where none is set.",
     "# TYPE queue_objective_oldest_message_age_seconds gauge",
     "queue_objective_oldest_message_age_seconds{source=\"a\",queue=\"orders\"} 300",
-    "# HELP queue_config_warning A doubtful setting of the queue, named by the check label; 1 "
-    "while it holds, else absent.",
+    "# HELP queue_config_warning A doubtful setting of the queue, named by the check label; 1 while it holds, else absent.",
     "# TYPE queue_config_warning gauge",
     "queue_config_warning{source=\"a\",queue=\"orders\",check=\"max_receives_too_low\"} 1",
     "# HELP queue_up 1 when the last poll read the queue, else 0.",
@@ -157,14 +147,11 @@ static const char *const s_golden_text[] = {
     "queue_exporter_poll_duration_seconds_bucket{source=\"b\",le=\"+Inf\"} 1",
     "queue_exporter_poll_duration_seconds_sum{source=\"b\"} 0.004",
     "queue_exporter_poll_duration_seconds_count{source=\"b\"} 1",
-    "# HELP queue_exporter_last_poll_success_timestamp_seconds When a poll last reached the "
-    "source, in Unix time.",
+    "# HELP queue_exporter_last_poll_success_timestamp_seconds When a poll last reached the source, in Unix time.",
     "# TYPE queue_exporter_last_poll_success_timestamp_seconds gauge",
     "queue_exporter_last_poll_success_timestamp_seconds{source=\"a\"} 1700000000.5",
     "queue_exporter_last_poll_success_timestamp_seconds{source=\"b\"} 1700000000.5",
-    "# HELP queue_exporter_queues Queues by state: listed by the source, watched after filters, up "
-    "(last reading good), stale (asked, but no reading young enough to show). The states overlap: "
-    "do not add them up.",
+    "# HELP queue_exporter_queues Queues by state: listed by the source, watched after filters, up (last reading good), stale (asked, but no reading young enough to show). The states overlap: do not add them up.",
     "# TYPE queue_exporter_queues gauge",
     "queue_exporter_queues{source=\"a\",state=\"listed\"} 4",
     "queue_exporter_queues{source=\"a\",state=\"watched\"} 3",
@@ -174,8 +161,7 @@ static const char *const s_golden_text[] = {
     "queue_exporter_queues{source=\"b\",state=\"watched\"} 1",
     "queue_exporter_queues{source=\"b\",state=\"up\"} 1",
     "queue_exporter_queues{source=\"b\",state=\"stale\"} 0",
-    "# HELP queue_exporter_queues_dropped Queues left out because the source has more than "
-    "max_queues.",
+    "# HELP queue_exporter_queues_dropped Queues left out because the source has more than max_queues.",
     "# TYPE queue_exporter_queues_dropped gauge",
     "queue_exporter_queues_dropped{source=\"a\"} 1",
     "queue_exporter_queues_dropped{source=\"b\"} 0",
@@ -184,10 +170,8 @@ static const char *const s_golden_text[] = {
 
 static const char *const s_golden_openmetrics[] = {
     "# TYPE queue_info gauge",
-    "# HELP queue_info Facts about a watched queue, as labels; always 1. Shown while the queue is "
-    "listed, even when it cannot be read.",
-    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:"
-    "eu-west-1:1:orders\"} 1",
+    "# HELP queue_info Facts about a watched queue, as labels; always 1. Shown while the queue is listed, even when it cannot be read.",
+    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:eu-west-1:1:orders\"} 1",
     "queue_info{source=\"a\",queue=\"orders-dlq\",backend=\"sqs\",kind=\"standard\"} 1",
     "queue_info{source=\"a\",vhost=\"/\",queue=\"mail\",backend=\"sqs\",kind=\"quorum\"} 1",
     "queue_info{source=\"b\",queue=\"audit\",backend=\"embedded\",kind=\"embedded\"} 1",
@@ -203,8 +187,7 @@ static const char *const s_golden_openmetrics[] = {
     "queue_messages_in_flight{source=\"a\",queue=\"orders-dlq\"} 0",
     "# TYPE queue_oldest_message_age_seconds gauge",
     "# UNIT queue_oldest_message_age_seconds seconds",
-    "# HELP queue_oldest_message_age_seconds Age of the oldest message, at the last poll; 0 when "
-    "the queue is known to be empty, absent when unknown. The method label says how it is known.",
+    "# HELP queue_oldest_message_age_seconds Age of the oldest message, at the last poll; 0 when the queue is known to be empty, absent when unknown. The method label says how it is known.",
     "queue_oldest_message_age_seconds{source=\"a\",queue=\"orders\",method=\"cloudwatch\"} 12.345",
     "# TYPE queue_message_retention_seconds gauge",
     "# UNIT queue_message_retention_seconds seconds",
@@ -217,38 +200,31 @@ static const char *const s_golden_openmetrics[] = {
     "# HELP queue_messages_published Messages published to the queue, as the broker counts them.",
     "queue_messages_published_total{source=\"a\",queue=\"orders\"} 1234567890",
     "# TYPE queue_dead_letter_info gauge",
-    "# HELP queue_dead_letter_info Which queue this queue dead-letters into, one series per link; "
-    "always 1.",
+    "# HELP queue_dead_letter_info Which queue this queue dead-letters into, one series per link; always 1.",
     "queue_dead_letter_info{source=\"a\",queue=\"orders\",dead_letter_queue=\"orders-dlq\"} 1",
-    "queue_dead_letter_info{source=\"a\",vhost=\"/"
-    "\",queue=\"mail\",dead_letter_queue=\"elsewhere\",dead_letter_vhost=\"/\"} 1",
+    "queue_dead_letter_info{source=\"a\",vhost=\"/\",queue=\"mail\",dead_letter_queue=\"elsewhere\",dead_letter_vhost=\"/\"} 1",
     "# TYPE queue_dead_letter_max_receives gauge",
     "# HELP queue_dead_letter_max_receives Receives after which the broker dead-letters a message.",
     "queue_dead_letter_max_receives{source=\"a\",queue=\"orders\"} 1",
     "# TYPE queue_dead_letter_messages gauge",
-    "# HELP queue_dead_letter_messages Messages in the dead-letter queue of this queue, whatever "
-    "their state, at the last poll.",
+    "# HELP queue_dead_letter_messages Messages in the dead-letter queue of this queue, whatever their state, at the last poll.",
     "queue_dead_letter_messages{source=\"a\",queue=\"orders\",dead_letter_queue=\"orders-dlq\"} 0",
     "# TYPE queue_is_dead_letter_queue gauge",
-    "# HELP queue_is_dead_letter_queue 1 when another watched queue dead-letters into this one, "
-    "else 0.",
+    "# HELP queue_is_dead_letter_queue 1 when another watched queue dead-letters into this one, else 0.",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders\"} 0",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders-dlq\"} 1",
     "queue_is_dead_letter_queue{source=\"a\",vhost=\"/\",queue=\"mail\"} 0",
     "queue_is_dead_letter_queue{source=\"b\",queue=\"audit\"} 0",
     "# TYPE queue_expiry_margin_seconds gauge",
     "# UNIT queue_expiry_margin_seconds seconds",
-    "# HELP queue_expiry_margin_seconds Time until retention deletes the oldest message, as a safe "
-    "lower bound, at the last poll.",
+    "# HELP queue_expiry_margin_seconds Time until retention deletes the oldest message, as a safe lower bound, at the last poll.",
     "queue_expiry_margin_seconds{source=\"a\",queue=\"orders\"} 345587.655",
     "# TYPE queue_objective_oldest_message_age_seconds gauge",
     "# UNIT queue_objective_oldest_message_age_seconds seconds",
-    "# HELP queue_objective_oldest_message_age_seconds Age of the oldest message that the "
-    "configuration allows; absent where none is set.",
+    "# HELP queue_objective_oldest_message_age_seconds Age of the oldest message that the configuration allows; absent where none is set.",
     "queue_objective_oldest_message_age_seconds{source=\"a\",queue=\"orders\"} 300",
     "# TYPE queue_config_warning gauge",
-    "# HELP queue_config_warning A doubtful setting of the queue, named by the check label; 1 "
-    "while it holds, else absent.",
+    "# HELP queue_config_warning A doubtful setting of the queue, named by the check label; 1 while it holds, else absent.",
     "queue_config_warning{source=\"a\",queue=\"orders\",check=\"max_receives_too_low\"} 1",
     "# TYPE queue_up gauge",
     "# HELP queue_up 1 when the last poll read the queue, else 0.",
@@ -340,14 +316,11 @@ static const char *const s_golden_openmetrics[] = {
     "queue_exporter_poll_duration_seconds_count{source=\"b\"} 1",
     "# TYPE queue_exporter_last_poll_success_timestamp_seconds gauge",
     "# UNIT queue_exporter_last_poll_success_timestamp_seconds seconds",
-    "# HELP queue_exporter_last_poll_success_timestamp_seconds When a poll last reached the "
-    "source, in Unix time.",
+    "# HELP queue_exporter_last_poll_success_timestamp_seconds When a poll last reached the source, in Unix time.",
     "queue_exporter_last_poll_success_timestamp_seconds{source=\"a\"} 1700000000.5",
     "queue_exporter_last_poll_success_timestamp_seconds{source=\"b\"} 1700000000.5",
     "# TYPE queue_exporter_queues gauge",
-    "# HELP queue_exporter_queues Queues by state: listed by the source, watched after filters, up "
-    "(last reading good), stale (asked, but no reading young enough to show). The states overlap: "
-    "do not add them up.",
+    "# HELP queue_exporter_queues Queues by state: listed by the source, watched after filters, up (last reading good), stale (asked, but no reading young enough to show). The states overlap: do not add them up.",
     "queue_exporter_queues{source=\"a\",state=\"listed\"} 4",
     "queue_exporter_queues{source=\"a\",state=\"watched\"} 3",
     "queue_exporter_queues{source=\"a\",state=\"up\"} 3",
@@ -357,8 +330,7 @@ static const char *const s_golden_openmetrics[] = {
     "queue_exporter_queues{source=\"b\",state=\"up\"} 1",
     "queue_exporter_queues{source=\"b\",state=\"stale\"} 0",
     "# TYPE queue_exporter_queues_dropped gauge",
-    "# HELP queue_exporter_queues_dropped Queues left out because the source has more than "
-    "max_queues.",
+    "# HELP queue_exporter_queues_dropped Queues left out because the source has more than max_queues.",
     "queue_exporter_queues_dropped{source=\"a\"} 1",
     "queue_exporter_queues_dropped{source=\"b\"} 0",
     NULL,
