@@ -70,6 +70,24 @@ static bool fits(const struct line *line, size_t count)
     return count <= LINE_MAX_BYTES - TAIL_BYTES - line->length;
 }
 
+/* The letter behind the backslash for what has a short escape, else NUL. */
+static char short_escape(unsigned char c)
+{
+    switch (c) {
+    case '\n':
+        return 'n';
+    case '\r':
+        return 'r';
+    case '\t':
+        return 't';
+    case '"':
+    case '\\':
+        return (char)c;
+    default:
+        return '\0';
+    }
+}
+
 /* The escaped form of the character at the front of `text`; returns its bytes in `text`. Invalid
  * UTF-8 becomes U+FFFD, so that whatever reads the log can read the line. */
 static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES], size_t *out_bytes)
@@ -77,7 +95,7 @@ static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES], s
     static const char hex[] = "0123456789abcdef";
     size_t taken = qe_text_char_bytes(text, count);
     unsigned char c = (unsigned char)text[0];
-    const char *named = strchr("\nn\rr\tt\"\"\\\\", (char)c); /* pairs: byte, letter */
+    char letter = short_escape(c);
 
     if (taken == 0) {
         out[0] = '\xef';
@@ -86,9 +104,9 @@ static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES], s
         *out_bytes = 3;
         return 1;
     }
-    if (c == '\n' || c == '\r' || c == '\t' || c == '"' || c == '\\') {
+    if (letter != '\0') {
         out[0] = '\\';
-        out[1] = named[1];
+        out[1] = letter;
         *out_bytes = 2;
     } else if (c < 0x20 || c == 0x7f) {
         const char code[UNIT_MAX_BYTES] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
