@@ -115,6 +115,17 @@ static int create(const void *settings, const struct qe_deps *deps, void **out, 
     return 0;
 }
 
+static const char *unreachable(const void *settings)
+{
+    const struct qe_embedded_settings *embedded = settings;
+
+    return strcmp(embedded->path, ":memory:") == 0
+               ? "its queues are in the memory of the process that runs it (path \":memory:\"): "
+                 "give it a file to "
+                 "reach it from outside"
+               : NULL;
+}
+
 static void interrupt(void *handle)
 {
     struct qe_embedded *self = handle;
@@ -131,6 +142,7 @@ const struct qe_driver qe_driver_embedded = {
     .section = &qe_embedded_section,
     .operations = s_operations,
     .operations_count = QE_EMBEDDED_OPERATION_COUNT,
+    .unreachable = unreachable,
     .create = create,
     .list = qe_embedded_list,
     .sample = qe_embedded_sample,
