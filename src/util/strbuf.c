@@ -64,7 +64,7 @@ char *qe_strbuf_reserve(struct qe_strbuf *buf, size_t count)
     return buf->data + buf->length_bytes;
 }
 
-int qe_strbuf_append(struct qe_strbuf *buf, const void *bytes, size_t count)
+int qe_strbuf_append_slow(struct qe_strbuf *buf, const void *bytes, size_t count)
 {
     char *out = qe_strbuf_reserve(buf, count);
 
@@ -77,16 +77,6 @@ int qe_strbuf_append(struct qe_strbuf *buf, const void *bytes, size_t count)
     out[count] = '\0';
     buf->length_bytes += count;
     return 0;
-}
-
-int qe_strbuf_append_text(struct qe_strbuf *buf, const char *text)
-{
-    return qe_strbuf_append(buf, text, strlen(text));
-}
-
-int qe_strbuf_append_char(struct qe_strbuf *buf, char c)
-{
-    return qe_strbuf_append(buf, &c, 1);
 }
 
 int qe_strbuf_printf(struct qe_strbuf *buf, const char *fmt, ...)

@@ -5,6 +5,7 @@
 #define QE_UTIL_STRBUF_H
 
 #include <stddef.h>
+#include <string.h>
 
 #include "util/err.h"
 
@@ -21,9 +22,26 @@ struct qe_strbuf {
 void qe_strbuf_init(struct qe_strbuf *buf, size_t max_bytes);
 void qe_strbuf_deinit(struct qe_strbuf *buf); /* also valid on = {0}; twice is safe */
 void qe_strbuf_reset(struct qe_strbuf *buf);  /* empties, keeps the memory, clears the error */
-int qe_strbuf_append(struct qe_strbuf *buf, const void *bytes, size_t count);
-int qe_strbuf_append_text(struct qe_strbuf *buf, const char *text);
-int qe_strbuf_append_char(struct qe_strbuf *buf, char c);
+int qe_strbuf_append_slow(struct qe_strbuf *buf, const void *bytes, size_t count);
+/* Inline: a scrape appends thousands of short pieces, and nearly all of them fit. */
+static inline int qe_strbuf_append(struct qe_strbuf *buf, const void *bytes, size_t count)
+{
+    if (buf->failed != QE_OK || count >= buf->capacity_bytes - buf->length_bytes || count == 0) {
+        return qe_strbuf_append_slow(buf, bytes, count);
+    }
+    memcpy(buf->data + buf->length_bytes, bytes, count);
+    buf->length_bytes += count;
+    buf->data[buf->length_bytes] = '\0';
+    return 0;
+}
+static inline int qe_strbuf_append_text(struct qe_strbuf *buf, const char *text)
+{
+    return qe_strbuf_append(buf, text, strlen(text));
+}
+static inline int qe_strbuf_append_char(struct qe_strbuf *buf, char c)
+{
+    return qe_strbuf_append(buf, &c, 1);
+}
 int qe_strbuf_printf(struct qe_strbuf *buf, const char *fmt, ...) QE_PRINTF(2, 3);
 
 /* Makes sure `count` more bytes fit and returns where to write them, or NULL. The caller then sets
