@@ -16,7 +16,7 @@ static const char s_pairs[201] = "0001020304050607080910111213141516171819202122
                                  "75767778798081828384858687888990919293949596979899";
 
 /* Writes the digits so that they end before `end`; returns where they begin. */
-static char *digits_before(uint64_t value, char *end)
+static inline char *digits_before(uint64_t value, char *end)
 {
     char *at = end;
 
@@ -67,7 +67,7 @@ static size_t write_decimal(double value, char *out)
         if (scaled >= EXACT_INTEGER_MAX - 1.0) {
             return 0;
         }
-        uint64_t n = (uint64_t)(scaled + 0.5);
+        int64_t n = (int64_t)(scaled + 0.5);
 
         /* The product is off by less than 2^-51 of itself when the division below is exact: most
          * candidates are ruled out without the division. */
@@ -76,7 +76,7 @@ static size_t write_decimal(double value, char *out)
         }
         char digits[24];
         char *end = digits + sizeof digits;
-        char *begin = digits_before(n, end);
+        char *begin = digits_before((uint64_t)n, end);
 
         while ((size_t)(end - begin) <= decimals) { /* at least one digit before the point */
             begin--;
@@ -135,6 +135,10 @@ static size_t write_special(double value, char *out)
 
 size_t qe_number_write_double(double value, char *out)
 {
+    /* Counts first: most values are. Through a signed integer, which is one instruction. */
+    if (!signbit(value) && value <= EXACT_INTEGER_MAX && (double)(int64_t)value == value) {
+        return qe_number_write_u64((uint64_t)(int64_t)value, out);
+    }
     if (!isfinite(value)) {
         return write_special(value, out);
     }
