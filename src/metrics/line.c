@@ -127,71 +127,135 @@ struct qe_short_text qe_line_tail(const char *name, const char *value)
     return tail;
 }
 
+/* --- whole lines: one reservation for all pieces, because a scrape writes hundreds of them --- */
+
+static char *copy(char *at, const char *text, size_t count)
+{
+    memcpy(at, text, count);
+    return at + count;
+}
+
+static void set_end(struct qe_strbuf *out, const char *end)
+{
+    out->length_bytes = (size_t)(end - out->data);
+}
+
+void qe_label_word(struct qe_strbuf *out, const char *name, const char *word)
+{
+    size_t name_bytes = strlen(name);
+    size_t word_bytes = strlen(word);
+    bool is_first = out->length_bytes == 0 || out->data[out->length_bytes - 1] == '{';
+    char *at = qe_strbuf_reserve(out, name_bytes + word_bytes + 4);
+
+    if (at == NULL) {
+        return;
+    }
+    at = copy(at, ",", is_first ? 0 : 1);
+    at = copy(at, name, name_bytes);
+    at = copy(at, "=\"", 2);
+    at = copy(at, word, word_bytes);
+    set_end(out, copy(at, "\"", 1));
+}
+
+/* Name, suffix and labels, then room for `more` bytes at what is returned; NULL without memory. */
+static char *begin(struct qe_strbuf *out, const char *const pieces[3], size_t more)
+{
+    size_t counts[3] = {strlen(pieces[0]), strlen(pieces[1]), strlen(pieces[2])};
+    char *at = qe_strbuf_reserve(out, counts[0] + counts[1] + counts[2] + more);
+
+    for (size_t i = 0; at != NULL && i < 3; i++) {
+        at = copy(at, pieces[i], counts[i]);
+    }
+    return at;
+}
+
+void qe_line_begin(struct qe_strbuf *out, enum qe_family family, const char *labels)
+{
+    const char *const pieces[3] = {qe_catalogue[family].name, qe_family_suffix(family), labels};
+    const char *at = begin(out, pieces, 0);
+
+    if (at != NULL) {
+        set_end(out, at);
+    }
+}
+
 void qe_line_end_u64(struct qe_strbuf *out, uint64_t value)
 {
-    char text[2 + QE_NUMBER_MAX_BYTES + 1] = "} ";
-    size_t length = 2 + qe_number_write_u64(value, text + 2);
+    char *at = qe_strbuf_reserve(out, QE_NUMBER_MAX_BYTES + 3);
 
-    text[length] = '\n';
-    (void)qe_strbuf_append(out, text, length + 1);
+    if (at != NULL) {
+        at = copy(at, "} ", 2);
+        at += qe_number_write_u64(value, at);
+        set_end(out, copy(at, "\n", 1));
+    }
 }
 
 void qe_line_end_double(struct qe_strbuf *out, double value)
 {
-    char text[2 + QE_NUMBER_MAX_BYTES + 1] = "} ";
-    size_t length = 2 + qe_number_write_double(value, text + 2);
+    char *at = qe_strbuf_reserve(out, QE_NUMBER_MAX_BYTES + 3);
 
-    text[length] = '\n';
-    (void)qe_strbuf_append(out, text, length + 1);
-}
-
-static void begin(struct qe_strbuf *out, enum qe_family family, const char *suffix,
-                  const char *labels)
-{
-    (void)qe_strbuf_append_text(out, qe_catalogue[family].name);
-    (void)qe_strbuf_append_text(out, suffix);
-    (void)qe_strbuf_append_text(out, labels);
+    if (at != NULL) {
+        at = copy(at, "} ", 2);
+        at += qe_number_write_double(value, at);
+        set_end(out, copy(at, "\n", 1));
+    }
 }
 
 /* "name value\n" or "name{labels} value\n". */
-static void finish(struct qe_strbuf *out, const char *labels, const char *number, size_t length)
+static void whole_line(struct qe_strbuf *out, const char *const pieces[3], const char *number,
+                       size_t number_bytes)
 {
-    (void)qe_strbuf_append_text(out, labels[0] != '\0' ? "} " : " ");
-    (void)qe_strbuf_append(out, number, length);
-    (void)qe_strbuf_append_char(out, '\n');
+    char *at = begin(out, pieces, number_bytes + 3);
+
+    if (at != NULL) {
+        at = copy(at, "} ", pieces[2][0] != '\0' ? 2 : 0);
+        at = copy(at, " ", pieces[2][0] != '\0' ? 0 : 1);
+        at = copy(at, number, number_bytes);
+        set_end(out, copy(at, "\n", 1));
+    }
 }
 
 void qe_line_u64(struct qe_strbuf *out, enum qe_family family, const char *labels, uint64_t value)
 {
+    const char *const pieces[3] = {qe_catalogue[family].name, qe_family_suffix(family), labels};
     char number[QE_NUMBER_MAX_BYTES];
 
-    begin(out, family, qe_family_suffix(family), labels);
-    finish(out, labels, number, qe_number_write_u64(value, number));
+    whole_line(out, pieces, number, qe_number_write_u64(value, number));
 }
 
 void qe_line_double(struct qe_strbuf *out, enum qe_family family, const char *labels, double value)
 {
+    const char *const pieces[3] = {qe_catalogue[family].name, qe_family_suffix(family), labels};
     char number[QE_NUMBER_MAX_BYTES];
 
-    begin(out, family, qe_family_suffix(family), labels);
-    finish(out, labels, number, qe_number_write_double(value, number));
+    whole_line(out, pieces, number, qe_number_write_double(value, number));
 }
 
 void qe_line_histogram(struct qe_strbuf *out, enum qe_family family, const char *labels,
                        const struct qe_histogram *histogram)
 {
     const struct qe_histogram_layout *layout = histogram->layout;
+    const char *name = qe_catalogue[family].name;
+    const char *const bucket[3] = {name, "_bucket", labels[0] != '\0' ? labels : "{"};
+    const char *const sum[3] = {name, "_sum", labels};
+    const char *const count[3] = {name, "_count", labels};
     char number[QE_NUMBER_MAX_BYTES];
     uint64_t below = 0;
 
     for (size_t i = 0; i <= layout->count; i++) {
+        const char *le = i < layout->count ? layout->le[i] : "+Inf";
+        char *at = begin(out, bucket, QE_SHORT_TEXT_BYTES + QE_NUMBER_MAX_BYTES);
+
+        if (at == NULL) {
+            return;
+        }
         below += atomic_load_explicit(&histogram->buckets[i], memory_order_relaxed);
-        begin(out, family, "_bucket", labels[0] != '\0' ? labels : "{");
-        qe_label_add(out, "le", i < layout->count ? layout->le[i] : "+Inf");
-        qe_line_end_u64(out, below);
+        at = labels[0] != '\0' ? copy(at, ",le=\"", 5) : copy(at, "le=\"", 4);
+        at = copy(at, le, strlen(le));
+        at = copy(at, "\"} ", 3);
+        at += qe_number_write_u64(below, at);
+        set_end(out, copy(at, "\n", 1));
     }
-    begin(out, family, "_sum", labels);
-    finish(out, labels, number, qe_number_write_double(qe_histogram_sum(histogram), number));
-    begin(out, family, "_count", labels);
-    finish(out, labels, number, qe_number_write_u64(below, number));
+    whole_line(out, sum, number, qe_number_write_double(qe_histogram_sum(histogram), number));
+    whole_line(out, count, number, qe_number_write_u64(below, number));
 }

@@ -30,6 +30,8 @@ void qe_label_escape(struct qe_strbuf *out, const char *value);
 void qe_label_add(struct qe_strbuf *out, const char *name, const char *value);
 /* As qe_label_add, but nothing when the value is empty: an absent label equals an empty one. */
 void qe_label_add_known(struct qe_strbuf *out, const char *name, const char *value);
+/* As qe_label_add for words of ours, in which there is nothing to escape. */
+void qe_label_word(struct qe_strbuf *out, const char *name, const char *word);
 /* Appends {source="...",vhost="...",queue="..." without the closing brace; vhost only when not
  * empty. */
 void qe_label_queue(struct qe_strbuf *out, const char *source, const char *vhost,
@@ -48,6 +50,8 @@ struct qe_short_text qe_line_name(enum qe_family family);
  * test can notice: values are words of ours. */
 struct qe_short_text qe_line_tail(const char *name, const char *value);
 
+/* Begins a line whose labels go on: "name{...", labels without the closing brace. */
+void qe_line_begin(struct qe_strbuf *out, enum qe_family family, const char *labels);
 /* Ends a line whose labels are written: "} value\n". */
 void qe_line_end_u64(struct qe_strbuf *out, uint64_t value);
 void qe_line_end_double(struct qe_strbuf *out, double value);

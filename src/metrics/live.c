@@ -15,7 +15,7 @@ static void begin_labels(struct qe_strbuf *out, struct qe_strbuf *labels, const 
     (void)qe_strbuf_append_char(labels, '{');
     qe_label_add(labels, "source", source);
     if (operation != NULL) {
-        qe_label_add(labels, "operation", operation);
+        qe_label_word(labels, "operation", operation);
     }
 }
 
@@ -25,7 +25,7 @@ static void render_api_failures(struct qe_strbuf *out, struct qe_strbuf *labels,
     for (int code = QE_OK + 1; code < QE_ERR_COUNT; code++) {
         if (code != QE_ERR_CANCELLED) {
             begin_labels(out, labels, api->source, api->operations[operation]);
-            qe_label_add(labels, "reason", qe_err_code_name((enum qe_err_code)code));
+            qe_label_word(labels, "reason", qe_err_code_name((enum qe_err_code)code));
             qe_line_u64(out, QE_FAMILY_API_REQUEST_FAILURES, qe_strbuf_text(labels),
                         qe_counter_get(&api->failures[operation][code]));
         }

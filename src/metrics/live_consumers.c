@@ -62,10 +62,8 @@ static const qe_counter *counter_of(enum qe_family family, const struct qe_consu
 static void labelled_counter(struct qe_strbuf *out, enum qe_family family, const char *labels,
                              const char *const pair[2], uint64_t value)
 {
-    (void)qe_strbuf_append_text(out, qe_catalogue[family].name);
-    (void)qe_strbuf_append_text(out, qe_family_suffix(family));
-    (void)qe_strbuf_append_text(out, labels);
-    qe_label_add(out, pair[0], pair[1]);
+    qe_line_begin(out, family, labels);
+    qe_label_word(out, pair[0], pair[1]);
     qe_line_end_u64(out, value);
 }
 
@@ -96,7 +94,7 @@ static void render_handling(struct qe_strbuf *out, const char *labels,
         qe_line_check(out, &more);
         qe_strbuf_reset(&more);
         (void)qe_strbuf_append_text(&more, labels);
-        qe_label_add(&more, "outcome", qe_outcome_name((enum qe_outcome)i));
+        qe_label_word(&more, "outcome", qe_outcome_name((enum qe_outcome)i));
         qe_line_histogram(out, QE_FAMILY_CONSUMER_HANDLING_DURATION, qe_strbuf_text(&more),
                           &stats->handling_seconds[i]);
     }

@@ -6,13 +6,6 @@
 #include "model/stats.h"
 #include "util/log.h"
 
-static void begin_sample(struct qe_strbuf *out, enum qe_family family)
-{
-    (void)qe_strbuf_append_text(out, qe_catalogue[family].name);
-    (void)qe_strbuf_append_text(out, qe_family_suffix(family));
-    (void)qe_strbuf_append_char(out, '{');
-}
-
 static void render_http(struct qe_strbuf *out, const struct qe_process_stats *process,
                         enum qe_format format)
 {
@@ -22,9 +15,9 @@ static void render_http(struct qe_strbuf *out, const struct qe_process_stats *pr
             char code[QE_NUMBER_MAX_BYTES + 1] = {0};
 
             (void)qe_number_write_u64(qe_http_codes[i], code);
-            begin_sample(out, QE_FAMILY_HTTP_REQUESTS);
-            qe_label_add(out, "handler", qe_http_handler_name((enum qe_http_handler)handler));
-            qe_label_add(out, "code", code);
+            qe_line_begin(out, QE_FAMILY_HTTP_REQUESTS, "{");
+            qe_label_word(out, "handler", qe_http_handler_name((enum qe_http_handler)handler));
+            qe_label_word(out, "code", code);
             qe_line_end_u64(out, qe_counter_get(&process->http_requests[handler][i]));
         }
     }
@@ -34,8 +27,8 @@ static void render_log(struct qe_strbuf *out, enum qe_format format)
 {
     qe_catalogue_header(out, QE_FAMILY_LOG_MESSAGES, format);
     for (size_t i = 0; i < QE_LOG_LEVEL_COUNT; i++) {
-        begin_sample(out, QE_FAMILY_LOG_MESSAGES);
-        qe_label_add(out, "level", qe_log_level_name((enum qe_log_level)i));
+        qe_line_begin(out, QE_FAMILY_LOG_MESSAGES, "{");
+        qe_label_word(out, "level", qe_log_level_name((enum qe_log_level)i));
         qe_line_end_u64(out, qe_log_count((enum qe_log_level)i));
     }
 }
@@ -69,7 +62,7 @@ static void render_build(struct qe_strbuf *out, const struct qe_build_info *buil
     (void)uname(&system); /* on failure the labels are empty, and so left out */
     to_lower(system.sysname);
     qe_catalogue_header(out, QE_FAMILY_BUILD_INFO, format);
-    begin_sample(out, QE_FAMILY_BUILD_INFO);
+    qe_line_begin(out, QE_FAMILY_BUILD_INFO, "{");
     qe_label_add_known(out, "version", build->version);
     qe_label_add_known(out, "revision", build->revision);
     qe_label_add_known(out, "compiler", build->compiler);

@@ -129,8 +129,8 @@ static void render_info(struct qe_strbuf *out, enum qe_family family,
         const struct qe_queue *queue = &snapshot->set->items[i];
 
         begin_queue(out, &name, view->annex, i);
-        qe_label_add(out, "backend", snapshot->backend);
-        qe_label_add(out, "kind", qe_queue_kind_name(queue->kind));
+        qe_label_word(out, "backend", snapshot->backend);
+        qe_label_word(out, "kind", qe_queue_kind_name(queue->kind));
         qe_label_add_known(out, "arn", queue->arn);
         qe_label_add_known(out, "region", queue->region);
         qe_label_add_known(out, "account_id", queue->account_id);
