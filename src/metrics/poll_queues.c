@@ -31,12 +31,13 @@ static inline void put(struct qe_strbuf *out, const struct qe_short_text *name,
 }
 
 /* Room for a line of every queue at once, so that a block is not moved while it grows. Untouched
- * memory costs nothing, and what is too much is given back. */
+ * memory costs nothing, and what is too much is given back. A buffer that has room already has it
+ * from somebody who knows better: the block of the poll before. */
 static void reserve_block(struct qe_strbuf *out, const struct qe_poll_view *view, size_t name_bytes)
 {
     size_t count = view->snapshot->set->count;
 
-    if (count > 0) {
+    if (count > 0 && out->capacity_bytes == 0) {
         (void)qe_strbuf_reserve(out, view->annex->labels.length_bytes +
                                          count * (name_bytes + 3 + VALUE_USUAL_BYTES) +
                                          qe_line_room(0));
