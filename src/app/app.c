@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ struct qe_app {
     struct qe_routes_context routes_context;
     struct qe_routes *routes;
     struct qe_http_server *server;
-    pthread_mutex_t lock; /* guards generation; held for one reference count */
+    atomic_bool is_applied; /* the first configuration is in force: every source has its slot */
+    pthread_mutex_t lock;   /* guards generation; held for one reference count */
     struct qe_generation *generation;
 };
 
@@ -68,9 +70,12 @@ static bool is_ready(void *context, char *why, size_t why_bytes)
 {
     struct qe_app *app = context;
     struct qe_snapshot *snapshots[QE_SOURCES_MAX];
+    bool ready = atomic_load(&app->is_applied); /* before the look at the sources it vouches for */
     size_t count = qe_store_acquire_all(app->store, snapshots);
-    bool ready = true;
 
+    if (!ready) {
+        (void)snprintf(why, why_bytes, "the configuration is being applied");
+    }
     for (size_t i = 0; i < count; i++) {
         if (ready && !snapshots[i]->status.polled) {
             ready = false;
@@ -217,6 +222,7 @@ struct qe_app *qe_app_new_take(const struct qe_flags *flags, struct qe_generatio
         qe_app_destroy(app);
         return NULL;
     }
+    atomic_store(&app->is_applied, true);
     struct qe_process_stats *stats = qe_stats_process(app->stats);
     atomic_store(&stats->config_last_reload_successful, true);
     atomic_store(&stats->config_last_reload_success_unix_ms, qe_clock_unix_ms());
