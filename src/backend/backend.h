@@ -46,8 +46,8 @@ struct qe_driver {
     const char *const *operations;    /* names for qe_api_stats, static */
     size_t operations_count;
 
-    /* Why another process (queuectl) cannot see these queues, for the user: static text; NULL, also for the slot:
-     * it can. */
+    /* Why another process (queuectl) cannot see these queues, for the user: static text; NULL, also
+     * for the slot: it can. */
     const char *(*unreachable)(const void *settings);
 
     /* Opens one handle. `settings` is the struct that `section` fills; borrowed for the handle's
