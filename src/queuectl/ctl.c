@@ -11,7 +11,8 @@
 #include "util/text.h"
 
 #define ERRORS_MAX_BYTES ((size_t)64 << 10)
-#define NAMES_MAX 1000 /* candidates for "did you mean" */
+#define SPAN_MAX_MS INT64_C(86400000) /* what is added to a clock must not overflow */
+#define NAMES_MAX 1000                /* candidates for "did you mean" */
 
 volatile sig_atomic_t ctl_stopped = 0;
 
@@ -186,9 +187,23 @@ int ctl_take_max(void *context, const char *value, struct qe_err *err)
     return options->max > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be at least 1");
 }
 
+int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err)
+{
+    int64_t span_ms = 0;
+
+    if (qe_text_to_duration_ms(value, &span_ms, err) != 0) {
+        return -1;
+    }
+    if (span_ms > SPAN_MAX_MS) {
+        return qe_err_set(err, QE_ERR_INVALID, "must be at most 1d");
+    }
+    *out_ms = span_ms;
+    return 0;
+}
+
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
 
-    return qe_text_to_duration_ms(value, &options->timeout_ms, err);
+    return ctl_take_span(value, &options->timeout_ms, err);
 }

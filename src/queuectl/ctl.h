@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "app/cli.h"
 #include "app/generation.h"
@@ -79,6 +80,8 @@ int ctl_require(const struct ctl *ctl, uint32_t cap, const char *what,
  * begins. */
 int ctl_open_queue(struct ctl *ctl, char **operands, uint32_t cap, const char *what,
                    struct qe_err *err) QE_MUST_CHECK;
+/* The error on stderr, as "queuectl COMMAND: ...". */
+void ctl_complain(const char *command, const struct qe_err *err);
 void ctl_close(struct ctl *ctl); /* closes the handle; open again is fine */
 void ctl_deinit(struct ctl *ctl);
 int64_t ctl_deadline(const struct ctl *ctl); /* now + timeout, CLOCK_MONOTONIC ms */
@@ -94,6 +97,7 @@ void ctl_sleep_until(int64_t mono_ms);
 
 /* Flags that several commands take. */
 int ctl_take_max(void *context, const char *value, struct qe_err *err);
+int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err); /* at most a day */
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err);
 #define CTL_FLAG_JSON                                                                              \
     {                                                                                              \
@@ -115,5 +119,14 @@ int ctl_take_timeout(void *context, const char *value, struct qe_err *err);
 /* One message to stdout, for people or as one JSON object per line. */
 int ctl_print_message(const struct qe_message *message, bool json,
                       struct qe_err *err) QE_MUST_CHECK;
+/* What others wrote must not drive the terminal: control characters and what is not UTF-8 are shown
+ * as \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns, one
+ * for each character. */
+size_t ctl_write_safely(FILE *out, const char *text, size_t count);
+/* One line of JSON; what a terminal would obey is escaped. */
+void ctl_put_json(const char *text);
+/* All that was printed, where the reader can get it. -1 also for what failed earlier: a buffer that
+ * could not be written is gone, and the next flush of an empty one succeeds. */
+int ctl_flush(struct qe_err *err) QE_MUST_CHECK;
 
 #endif

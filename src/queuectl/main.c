@@ -92,7 +92,7 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     }
     enum qe_exit code = command->run(ctl, argv + first, count, &err);
     if (err.code != QE_OK) {
-        (void)fprintf(stderr, "queuectl %s: %s\n", command->name, err.message);
+        ctl_complain(command->name, &err);
         code = err.code == QE_ERR_INVALID ? QE_EXIT_USAGE : QE_EXIT_FAILURE;
     }
     return code;
@@ -131,8 +131,8 @@ int main(int argc, char **argv)
         return usage_error("", "", &err);
     }
     enum qe_exit code = run_command(&ctl, command, argc - first, argv + first);
-    if (fflush(stdout) != 0 && code == QE_EXIT_OK) {
-        (void)fputs("queuectl: cannot write to standard output\n", stderr);
+    if (ctl_flush(&err) != 0 && code == QE_EXIT_OK) {
+        (void)fprintf(stderr, "queuectl: %s\n", err.message);
         code = QE_EXIT_FAILURE;
     }
     ctl_deinit(&ctl);

@@ -1,4 +1,5 @@
 /* Messages on the screen. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,31 +123,89 @@ static int print_json(const struct qe_message *message, struct qe_err *err)
     if (text == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "message %s", message->id);
     }
-    (void)puts(text);
+    ctl_put_json(text);
     qe_free(text);
     return 0;
 }
 
-/* What a message says must not drive the terminal: control bytes are shown, not sent. */
-static void print_safely(const char *bytes, size_t count, bool text)
+/* C0, DEL and C1: U+009B is as good as ESC [ to a terminal. */
+static bool is_control(const char *character, size_t bytes)
 {
-    for (size_t i = 0; i < count; i++) {
-        unsigned char c = (unsigned char)bytes[i];
-        if (c == '\n' || c == '\t' || (c >= 0x20 && c < 0x7f) || (c >= 0x80 && text)) {
-            (void)putchar(c);
-        } else {
-            (void)printf("\\x%02x", c);
+    unsigned char first = (unsigned char)character[0];
+
+    return first < 0x20 || first == 0x7f ||
+           (bytes == 2 && first == 0xc2 && ((unsigned char)character[1] & 0xe0u) == 0x80);
+}
+
+size_t ctl_write_safely(FILE *out, const char *text, size_t count)
+{
+    size_t columns = 0;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < count; i += bytes) {
+        size_t known = qe_text_char_bytes(text + i, count - i);
+        bool layout = text[i] == '\n' || text[i] == '\t';
+
+        bytes = known == 0 ? 1 : known;
+        if (known > 0 && (layout || !is_control(text + i, bytes))) {
+            columns++;
+            if (out != NULL) {
+                (void)fwrite(text + i, 1, bytes, out);
+            }
+            continue;
+        }
+        columns += 4 * bytes;
+        for (size_t j = 0; out != NULL && j < bytes; j++) {
+            (void)fprintf(out, "\\x%02x", (unsigned char)text[i + j]);
         }
     }
+    return columns;
+}
+
+void ctl_put_json(const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++) {
+        unsigned char c = (unsigned char)*at;
+
+        if (c == 0x7f) {
+            (void)fputs("\\u007f", stdout);
+        } else if (c == 0xc2 && is_control(at, 2)) {
+            at++;
+            (void)printf("\\u00%02x", (unsigned char)*at);
+        } else {
+            (void)putchar(c);
+        }
+    }
+    (void)putchar('\n');
+}
+
+void ctl_complain(const char *command, const struct qe_err *err)
+{
+    (void)fprintf(stderr, "queuectl %s: ", command);
+    (void)ctl_write_safely(stderr, err->message, strlen(err->message)); /* it may name queues */
+    (void)fputc('\n', stderr);
+}
+
+int ctl_flush(struct qe_err *err)
+{
+    if (fflush(stdout) != 0) {
+        return qe_err_set_errno(err, errno, "cannot write to standard output");
+    }
+    return ferror(stdout) == 0 ? 0 : qe_err_set(err, QE_ERR_IO, "cannot write to standard output");
+}
+
+static void print_text(const char *text)
+{
+    (void)ctl_write_safely(stdout, text, strlen(text));
 }
 
 static void print_attributes(const struct qe_attributes *attributes)
 {
     for (size_t i = 0; i < attributes->count; i++) {
         (void)fputs("  ", stdout);
-        print_safely(attributes->items[i].name, strlen(attributes->items[i].name), true);
+        print_text(attributes->items[i].name);
         (void)fputs(" = ", stdout);
-        print_safely(attributes->items[i].value, strlen(attributes->items[i].value), true);
+        print_text(attributes->items[i].value);
         (void)putchar('\n');
     }
 }
@@ -156,7 +215,8 @@ static void print_for_people(const struct qe_message *message)
     char age[32];
     int64_t now_unix_ms = qe_clock_unix_ms();
 
-    (void)printf("id %s", message->id);
+    (void)fputs("id ", stdout);
+    print_text(message->id);
     if (message->receives > 0) {
         (void)printf(", received %" PRIu32 "x", message->receives);
     }
@@ -171,11 +231,11 @@ static void print_for_people(const struct qe_message *message)
     }
     if (*message->group != '\0') {
         (void)fputs(", group ", stdout);
-        print_safely(message->group, strlen(message->group), true);
+        print_text(message->group);
     }
     (void)printf(", %zu bytes\n", message->body_bytes);
     print_attributes(&message->attributes);
-    print_safely(message->body, message->body_bytes, is_text(message));
+    (void)ctl_write_safely(stdout, message->body, message->body_bytes);
     (void)fputs("\n\n", stdout);
 }
 

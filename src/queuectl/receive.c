@@ -11,7 +11,7 @@ static int take_wait(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
 
-    return qe_text_to_duration_ms(value, &options->wait_ms, err);
+    return ctl_take_span(value, &options->wait_ms, err);
 }
 
 static int print_all(const struct ctl *ctl, const struct qe_message_list *messages,
@@ -22,10 +22,7 @@ static int print_all(const struct ctl *ctl, const struct qe_message_list *messag
             return -1;
         }
     }
-    /* Printed means: where the reader can get it. Before that nothing is acked. */
-    return fflush(stdout) == 0
-               ? 0
-               : qe_err_set(err, QE_ERR_IO, "cannot write to standard output: nothing was acked");
+    return ctl_flush(err);
 }
 
 /* Acks, or gives back at once what was only looked at. */
@@ -57,9 +54,12 @@ static int settle_all(struct ctl *ctl, const struct qe_message_list *messages, b
 
 static enum qe_exit run_receive(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct qe_message_list messages = {0};
 
     (void)count;
+    /* A reader that goes away is an error like any other: what it did not get is given back. */
+    (void)sigaction(SIGPIPE, &ignore, NULL);
     if (ctl_open_queue(ctl, operands, QE_CAP_RECEIVE, "receive", err) != 0) {
         return QE_EXIT_FAILURE;
     }
@@ -70,6 +70,9 @@ static enum qe_exit run_receive(struct ctl *ctl, char **operands, size_t count, 
         (void)fprintf(stderr, "no message available in %s\n", ctl->queue.name);
     } else if (rc == 0) {
         rc = print_all(ctl, &messages, err);
+        if (rc != 0) {
+            (void)qe_err_wrap(err, "nothing was acked");
+        }
         struct qe_err settle_err = {0};
         /* What could not be printed is given back. */
         if (settle_all(ctl, &messages, ctl->options.ack && rc == 0, &settle_err) != 0 && rc == 0) {

@@ -10,6 +10,7 @@
 #include "util/text.h"
 
 #define BATCH_MAX 100
+#define RATE_MIN 0.001
 #define RATE_MAX 100000.0
 
 static int take_delay(void *context, const char *value, struct qe_err *err)
@@ -46,9 +47,8 @@ static int take_rate(void *context, const char *value, struct qe_err *err)
     if (qe_text_to_double(value, &options->rate, err) != 0) {
         return -1;
     }
-    if (options->rate <= 0 || options->rate > RATE_MAX) {
-        return qe_err_set(err, QE_ERR_INVALID,
-                          "must be above 0 and at most 100000 messages per second");
+    if (options->rate < RATE_MIN || options->rate > RATE_MAX) {
+        return qe_err_set(err, QE_ERR_INVALID, "must be from 0.001 to 100000 messages per second");
     }
     return 0;
 }

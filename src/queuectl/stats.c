@@ -13,12 +13,13 @@
 
 #define INTERVAL_MIN_MS 200
 #define CELL_BYTES 40
+#define NAME_MAX_COLUMNS 60
 
 static int take_interval(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
 
-    if (qe_text_to_duration_ms(value, &options->interval_ms, err) != 0) {
+    if (ctl_take_span(value, &options->interval_ms, err) != 0) {
         return -1;
     }
     return options->interval_ms >= INTERVAL_MIN_MS
@@ -140,7 +141,7 @@ static int print_json(const char *source, const struct qe_batch *batch, struct q
         if (text == NULL) {
             return qe_err_set(err, QE_ERR_NOMEM, "queue %s", batch->set->items[i].name);
         }
-        (void)puts(text);
+        ctl_put_json(text);
         qe_free(text);
     }
     return 0;
@@ -179,28 +180,39 @@ static void print_dead_letter_cell(const struct qe_batch *batch, size_t index)
         const char *depth =
             target != SIZE_MAX ? number_cell(&batch->entries[target], QE_FIELD_READY_MESSAGES, cell)
                                : "-";
-        (void)printf("  %s %s", queue->links[i].queue, depth);
+        (void)fputs("  ", stdout);
+        (void)ctl_write_safely(stdout, queue->links[i].queue, strlen(queue->links[i].queue));
+        (void)printf(" %s", depth);
     }
 }
 
-static int name_width(const struct qe_batch *batch)
+static size_t name_width(const struct qe_batch *batch)
 {
     size_t width = strlen("QUEUE");
 
     for (size_t i = 0; i < batch->set->count; i++) {
-        size_t length = strlen(batch->set->items[i].name);
-        width = length > width ? length : width;
+        const char *name = batch->set->items[i].name;
+        size_t columns = ctl_write_safely(NULL, name, strlen(name));
+        width = columns > width ? columns : width;
     }
-    return width > 60 ? 60 : (int)width;
+    return width > NAME_MAX_COLUMNS ? NAME_MAX_COLUMNS : width;
+}
+
+static void print_name(const char *name, size_t width)
+{
+    size_t columns = ctl_write_safely(stdout, name, strlen(name));
+
+    (void)printf("%*s", columns < width ? (int)(width - columns) : 0, "");
 }
 
 static void print_table(const char *source, const struct qe_batch *batch)
 {
-    int width = name_width(batch);
+    size_t width = name_width(batch);
 
     (void)printf("source %s, %zu queues\n", source, batch->set->count);
-    (void)printf("%-*s %9s %9s %8s %8s %9s  %s\n", width, "QUEUE", "READY", "IN FLIGHT", "DELAYED",
-                 "OLDEST", "CONSUMERS", "DEAD LETTERS");
+    print_name("QUEUE", width);
+    (void)printf(" %9s %9s %8s %8s %9s  %s\n", "READY", "IN FLIGHT", "DELAYED", "OLDEST",
+                 "CONSUMERS", "DEAD LETTERS");
     for (size_t i = 0; i < batch->set->count; i++) {
         const struct qe_batch_entry *entry = &batch->entries[i];
         char ready[CELL_BYTES];
@@ -208,8 +220,8 @@ static void print_table(const char *source, const struct qe_batch *batch)
         char delayed[CELL_BYTES];
         char consumers[CELL_BYTES];
         char age[32];
-        (void)printf("%-*s %9s %9s %8s %8s %9s", width, batch->set->items[i].name,
-                     number_cell(entry, QE_FIELD_READY_MESSAGES, ready),
+        print_name(batch->set->items[i].name, width);
+        (void)printf(" %9s %9s %8s %8s %9s", number_cell(entry, QE_FIELD_READY_MESSAGES, ready),
                      number_cell(entry, QE_FIELD_IN_FLIGHT_MESSAGES, in_flight),
                      number_cell(entry, QE_FIELD_DELAYED_MESSAGES, delayed), age_cell(entry, age),
                      number_cell(entry, QE_FIELD_CONSUMERS, consumers));
@@ -253,7 +265,7 @@ static bool show(struct ctl *ctl, const char *only, struct qe_err *err)
             *err = source_err;
             good = false;
             if (i + 1 < config->sources_count) {
-                (void)fprintf(stderr, "queuectl stats: %s\n", source_err.message);
+                ctl_complain("stats", &source_err);
             }
         }
         ctl_close(ctl);
@@ -266,6 +278,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     const char *only = count == 1 ? operands[0] : NULL;
     bool redraw = ctl->options.watch && !ctl->options.json && isatty(STDOUT_FILENO) != 0;
     bool good = true;
+    bool seen = false;
 
     if (ctl->options.watch) {
         ctl_catch_signals();
@@ -276,7 +289,14 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
             (void)fputs("\033[H\033[2J", stdout);
         }
         good = show(ctl, only, err);
-        (void)fflush(stdout);
+        if (!good && seen) { /* what was there once is watched until it is back */
+            ctl_complain("stats", err);
+            *err = (struct qe_err){0};
+            ctl_close(ctl);
+            good = true;
+        }
+        seen = true;
+        good = good && ctl_flush(err) == 0;
         if (ctl->options.watch && good) {
             ctl_sleep_until(begun_mono_ms + ctl->options.interval_ms);
         }

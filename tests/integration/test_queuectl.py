@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The operator's tool from end to end, beside a running daemon that sees what it does."""
 import json
+import sqlite3
 import subprocess
 import time
 import unittest
@@ -80,11 +81,83 @@ class Queuectl(WithFolder):
         self.queuectl("purge", "local", "orders", "--yes")
         self.assertEqual(self.row("orders")["ready"], 0)
 
+    def test_what_could_not_be_printed_is_given_back_not_acked(self):
+        self.send("--file", "/dev/stdin", stdin="x" * 200000)  # more than a buffer or a pipe holds
+        command = [QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "receive", "local", "orders", "--ack"]
+        for words in ([], ["--json"]):
+            with self.subTest(["/dev/full", *words]), open("/dev/full", "wb") as full:
+                done = subprocess.run(command + words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("nothing was acked", done.stderr)
+                self.assertEqual(self.row("orders")["ready"], 1)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stdout.read(10)
+        process.stdout.close()
+        self.assertIn("nothing was acked", process.stderr.read())
+        process.stderr.close()
+        self.assertEqual(process.wait(), 1)
+        self.assertEqual(self.row("orders")["ready"] + self.row("orders-dlq")["ready"], 1)
+
+    def test_a_watch_ends_when_nobody_can_read_it(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "stats", "--watch"],
+                                  stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("standard output", done.stderr)
+
+    def test_what_others_wrote_cannot_drive_the_terminal(self):
+        evil = "\x1b]0;title\x07 \u009b31m \x7f \r \u00e9"
+        config = self.write_config()
+        self.send("--body", evil, "--attribute", f"{evil}={evil}")
+        self.stats()
+        with sqlite3.connect(self.folder / "queues.db") as store:
+            store.execute("UPDATE queues SET name = ? WHERE name = 'orders-dlq'", ("dlq" + evil,))
+        with sqlite3.connect(self.folder / "queues.db") as store:
+            names = [name for (name,) in store.execute("SELECT name FROM queues")]
+        self.assertIn("dlq" + evil, names)
+        for words in (["peek", "local", "orders"], ["peek", "local", "orders", "--json"], ["stats"],
+                      ["stats", "--json"]):
+            with self.subTest(words):
+                said = self.queuectl(*words, config=config).stdout
+                self.assertNotRegex(said, "[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f]")
+                self.assertIn("\u00e9", said)
+        line = self.queuectl("peek", "local", "orders", "--json").stdout
+        self.assertEqual(json.loads(line)["body"], evil)
+        self.assertEqual(json.loads(line)["attributes"], {evil: evil})
+
+    def test_a_watch_goes_on_when_the_store_is_away_for_a_while(self):
+        self.stats()
+        process = subprocess.Popen([QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "stats", "--watch",
+                                    "--interval", "200ms"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        process.stdout.readline()
+        with sqlite3.connect(self.folder / "queues.db") as store:
+            store.execute("ALTER TABLE queues RENAME TO away")
+        said = process.stderr.readline()
+        self.assertIn("queuectl stats: ", said)
+        with sqlite3.connect(self.folder / "queues.db") as store:
+            store.execute("ALTER TABLE away RENAME TO queues")
+        time.sleep(1)
+        self.assertIsNone(process.poll(), "still watching")
+        process.terminate()
+        process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 0)
+
+    def test_a_store_in_memory_is_nobody_elses(self):
+        config = self.write_config("sources:\n  - {name: local, type: embedded, path: ':memory:'}\n")
+        done = self.queuectl("stats", config=config, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("local", done.stderr)
+        self.assertIn("memory", done.stderr)
+
     def test_errors_name_the_thing_and_what_to_do(self):
         for words, code, said in ((["send", "nowhere", "orders", "--body", "x"], 2, "nowhere"),
                                   (["send", "local", "ordres", "--body", "x"], 1, "ordres"),
                                   (["send", "local", "orders"], 2, "--body"),
                                   (["send", "local", "orders", "--body", "x", "--rate", "0"], 2, "rate"),
+                                  (["send", "local", "orders", "--body", "x", "--rate", "1e-300"], 2, "rate"),
+                                  (["stats", "--timeout", "99999999999d"], 2, "timeout"),
                                   (["peek", "local", "nope"], 1, "nope"),
                                   (["snd", "local", "orders"], 2, "send")):
             with self.subTest(words):
