@@ -8,6 +8,8 @@
 /* Queues read in one read transaction: consistent with each other, and no writer of a memory store
  * waits for a thousand queues. */
 #define SAMPLE_CHUNK 200
+/* What is past its retention can wait; a poll that has its samples should not, for the lock. */
+#define EXPIRE_LOCK_MS 20
 
 struct reading {
     enum qe_err_code error;
@@ -200,14 +202,26 @@ static int read_all(struct qe_embedded *self, const struct qe_queue_set *set,
     return rc;
 }
 
-/* Removes some of what is past its retention, found by the reading just made. The poller's time is
- * not spent on waiting for a lock: what stays is removed next time. */
+static int begin_expire(struct qe_embedded *self, struct qe_err *err)
+{
+    const int64_t give_up_mono_ms = self->call.give_up_mono_ms;
+    const int64_t soon_mono_ms = qe_clock_mono_ms() + EXPIRE_LOCK_MS;
+
+    self->call.give_up_mono_ms = soon_mono_ms < give_up_mono_ms ? soon_mono_ms : give_up_mono_ms;
+    int rc = qe_embedded_begin_lazy_write(self, err);
+    self->call.give_up_mono_ms = give_up_mono_ms;
+    return rc;
+}
+
+/* Removes some of what is past its retention, found by the reading just made. What stays, because
+ * another writer has the lock, is removed next time. */
 static void expire_some(struct qe_embedded *self, const struct reading *readings, size_t count)
 {
     const int64_t now_unix_ms = qe_clock_unix_ms();
     int64_t budget = QE_EMBEDDED_BATCH_MAX;
     struct qe_err ignored = {0};
 
+    self->call.interruptible = false; /* the samples are good: an interrupt is for the next call */
     for (size_t i = 0; i < count && budget > 0; i++) {
         const struct qe_embedded_queue queue = {.id = readings[i].queue_id,
                                                 .retention_ms = readings[i].retention_ms};
@@ -216,7 +230,7 @@ static void expire_some(struct qe_embedded *self, const struct reading *readings
             readings[i].oldest_unix_ms > now_unix_ms - queue.retention_ms) {
             continue;
         }
-        if (qe_embedded_begin_lazy_write(self, &ignored) != 0 ||
+        if (begin_expire(self, &ignored) != 0 ||
             qe_embedded_expire(self, &queue, budget, &ignored) != 0) {
             break;
         }
@@ -224,6 +238,7 @@ static void expire_some(struct qe_embedded *self, const struct reading *readings
         if (qe_embedded_commit(self, &ignored) != 0) {
             break;
         }
+        qe_hub_notify(self->hub, queue.id); /* the next of an ordered group may be free */
     }
     qe_embedded_rollback(self);
 }

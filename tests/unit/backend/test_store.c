@@ -261,28 +261,54 @@ static void what_is_past_retention_is_not_delivered(void **state)
     qe_message_list_deinit(&list);
 }
 
-static void a_sample_removes_what_nobody_receives_any_more(void **state)
+static double sample_ready(struct store *store)
 {
-    struct store *store = *state;
     struct qe_queue_list list = {0};
     struct qe_batch batch = {0};
     struct qe_err err = {0};
 
-    send_text(store, "old");
-    assert_int_equal(run_sql(store, "UPDATE messages SET enqueued_at = enqueued_at - 345600001"),
-                     SQLITE_OK);
     assert_ok(qe_driver_embedded.list(store->handle, soon(), &list, &err), err);
     struct qe_queue_set *set = qe_queue_set_new_take(&list, &err);
     assert_non_null(set);
-    for (int round = 0; round < 2; round++) {
-        assert_ok(qe_batch_init(&batch, set, &err), err);
-        assert_ok(qe_driver_embedded.sample(store->handle, soon(), &batch, &err), err);
-        const size_t index = qe_queue_set_find(set, NULL, s_orders);
-        assert_double_equal(batch.entries[index].sample.values[QE_FIELD_READY_MESSAGES], 1 - round);
-        qe_batch_deinit(&batch);
-    }
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    assert_ok(qe_driver_embedded.sample(store->handle, soon(), &batch, &err), err);
+    const size_t index = qe_queue_set_find(set, NULL, s_orders);
+    const double ready = batch.entries[index].sample.values[QE_FIELD_READY_MESSAGES];
+    qe_batch_deinit(&batch);
     qe_queue_set_release(set);
     qe_queue_list_deinit(&list);
+    return ready;
+}
+
+static void a_sample_removes_what_nobody_receives_any_more(void **state)
+{
+    struct store *store = *state;
+
+    send_text(store, "old");
+    assert_int_equal(run_sql(store, "UPDATE messages SET enqueued_at = enqueued_at - 345600001"),
+                     SQLITE_OK);
+    assert_double_equal(sample_ready(store), 1);
+    assert_double_equal(sample_ready(store), 0);
+}
+
+static void a_sample_does_not_wait_for_a_lock_to_clean_up(void **state)
+{
+    struct store *store = *state;
+    sqlite3 *other = NULL;
+
+    send_text(store, "old");
+    assert_int_equal(sqlite3_open(store->path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other,
+                                  "UPDATE messages SET enqueued_at = enqueued_at - 345600001;"
+                                  "BEGIN IMMEDIATE",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    const int64_t start = qe_clock_mono_ms();
+    assert_double_equal(sample_ready(store), 1);
+    assert_true(qe_clock_mono_ms() - start < 2000); /* its deadline is 5 s away */
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    assert_double_equal(sample_ready(store), 1);
+    assert_double_equal(sample_ready(store), 0);
 }
 
 /* --- facts of a dead-lettered message --- */
@@ -419,6 +445,7 @@ int main(void)
         ON_FILE(new_settings_change_the_queue_and_keep_its_messages),
         ON_FILE(what_is_past_retention_is_not_delivered),
         ON_FILE(a_sample_removes_what_nobody_receives_any_more),
+        ON_FILE(a_sample_does_not_wait_for_a_lock_to_clean_up),
         IN_MEMORY(redrive_says_where_a_message_came_from),
         cmocka_unit_test(settings_that_cannot_be_are_refused),
         cmocka_unit_test(defaults_are_what_the_reference_says),
