@@ -5,6 +5,9 @@
 #include "backend/embedded/schema_text.h"
 
 #define DEAD_LETTER_RETENTION_MS (INT64_C(14) * 86400000)
+/* Turning `ordered` on or off rewrites a whole backlog, in one transaction. Cut off at a caller's
+ * deadline it would start again with every call, and the store would stay closed for good. */
+#define REWRITE_MS 60000
 #define STRING_OF(x) #x
 #define TEXT_OF(macro) STRING_OF(macro)
 
@@ -118,13 +121,17 @@ static const char s_is_as_configured[] =
     "SELECT 1 FROM queues WHERE (" SETTINGS_COLUMNS ") IS (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
     " AND (?7 IS NULL OR EXISTS (SELECT 1 FROM queues WHERE name = ?7))";
 
-/* Changing `ordered` rewrites the queue's messages: within a group all but the oldest then wait, or
- * all are free again. A message in flight keeps its visibility. */
+#define CHANGED_QUEUE "(SELECT id FROM queues WHERE name = ?1 AND ordered <> ?5)"
+
+/* Changing `ordered` rewrites the queue's messages: all are free, and then within a group all but
+ * the oldest wait. In two statements, since the index by group holds ordered messages only: without
+ * it every message would look through all others. */
 static const char *const s_configure[] = {
-    "UPDATE messages SET in_order = ?5, visible_at = CASE WHEN ?5 = 1 AND id <> (SELECT min(o.id)"
-    " FROM messages o WHERE o.queue_id = messages.queue_id AND o.group_id = messages.group_id)"
-    " THEN 9000000000000000 WHEN visible_at = 9000000000000000 THEN due_at ELSE visible_at END"
-    " WHERE queue_id = (SELECT id FROM queues WHERE name = ?1 AND ordered <> ?5)",
+    "UPDATE messages SET in_order = ?5, visible_at = CASE visible_at WHEN 9000000000000000"
+    " THEN due_at ELSE visible_at END WHERE queue_id = " CHANGED_QUEUE,
+    "UPDATE messages SET visible_at = 9000000000000000 WHERE ?5 = 1"
+    " AND queue_id = " CHANGED_QUEUE " AND id NOT IN (SELECT min(id) FROM messages"
+    " WHERE in_order = 1 AND queue_id = " CHANGED_QUEUE " GROUP BY group_id)",
     "INSERT INTO queues (" SETTINGS_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
     " ON CONFLICT (name) DO UPDATE SET visibility_timeout_ms = ?2, retention_ms = ?3,"
     " delay_ms = ?4, ordered = ?5, deduplication_window_ms = ?6, dead_letter_queue = ?7,"
@@ -177,13 +184,13 @@ static int are_queues_configured(struct qe_embedded *self, bool *out, struct qe_
     return 0;
 }
 
+/* Inside a write transaction. */
 static int write_schema(struct qe_embedded *self, struct qe_err *err)
 {
     const struct qe_embedded_queue_settings *queues = self->settings->queues.items;
     int64_t version = 0;
 
-    if (qe_embedded_begin_write(self, err) != 0 || read_version(self, &version, err) != 0 ||
-        check_version(self, version, err) != 0) {
+    if (read_version(self, &version, err) != 0 || check_version(self, version, err) != 0) {
         return -1;
     }
     if (version == 0 && create_schema(self, err) != 0) {
@@ -200,6 +207,22 @@ static int write_schema(struct qe_embedded *self, struct qe_err *err)
     return qe_embedded_commit(self, err);
 }
 
+static int update_schema(struct qe_embedded *self, struct qe_err *err)
+{
+    const int64_t give_up_mono_ms = self->call.give_up_mono_ms;
+    const int64_t rewritten_mono_ms = qe_clock_mono_ms() + REWRITE_MS;
+
+    if (qe_embedded_begin_write(self, err) != 0) {
+        return -1;
+    }
+    if (give_up_mono_ms < rewritten_mono_ms) {
+        self->call.give_up_mono_ms = rewritten_mono_ms;
+    }
+    int rc = write_schema(self, err);
+    self->call.give_up_mono_ms = give_up_mono_ms;
+    return rc;
+}
+
 int qe_embedded_prepare_schema(struct qe_embedded *self, struct qe_err *err)
 {
     int64_t version = 0;
@@ -211,5 +234,5 @@ int qe_embedded_prepare_schema(struct qe_embedded *self, struct qe_err *err)
     if (version == QE_EMBEDDED_SCHEMA_VERSION && are_queues_configured(self, &is_ready, err) != 0) {
         return -1;
     }
-    return is_ready ? 0 : write_schema(self, err);
+    return is_ready ? 0 : update_schema(self, err);
 }

@@ -247,6 +247,27 @@ static void new_settings_change_the_queue_and_keep_its_messages(void **state)
     qe_message_list_deinit(&list);
 }
 
+/* A square of the backlog would not end before the deadline, and the store would stay closed. */
+static void a_backlog_is_put_in_order_in_time(void **state)
+{
+    struct store *store = *state;
+    struct qe_err err = {0};
+
+    assert_int_equal(
+        run_sql(store,
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT"
+                " 40000) INSERT INTO messages (queue_id, visible_at, due_at, enqueued_at,"
+                " sent_at, group_id, body) SELECT 1, 1, 1, 9000000000000, 1, i % 2, x'' FROM n"),
+        SQLITE_OK);
+    qe_driver_embedded.destroy(store->handle);
+    store->handle = NULL;
+    store->queue.ordered = true;
+    assert_ok(open_handle(store, &store->handle, &err), err);
+    struct qe_message_list list = receive(store, &store->orders);
+    assert_int_equal(list.count, 2);
+    qe_message_list_deinit(&list);
+}
+
 static void what_is_past_retention_is_not_delivered(void **state)
 {
     struct store *store = *state;
@@ -443,6 +464,7 @@ int main(void)
         ON_FILE(the_outbox_deduplicates_as_a_send_does),
         ON_FILE(totals_agree_with_the_rows),
         ON_FILE(new_settings_change_the_queue_and_keep_its_messages),
+        ON_FILE(a_backlog_is_put_in_order_in_time),
         ON_FILE(what_is_past_retention_is_not_delivered),
         ON_FILE(a_sample_removes_what_nobody_receives_any_more),
         ON_FILE(a_sample_does_not_wait_for_a_lock_to_clean_up),
