@@ -77,6 +77,19 @@ static const struct qe_cli_flag *find_flag(const struct qe_cli_flag *flags, size
     return NULL;
 }
 
+/* The word that held the flag; its value may have been the next one. */
+static const char *last_word(char **argv)
+{
+    return optarg != NULL && optarg == argv[optind - 1] ? argv[optind - 2] : argv[optind - 1];
+}
+
+/* getopt_long takes any unambiguous beginning for the whole: `purge --y` must not be `--yes`, and
+ * the next flag that is added must not change what a start script means. */
+static bool is_abbreviated(const struct qe_cli_flag *flag, int result, const char *word)
+{
+    return result >= VALUE_BASE && strcspn(word + 2, "=") != strlen(flag->name);
+}
+
 /* NOLINTNEXTLINE(readability-function-size): argc and argv are one thing in two parameters. */
 int qe_cli_parse(const struct qe_cli_flag *flags, size_t flags_count, bool stop_at_operand,
                  int argc, char **argv, void *context, struct qe_err *err)
@@ -101,6 +114,9 @@ int qe_cli_parse(const struct qe_cli_flag *flags, size_t flags_count, bool stop_
             return optind;
         }
         const struct qe_cli_flag *flag = find_flag(flags, flags_count, result);
+        if (flag != NULL && is_abbreviated(flag, result, last_word(argv))) {
+            return refuse(flags, flags_count, last_word(argv), result, err);
+        }
         if (flag == NULL) {
             return refuse(flags, flags_count, argv[optind - 1], result, err);
         }

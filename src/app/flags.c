@@ -4,13 +4,19 @@
 #include <string.h>
 
 #include "app/cli.h"
+#include "http/listen.h"
+#include "http/routes.h"
 
 static int take_listen(void *context, const char *value, struct qe_err *err)
 {
     struct qe_flags *flags = context;
+    struct qe_listen_address address;
 
     if (flags->listen_count == QE_LISTEN_MAX) {
         return qe_err_set(err, QE_ERR_INVALID, "more than %d addresses", QE_LISTEN_MAX);
+    }
+    if (qe_listen_parse(value, &address, err) != 0) {
+        return -1;
     }
     flags->listen[flags->listen_count++] = value;
     return 0;
@@ -20,9 +26,8 @@ static int take_telemetry_path(void *context, const char *value, struct qe_err *
 {
     struct qe_flags *flags = context;
 
-    if (value[0] != '/' || strpbrk(value, "?# ") != NULL) {
-        return qe_err_set(err, QE_ERR_INVALID, "\"%.80s\" is not a path: write it like /metrics",
-                          value);
+    if (qe_routes_check_telemetry_path(value, err) != 0) {
+        return -1;
     }
     flags->telemetry_path = value;
     return 0;

@@ -271,7 +271,7 @@ static bool is_plain_path(const char *path)
     return path[0] == '/' && strlen(path) < PATH_MAX_BYTES;
 }
 
-static int check_telemetry_path(const char *path, struct qe_err *err)
+int qe_routes_check_telemetry_path(const char *path, struct qe_err *err)
 {
     if (path == NULL || !is_plain_path(path)) {
         return qe_err_set(err, QE_ERR_INVALID,
@@ -299,7 +299,7 @@ static int check_telemetry_path(const char *path, struct qe_err *err)
 
 struct qe_routes *qe_routes_new(struct qe_routes_context *context, struct qe_err *err)
 {
-    if (check_telemetry_path(context->telemetry_path, err) != 0) {
+    if (qe_routes_check_telemetry_path(context->telemetry_path, err) != 0) {
         return NULL;
     }
     struct qe_routes *routes = qe_calloc(1, sizeof *routes);

@@ -29,6 +29,9 @@ struct qe_routes_context {
     int (*reload)(void *app, struct qe_strbuf *reason);
 };
 
+/* Whether the metrics can be served there: a plain path that is no other endpoint's. */
+int qe_routes_check_telemetry_path(const char *path, struct qe_err *err) QE_MUST_CHECK;
+
 struct qe_routes; /* the route table for this telemetry path */
 /* -> NULL with QE_ERR_INVALID when the telemetry path is no path, or is another endpoint's. Serve
  * it with qe_http_options.context = context. */

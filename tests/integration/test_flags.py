@@ -29,7 +29,8 @@ class Flags(WithFolder):
 
     def test_wrong_usage_exits_2_and_names_the_word(self):
         for words in (["--web.lisen-address=:1"], ["--log.level=loud"], ["--log.format", "xml"], ["stray"],
-                      ["--config.file"], ["--web.telemetry-path=metrics"]):
+                      ["--config.file"], ["--web.telemetry-path=metrics"],
+                      ["--web.telemetry-path=/config"], ["--web.listen-address", "nowhere"], ["--config.c"]):
             with self.subTest(words):
                 done = run(EXPORTER, *words)
                 self.assertEqual((done.returncode, done.stdout), (2, ""))

@@ -68,7 +68,7 @@ static void the_listen_address_is_repeatable(void **state)
 static void a_usage_error_names_the_flag_and_what_to_do(void **state)
 {
     static const struct {
-        const char *words[3];
+        const char *words[4];
         const char *message;
         const char *why;
     } rows[] = {
@@ -87,8 +87,23 @@ static void a_usage_error_names_the_flag_and_what_to_do(void **state)
          "--log.format: \"xml\" is not one of logfmt, json",
          "closed set"},
         {{"queue_exporter", "--web.telemetry-path=metrics"},
-         "--web.telemetry-path: \"metrics\" is not a path: write it like /metrics",
+         "--web.telemetry-path: telemetry path \"metrics\": it must start with / and have only "
+         "letters, digits and -._~!$&'()*+,;=:@/ (--web.telemetry-path=/metrics)",
          "a path starts with a slash"},
+        {{"queue_exporter", "--web.telemetry-path=/config"},
+         "--web.telemetry-path: telemetry path \"/config\" is another endpoint's; choose one like "
+         "/metrics with --web.telemetry-path",
+         "a path that is taken"},
+        {{"queue_exporter", "--web.listen-address=nowhere"},
+         "--web.listen-address: listen address \"nowhere\": the port is missing; write :10019, "
+         "127.0.0.1:10019, [::1]:10019 or localhost:10019",
+         "an address that cannot be one"},
+        {{"queue_exporter", "--config.f=a.yml"},
+         "unknown flag --config.f=a.yml (did you mean --config.file?)",
+         "no abbreviations"},
+        {{"queue_exporter", "--log.l", "debug"},
+         "unknown flag --log.l (did you mean --log.level?)",
+         "no abbreviations, value apart"},
         {{"queue_exporter", "start"},
          "unexpected \"start\": queue_exporter takes flags only",
          "operands"},
