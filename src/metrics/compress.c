@@ -1,7 +1,6 @@
 #include "metrics/compress.h"
 
 #include <stdbool.h>
-#include <string.h>
 
 #ifdef QE_HAVE_ISAL
 #include <isa-l.h>
@@ -226,38 +225,6 @@ int qe_segment_compress(struct qe_compressor *compressor, struct qe_segment *out
     if (segment.data == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "compress %zu bytes", plain_bytes);
     }
-    describe(&segment, plain, plain_bytes);
-    *out = segment;
-    return 0;
-}
-
-int qe_segment_store(struct qe_segment *out, const void *plain, size_t plain_bytes,
-                     struct qe_err *err)
-{
-    struct qe_segment segment = {0};
-
-    if (check_limit(plain_bytes, err) != 0) {
-        return -1;
-    }
-    unsigned char *at = qe_reallocarray(NULL, stored_bytes(plain_bytes), 1);
-
-    if (at == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "store %zu bytes", plain_bytes);
-    }
-    segment.data = at;
-    for (size_t done = 0; done < plain_bytes; done += STORED_MAX_BYTES) {
-        size_t left = plain_bytes - done;
-        uint32_t length = left < STORED_MAX_BYTES ? (uint32_t)left : STORED_MAX_BYTES;
-
-        at[0] = 0; /* stored, not the last block */
-        at[1] = (unsigned char)(length & 0xff);
-        at[2] = (unsigned char)(length >> 8);
-        at[3] = (unsigned char)(~length & 0xff);
-        at[4] = (unsigned char)(~length >> 8 & 0xff);
-        memcpy(at + STORED_HEADER_BYTES, (const unsigned char *)plain + done, length);
-        at += STORED_HEADER_BYTES + length;
-    }
-    segment.size_bytes = (size_t)(at - (unsigned char *)segment.data);
     describe(&segment, plain, plain_bytes);
     *out = segment;
     return 0;

@@ -28,10 +28,6 @@ void qe_compressor_destroy(struct qe_compressor *compressor); /* accepts NULL */
 /* Errors: QE_ERR_NOMEM; QE_ERR_LIMIT past 1 GiB of plain text. */
 int qe_segment_compress(struct qe_compressor *compressor, struct qe_segment *out, const void *plain,
                         size_t plain_bytes, struct qe_err *err) QE_MUST_CHECK;
-/* The text as it is, in stored blocks: for what is sent once and is too small to be worth the work.
- */
-int qe_segment_store(struct qe_segment *out, const void *plain, size_t plain_bytes,
-                     struct qe_err *err) QE_MUST_CHECK;
 void qe_segment_deinit(struct qe_segment *segment);
 
 /* Gzip member = header, segments in order, trailer. */

@@ -92,31 +92,6 @@ static void segments_stitch_to_one_member(void **state)
     check_member(segments, pieces, 0);
     for (size_t i = 0; i < PIECES_COUNT; i++) {
         qe_segment_deinit(&segments[i]);
-    }
-    free_pieces(pieces);
-    qe_compressor_destroy(compressor);
-}
-
-static void stored_and_compressed_segments_mix(void **state)
-{
-    struct qe_err err = {0};
-    struct piece pieces[PIECES_COUNT];
-    struct qe_segment segments[PIECES_COUNT] = {0};
-    struct qe_compressor *compressor = qe_compressor_new(&err);
-
-    (void)state;
-    assert_non_null(compressor);
-    make_pieces(pieces);
-    for (size_t i = 0; i < PIECES_COUNT; i++) {
-        int rc = i % 2 == 0 ? qe_segment_store(&segments[i], pieces[i].bytes, pieces[i].count, &err)
-                            : qe_segment_compress(compressor, &segments[i], pieces[i].bytes,
-                                                  pieces[i].count, &err);
-
-        assert_ok(rc, err);
-    }
-    check_member(segments, pieces, PIECES_COUNT);
-    for (size_t i = 0; i < PIECES_COUNT; i++) {
-        qe_segment_deinit(&segments[i]);
         qe_segment_deinit(&segments[i]); /* twice is safe */
     }
     free_pieces(pieces);
@@ -151,9 +126,8 @@ static int compress_something(void *context, struct qe_err *err)
     int rc = -1;
 
     (void)context;
-    if (compressor != NULL && qe_segment_compress(compressor, &segment, "some text", 9, err) == 0) {
-        qe_segment_deinit(&segment);
-        rc = qe_segment_store(&segment, "some text", 9, err);
+    if (compressor != NULL) {
+        rc = qe_segment_compress(compressor, &segment, "some text", 9, err);
     }
     qe_segment_deinit(&segment);
     qe_compressor_destroy(compressor);
@@ -177,7 +151,6 @@ static int run_compress_checks(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_stitch_to_one_member),
-        cmocka_unit_test(stored_and_compressed_segments_mix),
         cmocka_unit_test(repetitive_text_becomes_much_smaller),
         cmocka_unit_test(compressing_survives_running_out_of_memory),
         cmocka_unit_test(the_library_is_named_with_its_version),
