@@ -35,6 +35,9 @@ static int refuse(const struct qe_cli_flag *flags, size_t flags_count, const cha
         }
     }
     const char *nearest = qe_text_nearest(name, names, flags_count);
+    for (size_t i = 0; nearest == NULL && i < flags_count; i++) {
+        nearest = length > 0 && qe_text_starts_with(names[i], name) ? names[i] : NULL;
+    }
     if (nearest == NULL) {
         return qe_err_set(err, QE_ERR_INVALID, "unknown flag %.80s", offender);
     }
