@@ -163,7 +163,7 @@ static int render_block(struct render *render, enum qe_family family, struct qe_
     if (latest != NULL && *latest != NULL) {
         /* Almost exactly what is needed: then the hole that an old block left can be used again. */
         (void)qe_strbuf_reserve(&render->text, (*latest)->text_bytes + (*latest)->text_bytes / 32 +
-                                                   QE_SHORT_TEXT_BYTES * 8);
+                                                   (size_t)QE_SHORT_TEXT_BYTES * 8);
     }
     qe_poll_render_family(&render->text, family, &render->view);
     if (qe_strbuf_error(&render->text, err) != 0) {
