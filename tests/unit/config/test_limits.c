@@ -1,6 +1,7 @@
 /* Hostile and odd files: refused quickly, before they cost. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/check.h"
@@ -122,6 +123,25 @@ static void a_missing_file_says_where_to_get_one(void **state)
     qe_strbuf_deinit(&errors);
 }
 
+/* A reload runs on the thread that takes the signals: it must come back. */
+static void a_fifo_without_a_writer_is_an_error_in_the_end(void **state)
+{
+    char folder[] = "/tmp/qe-config-XXXXXX";
+    char path[64];
+    struct qe_strbuf errors;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/fifo", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    qe_strbuf_init(&errors, 0);
+    assert_null(qe_config_load(path, s_sample_types, SAMPLE_TYPES_COUNT, &errors));
+    assert_non_null(strstr(qe_strbuf_text(&errors), "cannot read the configuration: "));
+    qe_strbuf_deinit(&errors);
+    (void)unlink(path);
+    (void)rmdir(folder);
+}
+
 static void a_file_loads_and_its_errors_carry_its_name(void **state)
 {
     char folder[] = "/tmp/qe-config-XXXXXX";
@@ -182,6 +202,7 @@ int main(void)
         cmocka_unit_test(anchors_aliases_and_values_have_limits),
         cmocka_unit_test(many_unknown_keys_are_counted_quickly),
         cmocka_unit_test(a_missing_file_says_where_to_get_one),
+        cmocka_unit_test(a_fifo_without_a_writer_is_an_error_in_the_end),
         cmocka_unit_test(a_file_loads_and_its_errors_carry_its_name),
         cmocka_unit_test(a_bad_default_is_refused),
     };
