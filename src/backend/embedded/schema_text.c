@@ -108,6 +108,10 @@ static const char s_triggers[] =
     " FROM queues WHERE id = new.queue_id AND deduplication_window_ms > 0;"
     "END;";
 
+/* Cut to QE_EMBEDDED_DELAY_MAX_MS, so that it cannot pass for a message behind its group. */
+#define OUTBOX_DELAY_MS                                                                            \
+    "min(max(CAST(coalesce(new.delay_ms, q.delay_ms) AS INTEGER), 0), 315360000000)"
+
 static const char s_views[] =
     "CREATE VIEW outbox AS SELECT q.name AS queue, m.body AS body, m.attributes AS attributes,"
     " NULL AS delay_ms, m.group_id AS group_id, m.deduplication_id AS deduplication_id,"
@@ -123,14 +127,15 @@ static const char s_views[] =
     "  THEN RAISE(ABORT, 'outbox: the body has more than 16 MiB') END;"
     " INSERT INTO messages (queue_id, visible_at, due_at, enqueued_at, sent_at, in_order,"
     " group_id, deduplication_id, correlation_id, reply_to, attributes, body)"
-    " SELECT q.id, now.ms + coalesce(new.delay_ms, q.delay_ms),"
-    " now.ms + coalesce(new.delay_ms, q.delay_ms), now.ms, now.ms, q.ordered,"
+    " SELECT q.id, now.ms + " OUTBOX_DELAY_MS ", now.ms + " OUTBOX_DELAY_MS
+    ", now.ms, now.ms, q.ordered,"
     " coalesce(new.group_id, ''), coalesce(new.deduplication_id, ''),"
     " coalesce(new.correlation_id, ''), coalesce(new.reply_to, ''), new.attributes,"
     " CAST(coalesce(new.body, '') AS BLOB)"
     " FROM queues q, (SELECT " NOW_MS " AS ms) now WHERE q.name = new.queue"
     " AND NOT EXISTS (SELECT 1 FROM deduplication d WHERE d.queue_id = q.id"
-    "  AND d.deduplication_id = new.deduplication_id AND d.expires_at > now.ms);"
+    "  AND q.deduplication_window_ms > 0 AND d.deduplication_id = new.deduplication_id"
+    "  AND d.expires_at > now.ms);"
     "END;"
     "CREATE VIEW readable_messages AS SELECT m.id, q.name AS queue,"
     " CASE WHEN m.visible_at = " BLOCKED " THEN 'behind its group'"

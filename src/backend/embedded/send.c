@@ -35,13 +35,14 @@ static int check_outgoing(const struct qe_outgoing *message, struct qe_err *err)
     return check_text("reply-to", message->reply_to, err);
 }
 
-/* True with the first message's id when the window still holds this deduplication id. */
+/* *in_out_id becomes the first message's id when the window still holds this deduplication id. */
 static int find_duplicate(struct qe_embedded *self, const struct qe_embedded_queue *queue,
                           const struct qe_outgoing *message, int64_t now_unix_ms,
                           int64_t *in_out_id, struct qe_err *err)
 {
-    if (message->deduplication_id == NULL || message->deduplication_id[0] == '\0') {
-        return 0;
+    if (message->deduplication_id == NULL || message->deduplication_id[0] == '\0' ||
+        queue->deduplication_window_ms == 0) {
+        return 0; /* no window: what is remembered is from an earlier setting */
     }
     sqlite3_stmt *find = qe_embedded_statement(self, QE_SQL_DUPLICATE, err);
     if (find == NULL) {

@@ -113,6 +113,25 @@ static struct qe_message_list receive(struct store *store, const struct qe_queue
     return list;
 }
 
+static double sample_ready(struct store *store)
+{
+    struct qe_queue_list list = {0};
+    struct qe_batch batch = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_driver_embedded.list(store->handle, soon(), &list, &err), err);
+    struct qe_queue_set *set = qe_queue_set_new_take(&list, &err);
+    assert_non_null(set);
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    assert_ok(qe_driver_embedded.sample(store->handle, soon(), &batch, &err), err);
+    const size_t index = qe_queue_set_find(set, NULL, s_orders);
+    const double ready = batch.entries[index].sample.values[QE_FIELD_READY_MESSAGES];
+    qe_batch_deinit(&batch);
+    qe_queue_set_release(set);
+    qe_queue_list_deinit(&list);
+    return ready;
+}
+
 /* --- outbox --- */
 
 /* The result code of a statement run by "another program". */
@@ -186,6 +205,16 @@ static void the_outbox_deduplicates_as_a_send_does(void **state)
     qe_message_list_deinit(&list);
 }
 
+static void an_absurd_delay_in_the_outbox_is_still_a_delay(void **state)
+{
+    struct store *store = *state;
+
+    assert_int_equal(run_sql(store, "INSERT INTO outbox (queue, body, delay_ms) VALUES"
+                                    " ('orders', 'x', 8999999999999999)"),
+                     SQLITE_OK);
+    assert_double_equal(sample_ready(store), 0);
+}
+
 /* Totals are kept by triggers; here they are compared with the rows. */
 static void totals_agree_with_the_rows(void **state)
 {
@@ -247,6 +276,26 @@ static void new_settings_change_the_queue_and_keep_its_messages(void **state)
     qe_message_list_deinit(&list);
 }
 
+static void a_window_of_zero_switches_deduplication_off(void **state)
+{
+    struct store *store = *state;
+    struct qe_outgoing message = {.body = "x", .delay_ms = -1, .deduplication_id = "same"};
+    struct qe_err err = {0};
+
+    for (int round = 0; round < 2; round++) {
+        assert_ok(qe_driver_embedded.send(store->handle, &store->orders, &message, 1, soon(), &err),
+                  err);
+        qe_driver_embedded.destroy(store->handle);
+        store->handle = NULL;
+        store->queue.deduplication_window_ms = 0;
+        assert_ok(open_handle(store, &store->handle, &err), err);
+    }
+    assert_int_equal(run_sql(store, "INSERT INTO outbox (queue, body, deduplication_id) VALUES"
+                                    " ('orders', 'x', 'same')"),
+                     SQLITE_OK);
+    assert_double_equal(sample_ready(store), 3);
+}
+
 /* A square of the backlog would not end before the deadline, and the store would stay closed. */
 static void a_backlog_is_put_in_order_in_time(void **state)
 {
@@ -280,25 +329,6 @@ static void what_is_past_retention_is_not_delivered(void **state)
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0].body, "new");
     qe_message_list_deinit(&list);
-}
-
-static double sample_ready(struct store *store)
-{
-    struct qe_queue_list list = {0};
-    struct qe_batch batch = {0};
-    struct qe_err err = {0};
-
-    assert_ok(qe_driver_embedded.list(store->handle, soon(), &list, &err), err);
-    struct qe_queue_set *set = qe_queue_set_new_take(&list, &err);
-    assert_non_null(set);
-    assert_ok(qe_batch_init(&batch, set, &err), err);
-    assert_ok(qe_driver_embedded.sample(store->handle, soon(), &batch, &err), err);
-    const size_t index = qe_queue_set_find(set, NULL, s_orders);
-    const double ready = batch.entries[index].sample.values[QE_FIELD_READY_MESSAGES];
-    qe_batch_deinit(&batch);
-    qe_queue_set_release(set);
-    qe_queue_list_deinit(&list);
-    return ready;
 }
 
 static void a_sample_removes_what_nobody_receives_any_more(void **state)
@@ -358,68 +388,6 @@ static void redrive_says_where_a_message_came_from(void **state)
     qe_message_list_deinit(&list);
 }
 
-/* --- settings' own rules --- */
-
-static const struct qe_section *queues_section(void)
-{
-    for (size_t i = 0; i < qe_embedded_section.options_count; i++) {
-        if (strcmp(qe_embedded_section.options[i].key, "queues") == 0) {
-            return qe_embedded_section.options[i].section;
-        }
-    }
-    fail_msg("no option \"queues\"");
-    return &qe_embedded_section; /* not reached */
-}
-
-static void settings_that_cannot_be_are_refused(void **state)
-{
-    static char s_empty[] = "";
-    static char s_control[] = "a\nb";
-    struct qe_embedded_queue_settings twice[2] = {{.name = s_orders}, {.name = s_orders}};
-    struct qe_embedded_settings store = {.path = s_memory, .queues = {.items = twice, .count = 2}};
-    const struct qe_section *queues = queues_section();
-    const char *key = NULL;
-    struct qe_err err = {0};
-
-    (void)state;
-    assert_int_equal(qe_embedded_section.check(&store, &key, &err), -1);
-    assert_string_equal(key, "queues");
-    store.queues.count = 1;
-    assert_int_equal(qe_embedded_section.check(&store, &key, &err), 0);
-    store.path = s_empty;
-    assert_int_equal(qe_embedded_section.check(&store, &key, &err), -1);
-    assert_string_equal(key, "path");
-
-    char *const names[] = {s_empty, s_control};
-    for (size_t i = 0; i < 2; i++) {
-        twice[0].name = names[i];
-        assert_int_equal(queues->check(&twice[0], &key, &err), -1);
-        assert_string_equal(key, "name");
-    }
-    twice[0].name = s_orders;
-    twice[0].dead_letter.queue = s_orders; /* into itself */
-    twice[0].dead_letter.max_receives = 1;
-    assert_int_equal(queues->check(&twice[0], &key, &err), -1);
-    assert_string_equal(key, "dead_letter");
-}
-
-static void defaults_are_what_the_reference_says(void **state)
-{
-    struct qe_embedded_queue_settings queue = {0};
-    const struct qe_section *queues = queues_section();
-    struct qe_err err = {0};
-
-    (void)state;
-    assert_ok(qe_section_set_defaults(queues, &queue, &err), err);
-    assert_int_equal(queue.visibility_timeout_ms, 30000);
-    assert_int_equal(queue.retention_ms, INT64_C(345600000));
-    assert_int_equal(queue.delay_ms, 0);
-    assert_int_equal(queue.deduplication_window_ms, 300000);
-    assert_false(queue.ordered);
-    assert_null(queue.dead_letter.queue);
-    qe_section_deinit(queues, &queue);
-}
-
 /* --- allocation torture: one handle's whole life --- */
 
 static int live(void *context, struct qe_err *err)
@@ -462,15 +430,15 @@ int main(void)
         ON_FILE(another_program_enqueues_in_its_own_transaction),
         ON_FILE(the_outbox_refuses_what_could_never_be_received),
         ON_FILE(the_outbox_deduplicates_as_a_send_does),
+        ON_FILE(an_absurd_delay_in_the_outbox_is_still_a_delay),
         ON_FILE(totals_agree_with_the_rows),
         ON_FILE(new_settings_change_the_queue_and_keep_its_messages),
+        ON_FILE(a_window_of_zero_switches_deduplication_off),
         ON_FILE(a_backlog_is_put_in_order_in_time),
         ON_FILE(what_is_past_retention_is_not_delivered),
         ON_FILE(a_sample_removes_what_nobody_receives_any_more),
         ON_FILE(a_sample_does_not_wait_for_a_lock_to_clean_up),
         IN_MEMORY(redrive_says_where_a_message_came_from),
-        cmocka_unit_test(settings_that_cannot_be_are_refused),
-        cmocka_unit_test(defaults_are_what_the_reference_says),
         IN_MEMORY(a_handle_survives_every_failed_allocation),
     };
 
