@@ -51,7 +51,7 @@ bool qe_section_is_absent(const struct qe_option *option, const void *slot)
 
 static void print_number(double number, struct qe_strbuf *out)
 {
-    char text[QE_NUMBER_MAX_BYTES];
+    char text[QE_NUMBER_MAX_BYTES] = "";
 
     (void)qe_strbuf_append(out, text, qe_number_write_double(number, text));
 }

@@ -307,10 +307,10 @@ static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 static void linger(struct qe_consumer *consumer)
 {
     int64_t until = qe_clock_mono_ms() + LINGER_MS;
-    bool in_time = true;
 
     pthread_mutex_lock(&consumer->lock);
     if (consumer->handling_mean_ms >= 0 && consumer->handling_mean_ms < FAST_HANDLING_MS) {
+        bool in_time = true;
         consumer->lingering = true;
         while (in_time && !consumer->stopping &&
                consumer->waiting_count + consumer->running_count > 0) {

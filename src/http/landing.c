@@ -138,7 +138,7 @@ static void append_queues(struct qe_strbuf *out, const struct qe_snapshot *snaps
                            snapshot->status.queues_dropped > 0 ? " down" : "",
                            snapshot->status.queues_dropped);
     if (dead_letter_messages(snapshot, &messages)) {
-        char number[QE_NUMBER_MAX_BYTES];
+        char number[QE_NUMBER_MAX_BYTES] = "";
         (void)qe_strbuf_append(out, number, qe_number_write_double(messages, number));
     } else {
         (void)qe_strbuf_append_text(out, "–");

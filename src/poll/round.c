@@ -271,9 +271,9 @@ static void log_failure(struct qe_poller *poller, const struct qe_err *err)
 static void log_success(struct qe_poller *poller)
 {
     bool came_back = qe_repeat_ended(&poller->whole);
-    char queues_text[24];
 
     if (came_back || !poller->was_up) {
+        char queues_text[24];
         count_text(queues_text, poller->set->count);
         qe_log(QE_LOG_INFO, poller->was_up ? "source is back" : "source is up", "source",
                poller->options.source, "queues", queues_text, NULL);
