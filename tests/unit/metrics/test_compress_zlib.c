@@ -1,7 +1,8 @@
 /* The compressor of platforms without ISA-L, also where the floor is built with it: this file's own
- * copy of the source, which the linker prefers to the library's. It stands first because it says
- * how it wants zlib.h. */
+ * copies of the sources, which the linker prefers to the library's. They stand first because one
+ * says how it wants zlib.h. */
 /* clang-format off */
+#include "metrics/compress_zlib.c" /* NOLINT(bugprone-suspicious-include) */
 #include "metrics/compress.c" /* NOLINT(bugprone-suspicious-include) */
 
 #include "compress_checks.h"
