@@ -50,14 +50,39 @@ int qe_embedded_peek(void *handle, const struct qe_queue *queue, size_t max,
     return qe_embedded_end(self, rc, err);
 }
 
-/* One transaction; *out_count says how many messages went. */
-static int purge_some(struct qe_embedded *self, const struct qe_embedded_queue *queue,
-                      int64_t last_id, int64_t *out_count, struct qe_err *err)
+/* What was in the queue when the purge began. A message that is dead-lettered into it meanwhile has
+ * an old id, and one that is sent meanwhile may have an old time, so both are asked. */
+struct purge {
+    int64_t queue_id;
+    int64_t last_id;
+    int64_t newest_unix_ms;
+};
+
+static int begin_purge(struct qe_embedded *self, const char *name, struct purge *purge,
+                       struct qe_err *err)
 {
-    const int64_t values[] = {queue->id, last_id, QE_EMBEDDED_BATCH_MAX};
+    struct qe_embedded_queue queue;
+
+    *purge = (struct purge){0};
+    if (qe_embedded_find_queue(self, name, &queue, err) != 0) {
+        return -1;
+    }
+    purge->queue_id = queue.id;
+    if (qe_embedded_get(self, QE_SQL_NEWEST, &queue.id, 1, &purge->newest_unix_ms, err) != 0) {
+        return -1;
+    }
+    return qe_embedded_get(self, QE_SQL_MAX_ID, NULL, 0, &purge->last_id, err);
+}
+
+/* One transaction; *out_count says how many messages went. */
+static int purge_some(struct qe_embedded *self, const struct purge *purge, int64_t *out_count,
+                      struct qe_err *err)
+{
+    const int64_t values[] = {purge->queue_id, purge->last_id, purge->newest_unix_ms,
+                              QE_EMBEDDED_BATCH_MAX};
 
     if (qe_embedded_begin_write(self, err) != 0 ||
-        qe_embedded_run(self, QE_SQL_PURGE, values, 3, err) != 0) {
+        qe_embedded_run(self, QE_SQL_PURGE, values, 4, err) != 0) {
         return -1;
     }
     *out_count = sqlite3_changes(self->db);
@@ -68,20 +93,18 @@ int qe_embedded_purge(void *handle, const struct qe_queue *queue, int64_t deadli
                       uint64_t *out_count, struct qe_err *err)
 {
     struct qe_embedded *self = handle;
-    struct qe_embedded_queue row;
-    int64_t last_id = 0;
+    struct purge purge;
     int64_t purged = 0;
     int64_t some = 1;
     int rc = qe_embedded_begin(self, QE_EMBEDDED_PURGE, deadline_mono_ms, err);
 
-    if (rc == 0 && (qe_embedded_find_queue(self, queue->name, &row, err) != 0 ||
-                    qe_embedded_get(self, QE_SQL_MAX_ID, NULL, 0, &last_id, err) != 0)) {
-        rc = -1;
+    if (rc == 0) {
+        rc = begin_purge(self, queue->name, &purge, err);
     }
     /* In parts, so that senders get their turn; what arrives meanwhile stays. */
     for (; rc == 0 && some > 0; purged += some) {
         some = 0;
-        rc = purge_some(self, &row, last_id, &some, err);
+        rc = purge_some(self, &purge, &some, err);
         some = rc == 0 ? some : 0;
     }
     if (rc == 0) {

@@ -77,6 +77,7 @@ enum qe_embedded_statement {
     QE_SQL_EXPIRE_RECEIVERS,
     QE_SQL_PEEK,
     QE_SQL_MAX_ID,
+    QE_SQL_NEWEST,
     QE_SQL_PURGE,
     QE_SQL_ATTRIBUTES,
     QE_SQL_COUNT

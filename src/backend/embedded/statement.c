@@ -71,8 +71,10 @@ const char *const qe_embedded_sql[QE_SQL_COUNT] = {
     [QE_SQL_PEEK] = "SELECT " MESSAGE_COLUMNS " FROM messages WHERE queue_id = ?1"
                     " AND enqueued_at > ?2 ORDER BY visible_at, held, id LIMIT ?3",
     [QE_SQL_MAX_ID] = "SELECT coalesce(max(id), 0) FROM messages",
-    [QE_SQL_PURGE] = "DELETE FROM messages WHERE id IN (SELECT id FROM messages"
-                     " WHERE queue_id = ?1 AND id <= ?2 ORDER BY enqueued_at LIMIT ?3)",
+    [QE_SQL_NEWEST] = "SELECT enqueued_at FROM messages WHERE queue_id = ?1"
+                      " ORDER BY enqueued_at DESC LIMIT 1",
+    [QE_SQL_PURGE] = "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE queue_id = ?1"
+                     " AND id <= ?2 AND enqueued_at <= ?3 ORDER BY enqueued_at LIMIT ?4)",
     [QE_SQL_ATTRIBUTES] = "SELECT key, value FROM json_each(?1)",
 };
 

@@ -244,6 +244,27 @@ static void totals_agree_with_the_rows(void **state)
     assert_int_equal(run_sql(store, s_check), SQLITE_OK);
 }
 
+/* Purging goes in parts; the trigger plays a consumer that dead-letters an old message meanwhile.
+ */
+static void a_purge_spares_what_is_moved_in_meanwhile(void **state)
+{
+    struct store *store = *state;
+    struct qe_err err = {0};
+    uint64_t purged = 0;
+
+    assert_int_equal(
+        run_sql(store, "INSERT INTO outbox (queue, body) VALUES ('orders-dlq', 'late');"
+                       "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1500)"
+                       " INSERT INTO outbox (queue, body) SELECT 'orders', 'x' FROM n;"
+                       "CREATE TRIGGER meanwhile AFTER DELETE ON messages BEGIN UPDATE messages"
+                       " SET queue_id = old.queue_id, enqueued_at = enqueued_at + 60000"
+                       " WHERE body = CAST('late' AS BLOB) AND queue_id <> old.queue_id; END"),
+        SQLITE_OK);
+    assert_ok(qe_driver_embedded.purge(store->handle, &store->orders, soon(), &purged, &err), err);
+    assert_int_equal(purged, 1500);
+    assert_double_equal(sample_ready(store), 1);
+}
+
 /* --- settings meet an existing store --- */
 
 static void new_settings_change_the_queue_and_keep_its_messages(void **state)
@@ -432,6 +453,7 @@ int main(void)
         ON_FILE(the_outbox_deduplicates_as_a_send_does),
         ON_FILE(an_absurd_delay_in_the_outbox_is_still_a_delay),
         ON_FILE(totals_agree_with_the_rows),
+        ON_FILE(a_purge_spares_what_is_moved_in_meanwhile),
         ON_FILE(new_settings_change_the_queue_and_keep_its_messages),
         ON_FILE(a_window_of_zero_switches_deduplication_off),
         ON_FILE(a_backlog_is_put_in_order_in_time),
