@@ -73,6 +73,7 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     size_t flags_count = command->flags_count;
 
     memcpy(flags, command->flags, flags_count * sizeof flags[0]);
+    flags[flags_count++] = s_flags[0];               /* --config.file, before or after COMMAND */
     flags[flags_count++] = s_flags[FLAGS_COUNT - 1]; /* --help */
     int first = qe_cli_parse(flags, flags_count, false, argc, argv, &ctl->options, &err);
     if (first < 0) {

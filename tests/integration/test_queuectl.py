@@ -144,6 +144,10 @@ class Queuectl(WithFolder):
         process.communicate(timeout=10)
         self.assertEqual(process.returncode, 0)
 
+    def test_the_configuration_may_be_named_behind_the_command_too(self):
+        self.assertEqual(self.queuectl("stats", "--config.file", str(self.write_config(name="other.yml")),
+                                       config=self.folder / "nowhere.yml").returncode, 0)
+
     def test_a_store_in_memory_is_nobody_elses(self):
         config = self.write_config("sources:\n  - {name: local, type: embedded, path: ':memory:'}\n")
         done = self.queuectl("stats", config=config, check=False)
