@@ -195,14 +195,15 @@ static void parse_source(struct qe_parse *parse, const struct qe_yaml_node *node
     qe_poll_settings_resolve(&source->poll);
 }
 
-/* The node of key `key` in item `index` of the top-level list `list`. */
+/* The node of key `key` in item `index` of the top-level list `list`; the nearest node around it
+ * where there is none. Never NULL: a message always has a place. */
 static const struct qe_yaml_node *item_value(const struct load *load, const char *list,
                                              size_t index, const char *key)
 {
     const struct qe_yaml_node *items = qe_yaml_get(load->root_node, list);
 
     if (items == NULL || items->kind != QE_YAML_SEQUENCE || index >= items->items_count) {
-        return NULL;
+        return load->root_node;
     }
     const struct qe_yaml_node *value = qe_yaml_get(items->items[index], key);
     return value == NULL ? items->items[index] : value;
@@ -233,7 +234,7 @@ static void check_consumer_source(struct load *load, size_t index)
 {
     const struct qe_config *config = load->config;
     const char *wanted = config->consumers[index].source;
-    const char *names[QE_CONFIG_SOURCES_MAX];
+    const char *names[QE_CONFIG_SOURCES_MAX] = {NULL};
     size_t count = 0;
     char shown[QE_SHOWN_BYTES];
 
