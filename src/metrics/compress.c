@@ -1,5 +1,7 @@
 #include "metrics/compress.h"
 
+#include <string.h>
+
 #include <zlib.h>
 
 #include "metrics/compress_internal.h"
@@ -16,6 +18,19 @@ const unsigned char qe_gzip_header[QE_GZIP_HEADER_BYTES] = {0x1f, 0x8b, 8, 0, 0,
 static size_t stored_bytes(size_t plain_bytes)
 {
     return plain_bytes + (plain_bytes / STORED_MAX_BYTES + 1) * STORED_HEADER_BYTES;
+}
+
+static void write_le16(unsigned char *out, uint16_t value)
+{
+    out[0] = (unsigned char)(value & 0xff);
+    out[1] = (unsigned char)(value >> 8);
+}
+
+static void write_le32(unsigned char *out, uint32_t value)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        out[i] = (unsigned char)(value >> (8 * i) & 0xff);
+    }
 }
 
 static void describe(struct qe_segment *segment, const void *plain, size_t plain_bytes)
@@ -105,6 +120,30 @@ int qe_segment_compress(struct qe_compressor *compressor, struct qe_segment *out
     return 0;
 }
 
+int qe_segment_store(struct qe_segment *out, const void *plain, size_t plain_bytes,
+                     struct qe_err *err)
+{
+    struct qe_segment segment = {.size_bytes = STORED_HEADER_BYTES + plain_bytes};
+    unsigned char *at = NULL;
+
+    if (plain_bytes > STORED_MAX_BYTES) {
+        return qe_err_set(err, QE_ERR_LIMIT, "store %zu bytes in one block", plain_bytes);
+    }
+    segment.data = at = qe_reallocarray(NULL, segment.size_bytes, 1);
+    if (at == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "store %zu bytes", plain_bytes);
+    }
+    at[0] = 0; /* not the last block, stored, padded to the byte */
+    write_le16(at + 1, (uint16_t)plain_bytes);
+    write_le16(at + 3, (uint16_t)~plain_bytes);
+    if (plain_bytes > 0) {
+        memcpy(at + STORED_HEADER_BYTES, plain, plain_bytes);
+    }
+    describe(&segment, plain, plain_bytes);
+    *out = segment;
+    return 0;
+}
+
 void qe_segment_deinit(struct qe_segment *segment)
 {
     qe_free(segment->data);
@@ -115,13 +154,6 @@ void qe_gzip_sum_add(struct qe_gzip_sum *sum, const struct qe_segment *segment)
 {
     sum->crc = (uint32_t)crc32_combine_op(sum->crc, segment->crc, segment->combine);
     sum->plain_bytes += segment->plain_bytes;
-}
-
-static void write_le32(unsigned char *out, uint32_t value)
-{
-    for (unsigned i = 0; i < 4; i++) {
-        out[i] = (unsigned char)(value >> (8 * i) & 0xff);
-    }
 }
 
 void qe_gzip_trailer(const struct qe_gzip_sum *sum, unsigned char out[QE_GZIP_TRAILER_BYTES])

@@ -28,6 +28,10 @@ void qe_compressor_destroy(struct qe_compressor *compressor); /* accepts NULL */
 /* Errors: QE_ERR_NOMEM; QE_ERR_LIMIT past 1 GiB of plain text. */
 int qe_segment_compress(struct qe_compressor *compressor, struct qe_segment *out, const void *plain,
                         size_t plain_bytes, struct qe_err *err) QE_MUST_CHECK;
+/* The same without compressing: for a short text that is not used twice, where setting up codes
+ * costs more time than it saves in bytes. Errors: QE_ERR_NOMEM; QE_ERR_LIMIT past 65 535 bytes. */
+int qe_segment_store(struct qe_segment *out, const void *plain, size_t plain_bytes,
+                     struct qe_err *err) QE_MUST_CHECK;
 void qe_segment_deinit(struct qe_segment *segment);
 
 /* Gzip member = header, segments in order, trailer. */

@@ -7,6 +7,10 @@
 #include "metrics/poll_internal.h"
 #include "util/mem.h"
 
+/* Compressing a live part of this size would take longer than all else that a scrape costs, to save
+ * a few KB of a page. With consumers it is longer, and compressed. */
+#define STORED_LIVE_MAX_BYTES 16384
+
 /* --- headers of the POLL families --- */
 
 struct header {
@@ -145,14 +149,35 @@ static int render_live(struct live *live, struct qe_stats *stats, const struct q
     return qe_strbuf_error(&live->text, err);
 }
 
+/* A compressor's memory is larger than what a scrape gives it to do: the last one used is kept for
+ * the next scrape. Two scrapes at once make a second, and the later to finish stays. */
+static struct qe_compressor *_Atomic s_spare_compressor;
+
+static struct qe_compressor *take_compressor(struct qe_err *err)
+{
+    struct qe_compressor *spare = atomic_exchange(&s_spare_compressor, NULL);
+
+    return spare != NULL ? spare : qe_compressor_new(err);
+}
+
+static void give_back_compressor(struct qe_compressor *compressor)
+{
+    if (compressor != NULL) {
+        qe_compressor_destroy(atomic_exchange(&s_spare_compressor, compressor));
+    }
+}
+
 static int compress_live(struct live *live, struct qe_err *err)
 {
-    struct qe_compressor *compressor = qe_compressor_new(err);
+    if (live->text.length_bytes <= STORED_LIVE_MAX_BYTES) {
+        return qe_segment_store(&live->segment, live->text.data, live->text.length_bytes, err);
+    }
+    struct qe_compressor *compressor = take_compressor(err);
     int rc = compressor != NULL ? qe_segment_compress(compressor, &live->segment, live->text.data,
                                                       live->text.length_bytes, err)
                                 : -1;
 
-    qe_compressor_destroy(compressor);
+    give_back_compressor(compressor);
     return rc;
 }
 

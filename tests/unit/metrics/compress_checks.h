@@ -99,6 +99,38 @@ static void segments_stitch_to_one_member(void **state)
     qe_compressor_destroy(NULL);
 }
 
+static void stored_segments_stitch_with_compressed_ones(void **state)
+{
+    struct qe_err err = {0};
+    struct piece pieces[PIECES_COUNT];
+    struct qe_segment segments[PIECES_COUNT] = {0};
+    struct qe_compressor *compressor = qe_compressor_new(&err);
+
+    (void)state;
+    assert_non_null(compressor);
+    make_pieces(pieces);
+    for (size_t i = 0; i < PIECES_COUNT; i++) {
+        if (i % 2 == 0 && pieces[i].count <= 65535) {
+            assert_ok(qe_segment_store(&segments[i], pieces[i].bytes, pieces[i].count, &err), err);
+            check_member(&segments[i], &pieces[i], 1);
+        } else {
+            assert_ok(qe_segment_compress(compressor, &segments[i], pieces[i].bytes,
+                                          pieces[i].count, &err),
+                      err);
+        }
+    }
+    check_member(segments, pieces, PIECES_COUNT);
+    struct qe_segment untouched = {0};
+    assert_int_equal(qe_segment_store(&untouched, pieces[4].bytes, 65536, &err), -1);
+    assert_int_equal(err.code, QE_ERR_LIMIT);
+    assert_null(untouched.data);
+    for (size_t i = 0; i < PIECES_COUNT; i++) {
+        qe_segment_deinit(&segments[i]);
+    }
+    free_pieces(pieces);
+    qe_compressor_destroy(compressor);
+}
+
 static void repetitive_text_becomes_much_smaller(void **state)
 {
     struct qe_err err = {0};
@@ -130,6 +162,10 @@ static int compress_something(void *context, struct qe_err *err)
         rc = qe_segment_compress(compressor, &segment, "some text", 9, err);
     }
     qe_segment_deinit(&segment);
+    if (rc == 0) {
+        rc = qe_segment_store(&segment, "some text", 9, err);
+    }
+    qe_segment_deinit(&segment);
     qe_compressor_destroy(compressor);
     return rc;
 }
@@ -151,6 +187,7 @@ static int run_compress_checks(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(segments_stitch_to_one_member),
+        cmocka_unit_test(stored_segments_stitch_with_compressed_ones),
         cmocka_unit_test(repetitive_text_becomes_much_smaller),
         cmocka_unit_test(compressing_survives_running_out_of_memory),
         cmocka_unit_test(the_library_is_named_with_its_version),
