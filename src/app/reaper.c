@@ -14,9 +14,10 @@ struct dying {
 struct qe_reaper {
     pthread_t thread;
     bool started;
-    pthread_mutex_t lock; /* guards dying and stopping */
+    pthread_mutex_t lock; /* guards dying, joined and stopping */
     pthread_cond_t changed;
     struct dying *dying;
+    struct dying *joined; /* out of the list and waited for; not freed while it stands here */
     bool stopping;
 };
 
@@ -39,10 +40,15 @@ static void *reap(void *context)
         struct dying *one = reaper->dying;
         if (one != NULL) {
             reaper->dying = one->next;
+            reaper->joined = one;
         }
         pthread_mutex_unlock(&reaper->lock);
         more = one != NULL;
         if (more) {
+            qe_consumer_join(one->consumer);
+            pthread_mutex_lock(&reaper->lock);
+            reaper->joined = NULL;
+            pthread_mutex_unlock(&reaper->lock);
             end_consumer(one->consumer, one->generation);
             qe_free(one);
         }
@@ -85,6 +91,18 @@ void qe_reaper_take(struct qe_reaper *reaper, struct qe_consumer *consumer,
     one->next = reaper->dying;
     reaper->dying = one;
     pthread_cond_signal(&reaper->changed);
+    pthread_mutex_unlock(&reaper->lock);
+}
+
+void qe_reaper_hurry(struct qe_reaper *reaper, int64_t deadline_mono_ms)
+{
+    pthread_mutex_lock(&reaper->lock);
+    if (reaper->joined != NULL) {
+        qe_consumer_stop(reaper->joined->consumer, deadline_mono_ms);
+    }
+    for (struct dying *one = reaper->dying; one != NULL; one = one->next) {
+        qe_consumer_stop(one->consumer, deadline_mono_ms);
+    }
     pthread_mutex_unlock(&reaper->lock);
 }
 

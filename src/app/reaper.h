@@ -3,6 +3,8 @@
 #ifndef QE_APP_REAPER_H
 #define QE_APP_REAPER_H
 
+#include <stdint.h>
+
 #include "app/generation.h"
 #include "consumer/consumer.h"
 #include "util/err.h"
@@ -16,6 +18,9 @@ struct qe_reaper *qe_reaper_new(struct qe_err *err) QE_MUST_CHECK;
  * thread. */
 void qe_reaper_take(struct qe_reaper *reaper, struct qe_consumer *consumer,
                     struct qe_generation *generation);
+/* All that was taken ends by that deadline, if not before: who stops now waits for nothing that was
+ * promised under an older configuration. Main thread. */
+void qe_reaper_hurry(struct qe_reaper *reaper, int64_t deadline_mono_ms);
 /* Waits until everything taken has ended; joins, frees; accepts NULL and half-built. */
 void qe_reaper_destroy(struct qe_reaper *reaper);
 

@@ -34,6 +34,7 @@ struct qe_runtime {
     struct qe_reaper *reaper;
     struct source_unit *sources;
     struct consumer_unit *consumers;
+    bool stopped; /* with a deadline that destroying does not shorten */
 };
 
 struct qe_runtime *qe_runtime_new(struct qe_store *store, struct qe_err *err)
@@ -330,6 +331,8 @@ void qe_runtime_stop(struct qe_runtime *runtime, int64_t deadline_mono_ms)
     for (struct consumer_unit *unit = runtime->consumers; unit != NULL; unit = unit->next) {
         qe_consumer_stop(unit->consumer, deadline_mono_ms);
     }
+    runtime->stopped = true;
+    qe_reaper_hurry(runtime->reaper, deadline_mono_ms);
     while (runtime->consumers != NULL) {
         struct consumer_unit *unit = runtime->consumers;
         runtime->consumers = unit->next;
@@ -352,7 +355,9 @@ void qe_runtime_destroy(struct qe_runtime *runtime)
     if (runtime == NULL) {
         return;
     }
-    qe_runtime_stop(runtime, qe_clock_mono_ms());
+    if (runtime->reaper != NULL && !runtime->stopped) {
+        qe_runtime_stop(runtime, qe_clock_mono_ms());
+    }
     qe_reaper_destroy(runtime->reaper);
     qe_free(runtime);
 }

@@ -161,7 +161,7 @@ void qe_consumer_stop(struct qe_consumer *consumer, int64_t deadline_mono_ms)
     pthread_mutex_unlock(&consumer->lock);
 }
 
-static void join_threads(struct qe_consumer *consumer)
+void qe_consumer_join(struct qe_consumer *consumer)
 {
     if (consumer->receiver_started) {
         pthread_mutex_lock(&consumer->lock);
@@ -171,6 +171,7 @@ static void join_threads(struct qe_consumer *consumer)
             qe_consumer_stop(consumer, qe_clock_mono_ms());
         }
         (void)pthread_join(consumer->receiver, NULL);
+        consumer->receiver_started = false;
     }
     pthread_mutex_lock(&consumer->lock);
     consumer->workers_end = true;
@@ -179,6 +180,7 @@ static void join_threads(struct qe_consumer *consumer)
     for (size_t i = 0; i < consumer->workers_started; i++) {
         (void)pthread_join(consumer->workers[i].thread, NULL);
     }
+    consumer->workers_started = 0;
 }
 
 void qe_consumer_destroy(struct qe_consumer *consumer)
@@ -186,7 +188,7 @@ void qe_consumer_destroy(struct qe_consumer *consumer)
     if (consumer == NULL) {
         return;
     }
-    join_threads(consumer);
+    qe_consumer_join(consumer);
     hide(consumer);
     consumer->options.handler->destroy(consumer->options.handler_self);
     qe_queue_deinit(&consumer->queue);

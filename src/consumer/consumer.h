@@ -56,6 +56,9 @@ struct qe_consumer *qe_consumer_new(const struct qe_consumer_options *options,
  * cancel them and release. Any thread; returns at once. Asked twice: the earlier deadline counts.
  * What cannot be settled until 1 s after the deadline is left to its visibility timeout. */
 void qe_consumer_stop(struct qe_consumer *consumer, int64_t deadline_mono_ms);
+/* Waits until its threads have ended, which qe_consumer_stop() from elsewhere can still hasten:
+ * what destroy does first, for those who need both. Twice is fine; one thread. */
+void qe_consumer_join(struct qe_consumer *consumer);
 /* Stops (at once if not asked before), joins, frees; accepts NULL. Waits for handlers however long
  * they ignore cancellation (see handler.h), with one error in the log. */
 void qe_consumer_destroy(struct qe_consumer *consumer);

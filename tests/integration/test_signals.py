@@ -70,6 +70,21 @@ class Signals(WithFolder):
         self.assertEqual(self.depth("orders")[1], 0)
         wait_for("all three are ready again", lambda: self.depth("orders") == (3, 0))
 
+    def test_a_consumer_of_an_older_configuration_does_not_delay_the_end(self):
+        text = self.write_config(extra=SLOW.format(p50="60s", p99="61s")).read_text(encoding="utf-8")
+        daemon = self.daemon(config=self.write_config(text.replace("shutdown_timeout: 5s", "shutdown_timeout: 60s")))
+        self.queuectl("send", "local", "orders", "--body", "x")
+        daemon.wait_value(IN_PROGRESS, lambda value: value and value >= 1)
+        self.write_config(self.write_config().read_text(encoding="utf-8").replace("timeout: 5s", "timeout: 1s", 1))
+        daemon.signal(signal.SIGHUP)
+        wait_for("reloaded", lambda: "configuration reloaded" in daemon.log())
+        began = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        self.assertEqual(daemon.wait_end(), 0, daemon.log())
+        self.assertLess(time.monotonic() - began, 8)
+        self.assertGreater(time.monotonic() - began, 0.9, "and yet it has the time that is configured now")
+        self.assertEqual(self.depth("orders")[1], 0)
+
     def depth(self, queue):
         row = next(row for row in self.stats() if row["queue"] == queue)
         return row["ready"], row["in_flight"]
