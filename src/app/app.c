@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "app/build.h"
 #include "app/generation.h"
@@ -234,17 +235,29 @@ struct qe_app *qe_app_new_take(const struct qe_flags *flags, struct qe_generatio
     return app;
 }
 
+/* Takes stale samples down. Here, because a poller's thread may be the one that hangs. */
+static void expire(struct qe_app *app)
+{
+    struct qe_err err = {0};
+
+    if (qe_store_expire(app->store, qe_clock_mono_ms(), &err) != 0) {
+        qe_log(QE_LOG_ERROR, "stale samples could not be taken down", "error", err.message, NULL);
+    }
+}
+
 void qe_app_run(struct qe_app *app)
 {
+    static const struct timespec tick = {.tv_sec = 1};
     sigset_t set;
     int signal_number = 0;
 
     fill_signals(&set);
     do {
-        signal_number = 0;
-        if (sigwait(&set, &signal_number) == 0 && signal_number == SIGHUP) {
+        signal_number = sigtimedwait(&set, NULL, &tick);
+        if (signal_number == SIGHUP) {
             reload(app);
         }
+        expire(app);
     } while (signal_number != SIGTERM && signal_number != SIGINT);
 
     int64_t timeout_ms = app->generation->config->shutdown_timeout_ms;

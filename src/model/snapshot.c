@@ -2,6 +2,7 @@
 
 #include "model/snapshot_internal.h"
 #include "util/mem.h"
+#include "util/text.h"
 
 struct qe_snapshot *qe_snapshot_acquire(struct qe_snapshot *snapshot)
 {
@@ -179,4 +180,18 @@ void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *
 {
     take_batch(snapshot, batch, report);
     take_report(&snapshot->status, batch, report);
+}
+
+void qe_snapshot_take_hang(struct qe_snapshot *snapshot, int64_t silent_ms)
+{
+    size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
+    char silence[32];
+
+    for (size_t i = 0; i < count; i++) {
+        snapshot->states[i].up = false;
+    }
+    snapshot->status.up = false;
+    (void)qe_err_set(&snapshot->status.last_error, QE_ERR_TIMEOUT,
+                     "no poll has ended for %s: a call to the source hangs",
+                     qe_text_from_duration(silent_ms / 1000 * 1000, silence));
 }

@@ -22,6 +22,8 @@ void qe_snapshot_carry_over(struct qe_snapshot *snapshot, const struct qe_snapsh
  * parallel to snapshot->set. */
 void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *batch,
                            const struct qe_poll_report *report);
+/* Marks the source and its queues down: no poll has ended for so long. */
+void qe_snapshot_take_hang(struct qe_snapshot *snapshot, int64_t silent_ms);
 /* Drops the samples that are stale; returns when the next one will be, INT64_MAX when none. */
 int64_t qe_snapshot_drop_stale(struct qe_snapshot *snapshot, int64_t stale_after_ms,
                                int64_t now_mono_ms);

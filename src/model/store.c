@@ -17,13 +17,15 @@ struct qe_slot {
     int64_t stale_after_ms;
     bool is_open;
     struct qe_source_status closed_status; /* the counters while it is closed */
-    /* NULL while closed. Guarded by store->lock where the publisher writes and any thread reads;
-     * the publisher, the only writer, reads it without. */
+    /* One publisher at a time: the poller, or the main thread when something expires. Held while a
+     * snapshot is made and rendered; no reader ever waits for it. Guards all below. */
+    pthread_mutex_t publishing;
+    /* NULL while closed. Written with store->lock too, under which any thread reads it. */
     struct qe_snapshot *current;
-    /* The rest is the publisher's own. */
     qe_objective_fn *objective; /* what the published objectives were asked of */
     const void *objective_context;
-    int64_t next_expiry_mono_ms;
+    int64_t next_expiry_mono_ms;    /* of a sample; INT64_MAX none */
+    int64_t last_published_mono_ms; /* when the last poll ended */
     /* The set last offered that equals current->set; NULL when none. Saves the comparison. */
     struct qe_queue_set *twin;
 };
@@ -123,12 +125,9 @@ static void ask_objectives(struct qe_slot *slot, struct qe_snapshot *snapshot,
     }
 }
 
-int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
-                    const struct qe_poll_report *report, struct qe_err *err)
+static int publish_locked(struct qe_slot *slot, const struct qe_batch *batch,
+                          const struct qe_poll_report *report, struct qe_err *err)
 {
-    if (batch == NULL && report->error.code == QE_ERR_CANCELLED) {
-        return 0;
-    }
     struct qe_snapshot *snapshot = snapshot_of(slot, choose_set(slot, batch), err);
 
     if (snapshot == NULL) {
@@ -140,6 +139,7 @@ int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
     if (show_take(slot, snapshot, report->now_mono_ms, err) != 0) {
         return -1;
     }
+    slot->last_published_mono_ms = report->now_mono_ms;
     slot->objective = report->objective;
     slot->objective_context = report->objective_context;
     if (batch != NULL) {
@@ -148,14 +148,33 @@ int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
     return 0;
 }
 
-int64_t qe_slot_next_expiry_mono_ms(const struct qe_slot *slot)
+int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
+                    const struct qe_poll_report *report, struct qe_err *err)
 {
-    return slot->next_expiry_mono_ms;
+    if (batch == NULL && report->error.code == QE_ERR_CANCELLED) {
+        return 0;
+    }
+    pthread_mutex_lock(&slot->publishing);
+    int rc = publish_locked(slot, batch, report, err);
+
+    pthread_mutex_unlock(&slot->publishing);
+    return rc;
 }
 
-int qe_slot_expire(struct qe_slot *slot, int64_t now_mono_ms, struct qe_err *err)
+/* The poller sits in a call that does not come back, and is still shown as up. */
+static bool is_hanging(const struct qe_slot *slot, int64_t now_mono_ms)
 {
-    if (now_mono_ms < slot->next_expiry_mono_ms) {
+    const struct qe_source_status *status = &slot->current->status;
+
+    return status->polled && status->up &&
+           (now_mono_ms - slot->last_published_mono_ms) / 2 > slot->stale_after_ms;
+}
+
+static int expire_locked(struct qe_slot *slot, int64_t now_mono_ms, struct qe_err *err)
+{
+    bool hanging = is_hanging(slot, now_mono_ms);
+
+    if (now_mono_ms < slot->next_expiry_mono_ms && !hanging) {
         return 0;
     }
     struct qe_snapshot *snapshot = snapshot_of(slot, slot->current->set, err);
@@ -164,7 +183,26 @@ int qe_slot_expire(struct qe_slot *slot, int64_t now_mono_ms, struct qe_err *err
         return -1;
     }
     qe_snapshot_carry_over(snapshot, slot->current);
+    if (hanging) {
+        qe_snapshot_take_hang(snapshot, now_mono_ms - slot->last_published_mono_ms);
+    }
     return show_take(slot, snapshot, now_mono_ms, err);
+}
+
+int qe_store_expire(struct qe_store *store, int64_t now_mono_ms, struct qe_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < store->open_count; i++) { /* only this thread opens and closes */
+        struct qe_slot *slot = store->open[i];
+
+        pthread_mutex_lock(&slot->publishing);
+        if (expire_locked(slot, now_mono_ms, err) != 0) {
+            rc = -1;
+        }
+        pthread_mutex_unlock(&slot->publishing);
+    }
+    return rc;
 }
 
 /* --- the store --- */
@@ -194,6 +232,7 @@ static void slot_destroy(struct qe_slot *slot)
 {
     qe_queue_set_release(slot->twin);
     qe_snapshot_release(slot->current);
+    (void)pthread_mutex_destroy(&slot->publishing);
     qe_free(slot->source);
     qe_free(slot);
 }
@@ -216,6 +255,26 @@ struct qe_stats *qe_store_stats(const struct qe_store *store)
     return store->stats;
 }
 
+static struct qe_slot *slot_new(struct qe_store *store, const char *source, struct qe_err *err)
+{
+    struct qe_slot *slot = qe_calloc(1, sizeof *slot);
+
+    if (slot == NULL || pthread_mutex_init(&slot->publishing, NULL) != 0) {
+        qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory for its slot", source);
+        qe_free(slot);
+        return NULL;
+    }
+    slot->store = store;
+    slot->next_expiry_mono_ms = INT64_MAX;
+    slot->source = qe_strdup(source);
+    if (slot->source == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory for its slot", source);
+        slot_destroy(slot);
+        return NULL;
+    }
+    return slot;
+}
+
 /* The slot of `source`, open or closed, made when there is none. */
 static struct qe_slot *find_or_add(struct qe_store *store, const char *source, struct qe_err *err)
 {
@@ -228,24 +287,17 @@ static struct qe_slot *find_or_add(struct qe_store *store, const char *source, s
         qe_err_set(err, QE_ERR_LIMIT, "more than %d sources since the start", SLOTS_MAX);
         return NULL;
     }
-    struct qe_slot *slot = qe_calloc(1, sizeof *slot);
-
-    if (slot != NULL) {
-        slot->source = qe_strdup(source);
-    }
-    if (slot == NULL || slot->source == NULL ||
-        qe_grow(&store->slots, store->slots_count, &store->slots_capacity, SLOTS_MAX,
+    if (qe_grow(&store->slots, store->slots_count, &store->slots_capacity, SLOTS_MAX,
                 sizeof(struct qe_slot *)) != 0) {
         qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory for its slot", source);
-        if (slot != NULL) {
-            slot_destroy(slot);
-        }
         return NULL;
     }
-    slot->store = store;
-    slot->next_expiry_mono_ms = INT64_MAX;
-    store->slots[store->slots_count] = slot;
-    store->slots_count++;
+    struct qe_slot *slot = slot_new(store, source, err);
+
+    if (slot != NULL) {
+        store->slots[store->slots_count] = slot;
+        store->slots_count++;
+    }
     return slot;
 }
 

@@ -90,7 +90,7 @@ struct qe_slot *qe_store_open(struct qe_store *store, const char *source, const 
 /* Main thread, after the source's poller ended: its series disappear. */
 void qe_store_close(struct qe_store *store, struct qe_slot *slot);
 
-/* --- the slot's one publisher (its poller) --- */
+/* --- publishing: the slot's poller, and the main thread for what expires --- */
 
 /* A poll's facts. */
 struct qe_poll_report {
@@ -114,12 +114,12 @@ struct qe_poll_report {
  * the old snapshot and its counters stay. */
 int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
                     const struct qe_poll_report *report, struct qe_err *err) QE_MUST_CHECK;
-/* When the next sample becomes stale (CLOCK_MONOTONIC ms), INT64_MAX when none will. Publisher's
- * thread. */
-int64_t qe_slot_next_expiry_mono_ms(const struct qe_slot *slot);
-/* Publishes a snapshot without what is stale by now; `up` and the status stay. Nothing stale:
- * nothing is published. */
-int qe_slot_expire(struct qe_slot *slot, int64_t now_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+/* Publishes, for every open source, a snapshot without what is stale by now; `up` and the status
+ * stay. A source whose last poll ended more than 2 x stale_after ago is marked down, with all its
+ * queues: its driver hangs, and nothing is known. Nothing of either: nothing is published.
+ * Thread: main, about once a second. Not the poller's, which may be the one that hangs.
+ * Errors: -1 when one could not be published (out of memory): the next call tries again. */
+int qe_store_expire(struct qe_store *store, int64_t now_mono_ms, struct qe_err *err) QE_MUST_CHECK;
 
 /* --- any thread --- */
 

@@ -5,60 +5,22 @@
 #include "util/log.h"
 #include "util/mem.h"
 
-/* Should publishing without the stale samples fail (out of memory), try again after this. */
-#define EXPIRE_RETRY_MS 1000
 /* Keeps every wait within what clocks can express. */
 #define LONGEST_SLEEP_MS 3600000
 
-static int64_t min_ms(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Returns when the next expiry is due. */
-static int64_t expire_if_due(struct qe_poller *poller, int64_t not_before_mono_ms)
-{
-    int64_t now = qe_clock_mono_ms();
-    int64_t due = qe_slot_next_expiry_mono_ms(poller->slot);
-    struct qe_err err = {0};
-    uint64_t unlogged = 0;
-
-    if (due < not_before_mono_ms) {
-        due = not_before_mono_ms;
-    }
-    if (now < due) {
-        return due;
-    }
-    if (qe_slot_expire(poller->slot, now, &err) == 0) {
-        due = qe_slot_next_expiry_mono_ms(poller->slot);
-        return due > now ? due : now + EXPIRE_RETRY_MS;
-    }
-    if (qe_repeat_failed(&poller->publish, err.code, now, &unlogged)) {
-        qe_log(QE_LOG_ERROR, "stale samples could not be taken down", "source",
-               poller->options.source, "reason", qe_err_code_name(err.code), "error", err.message,
-               NULL);
-    }
-    return now + EXPIRE_RETRY_MS;
-}
-
-/* Sleeps until then; takes down stale samples meanwhile. False: asked to stop. */
+/* False: asked to stop. */
 static bool sleep_until(struct qe_poller *poller, int64_t until_mono_ms)
 {
-    int64_t expiry = 0;
-    bool stopping = false;
-
-    for (int64_t now = qe_clock_mono_ms(); now < until_mono_ms && !stopping;
+    pthread_mutex_lock(&poller->lock);
+    for (int64_t now = qe_clock_mono_ms(); now < until_mono_ms && !poller->stopping;
          now = qe_clock_mono_ms()) {
-        expiry = expire_if_due(poller, expiry == INT64_MAX ? 0 : expiry);
-        int64_t wake = min_ms(min_ms(until_mono_ms, expiry), now + LONGEST_SLEEP_MS);
+        int64_t left_ms = until_mono_ms - now;
 
-        pthread_mutex_lock(&poller->lock);
-        if (!poller->stopping) {
-            (void)qe_clock_cond_wait(&poller->wake, &poller->lock, wake);
-        }
-        stopping = poller->stopping;
-        pthread_mutex_unlock(&poller->lock);
+        (void)qe_clock_cond_wait(&poller->wake, &poller->lock,
+                                 now + (left_ms < LONGEST_SLEEP_MS ? left_ms : LONGEST_SLEEP_MS));
     }
+    bool stopping = poller->stopping;
+    pthread_mutex_unlock(&poller->lock);
     return !stopping;
 }
 

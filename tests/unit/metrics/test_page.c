@@ -311,7 +311,7 @@ static void a_stale_sample_is_gone_and_the_status_says_why(void **state)
     assert_non_null(strstr(page, "queue_source_up{source=\"a\"} 0\n"));
     assert_non_null(strstr(page, "queue_messages_ready{source=\"a\",queue=\"orders\"} 12\n"));
     qe_free(page);
-    assert_ok(qe_slot_expire(slot, FIXTURE_NOW_MONO_MS + FIXTURE_STALE_MS + 1, &err), err);
+    assert_ok(qe_store_expire(world.store, FIXTURE_NOW_MONO_MS + FIXTURE_STALE_MS + 1, &err), err);
     page = world_page(&world, QE_FORMAT_TEXT);
     assert_null(strstr(page, "queue_messages_ready"));
     assert_null(strstr(page, "queue_oldest_message_age_seconds"));

@@ -7,7 +7,7 @@ static void an_opened_source_has_an_empty_snapshot(void **state)
 {
     (void)state;
     struct qe_store *store = make_store(NULL);
-    struct qe_slot *slot = open_source(store, "local");
+    (void)open_source(store, "local");
     struct qe_snapshot *snapshot = newest(store);
 
     assert_string_equal(snapshot->source, "local");
@@ -15,7 +15,6 @@ static void an_opened_source_has_an_empty_snapshot(void **state)
     assert_false(snapshot->status.polled);
     assert_null(snapshot->set);
     assert_int_equal(snapshot->status.polls_total, 0);
-    assert_true(qe_slot_next_expiry_mono_ms(slot) == INT64_MAX);
     qe_snapshot_release(snapshot);
     qe_store_destroy(store);
     qe_store_destroy(NULL);
@@ -67,7 +66,6 @@ static void a_good_poll_shows_samples_and_status(void **state)
     assert_int_equal(snapshot->states[1].last_success_unix_ms, 1001000);
     assert_double_equal(snapshot->states[1].sample.values[QE_FIELD_READY_MESSAGES], 4);
     assert_true(snapshot->states[1].objective_oldest_age_seconds < 0);
-    assert_true(qe_slot_next_expiry_mono_ms(slot) == 1000 + STALE_AFTER_MS);
     qe_snapshot_release(snapshot);
     qe_store_destroy(store);
 }
@@ -90,7 +88,6 @@ static void a_failed_queue_keeps_its_sample_until_stale_from_its_last_success(vo
     assert_double_equal(snapshot->states[1].sample.values[QE_FIELD_READY_MESSAGES], 4);
     assert_int_equal(snapshot->states[1].last_success_mono_ms, 0);
     qe_snapshot_release(snapshot);
-    assert_true(qe_slot_next_expiry_mono_ms(slot) == STALE_AFTER_MS);
     /* 90 s after the last success, not after the failure that came in between. */
     publish_names(slot, s_ab, (const double[]){6, -1}, STALE_AFTER_MS);
     snapshot = newest(store);
@@ -161,12 +158,12 @@ static void expiring_drops_stale_samples_and_nothing_else(void **state)
     publish_names(slot, s_ab, (const double[]){5, -1}, 1000);
     struct qe_snapshot *before = newest(store);
 
-    assert_ok(qe_slot_expire(slot, STALE_AFTER_MS - 1, &err), err);
+    assert_ok(qe_store_expire(store, STALE_AFTER_MS - 1, &err), err);
     struct qe_snapshot *same = newest(store);
 
     assert_ptr_equal(same, before); /* nothing stale, nothing published */
     qe_snapshot_release(same);
-    assert_ok(qe_slot_expire(slot, STALE_AFTER_MS, &err), err);
+    assert_ok(qe_store_expire(store, STALE_AFTER_MS, &err), err);
     struct qe_snapshot *after = newest(store);
 
     assert_true(has_ready(before, 1)); /* a snapshot never changes */
@@ -175,11 +172,51 @@ static void expiring_drops_stale_samples_and_nothing_else(void **state)
     assert_true(after->states[0].up);
     assert_true(after->status.up);
     assert_int_equal(after->status.polls_total, 2);
-    assert_true(qe_slot_next_expiry_mono_ms(slot) == 1000 + STALE_AFTER_MS);
-    assert_ok(qe_slot_expire(slot, 1000 + STALE_AFTER_MS, &err), err);
-    assert_true(qe_slot_next_expiry_mono_ms(slot) == INT64_MAX);
+    qe_snapshot_release(after);
+    assert_ok(qe_store_expire(store, 1000 + STALE_AFTER_MS, &err), err);
+    after = newest(store);
+    assert_false(has_ready(after, 0));
+    assert_true(after->status.up); /* stale, and the poll was good: no poll is overdue yet */
     qe_snapshot_release(before);
     qe_snapshot_release(after);
+    qe_store_destroy(store);
+}
+
+static void a_source_whose_polls_stop_ending_goes_down_with_a_reason(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_err err = {0};
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 1000);
+    assert_ok(qe_store_expire(store, 1000 + 2 * STALE_AFTER_MS, &err), err);
+    struct qe_snapshot *late = newest(store);
+
+    assert_true(late->status.up);
+    qe_snapshot_release(late);
+    assert_ok(qe_store_expire(store, 1002 + 2 * STALE_AFTER_MS, &err), err);
+    struct qe_snapshot *hanging = newest(store);
+
+    assert_false(hanging->status.up);
+    assert_false(hanging->states[0].up);
+    assert_int_equal(hanging->status.last_error.code, QE_ERR_TIMEOUT);
+    assert_string_equal(hanging->status.last_error.message,
+                        "no poll has ended for 3m: a call to the source hangs");
+    assert_int_equal(hanging->status.polls_total, 1); /* none has ended: none is counted */
+    assert_ok(qe_store_expire(store, 5000 + 2 * STALE_AFTER_MS, &err), err);
+    struct qe_snapshot *same = newest(store);
+
+    assert_ptr_equal(same, hanging); /* said once */
+    qe_snapshot_release(same);
+    qe_snapshot_release(hanging);
+    publish_names(slot, s_ab, (const double[]){5, 6}, 6000 + 2 * STALE_AFTER_MS);
+    struct qe_snapshot *back = newest(store);
+
+    assert_true(back->status.up);
+    assert_true(back->states[0].up);
+    assert_true(has_ready(back, 0));
+    qe_snapshot_release(back);
     qe_store_destroy(store);
 }
 
@@ -281,7 +318,6 @@ static void a_source_opened_again_keeps_counters_but_no_samples(void **state)
     assert_false(snapshot->status.up);
     assert_int_equal(snapshot->status.last_error.code, QE_OK);
     assert_null(snapshot->set);
-    assert_true(qe_slot_next_expiry_mono_ms(slot) == INT64_MAX);
     qe_snapshot_release(snapshot);
     qe_store_destroy(store);
 }
@@ -296,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_failed_poll_puts_every_queue_down_and_keeps_samples),
         cmocka_unit_test(a_first_poll_that_fails_is_still_a_round),
         cmocka_unit_test(expiring_drops_stale_samples_and_nothing_else),
+        cmocka_unit_test(a_source_whose_polls_stop_ending_goes_down_with_a_reason),
         cmocka_unit_test(a_queue_no_longer_listed_disappears_and_a_new_one_starts_unknown),
         cmocka_unit_test(a_cancelled_entry_leaves_its_queue_as_it_was),
         cmocka_unit_test(an_equal_set_is_replaced_by_the_older_one),
