@@ -91,13 +91,20 @@ static bool source_is_unchanged(const struct source_unit *unit, const struct qe_
            qe_objectives_equal(unit->generation->config, config);
 }
 
-/* A consumer borrows its source's driver settings, so it changes with them. */
+static bool is_same_broker(const struct qe_source_settings *a, const struct qe_source_settings *b)
+{
+    return a->type == b->type &&
+           qe_section_equal(a->type->section, a->driver_settings, b->driver_settings);
+}
+
+/* A consumer borrows its source's driver settings, so it changes with them; how often the source is
+ * polled, and which of its queues are, does not concern it. */
 static bool consumer_is_unchanged(const struct consumer_unit *unit, const struct qe_config *config)
 {
     const struct qe_source_settings *source = find_source(config, unit->settings->source);
     const struct qe_consumer_settings *now = find_consumer(config, unit->settings);
 
-    return source != NULL && now != NULL && qe_source_settings_equal(unit->source, source) &&
+    return source != NULL && now != NULL && is_same_broker(unit->source, source) &&
            qe_consumer_settings_equal(unit->settings, now);
 }
 

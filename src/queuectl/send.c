@@ -181,6 +181,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     bool from_stdin = count == 3 && strcmp(operands[2], "-") == 0;
     struct qe_strbuf body;
     uint64_t sent = 0;
+    enum qe_exit code = QE_EXIT_OK;
 
     if (count == 3 && !from_stdin) {
         qe_err_set(err, QE_ERR_INVALID, "unexpected \"%.60s\": give the message by --body TEXT",
@@ -203,10 +204,12 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
             (void)qe_err_wrap(err, "after %llu messages", (unsigned long long)sent);
         } else {
             (void)printf("sent %llu to %s\n", (unsigned long long)sent, ctl->queue.name);
+            code =
+                sent < options->count ? QE_EXIT_FAILURE : QE_EXIT_OK; /* stopped before the end */
         }
     }
     qe_strbuf_deinit(&body);
-    return QE_EXIT_OK;
+    return code;
 }
 
 const struct ctl_command ctl_send = {
