@@ -72,7 +72,7 @@ struct qe_queue *qe_queue_list_add(struct qe_queue_list *list, struct qe_err *er
 
 /* An immutable, sorted, refcounted set of queues with its links resolved. What every batch and
  * snapshot points at, so that nothing is copied per poll. Any thread may hold one; `annex` belongs
- * to whoever renders, on the publishing thread only. */
+ * to whoever renders, on the publishing one only. */
 struct qe_queue_set {
     atomic_size_t refs;
     struct qe_queue *items; /* sorted by qe_queue_compare, no duplicates */
