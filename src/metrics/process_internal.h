@@ -25,4 +25,7 @@ void qe_process_read(struct qe_process *out);
  * *out is then untouched. `start_ticks` counts from boot. */
 bool qe_process_parse_stat(const char *text, struct qe_process *out, double *start_ticks);
 
+/* Open descriptors by listing them: for kernels that do not tell the count. */
+double qe_process_walk_fds(void);
+
 #endif

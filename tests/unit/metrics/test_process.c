@@ -57,6 +57,7 @@ static void this_process_is_described(void **state)
     assert_true(first.virtual_bytes >= first.resident_bytes);
     assert_true(first.open_fds >= 3);
     assert_true(first.start_time_seconds > 1.6e9);
+    assert_double_equal(qe_process_walk_fds(), first.open_fds);
     assert_int_equal(pipe(fds), 0);
     qe_process_read(&second);
     assert_double_equal(second.open_fds, first.open_fds + 2);
