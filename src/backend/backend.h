@@ -29,7 +29,8 @@ enum qe_cap {
     QE_CAP_PURGE = 1u << 9,
     QE_CAP_DEAD_LETTER = 1u << 10, /* settle accepts QE_SETTLE_DEAD_LETTER */
     QE_CAP_ORDERED =
-        1u << 11 /* groups in order and a deduplication window, on queues that are so configured */
+        1u << 11, /* groups in order and a deduplication window, on queues that are so configured */
+    QE_CAP_UNRECEIVE = 1u << 12 /* an `unhandled` release takes its receive back */
 };
 
 /* What a driver is given besides its settings; all borrowed, all outlive the handle. */
@@ -79,7 +80,10 @@ struct qe_driver {
                    struct qe_message_list *out, struct qe_err *err);
 
     /* Settles a batch; each settlement's `result` is set. -1 when the whole call failed, and then
-     * each result is QE_SETTLE_FAILED. `queue` is where the messages were received. */
+     * each result is QE_SETTLE_FAILED. `queue` is where the messages were received. A release that
+     * is `unhandled`: with QE_CAP_UNRECEIVE the message's receive count is as before this delivery,
+     * and its next delivery is a redelivery only if it had been delivered earlier; true counters
+     * of deliveries keep what was delivered. Without it, it is a release like any other. */
     int (*settle)(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
                   size_t count, int64_t deadline_mono_ms, struct qe_err *err);
 

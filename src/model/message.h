@@ -2,6 +2,7 @@
 #ifndef QE_MODEL_MESSAGE_H
 #define QE_MODEL_MESSAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +42,8 @@ struct qe_message {
     char *deduplication_id; /* owned, or "" */
     char *correlation_id;   /* owned, or "" */
     char *reply_to;         /* owned, or "" */
-    uint32_t receives;      /* how often delivered, this time included; 0 unknown */
+    uint32_t receives;      /* how often delivered, this time included, but for what was given back
+                               unhandled where the driver can take it back; 0 unknown */
     int64_t sent_unix_ms; /* when its first sender sent it; survives dead-lettering where the broker
                              keeps it */
     int64_t enqueued_unix_ms;      /* when it came into this queue: what age is counted from */
@@ -93,7 +95,10 @@ enum qe_settle_result {
 struct qe_settlement {
     const struct qe_message *message; /* borrowed */
     enum qe_settle_verb verb;
-    int64_t delay_ms;   /* RELEASE: available again after this */
+    int64_t delay_ms; /* RELEASE: available again after this */
+    bool unhandled;   /* RELEASE: no handler saw it; the driver takes the receive back where it can
+                         (QE_CAP_UNRECEIVE), so that giving back does not bring a message closer to
+                         its dead-letter queue */
     const char *reason; /* DEAD_LETTER: short, borrowed; kept with the message as attribute
                            "dead-letter-reason" */
     /* results */

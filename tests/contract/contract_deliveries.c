@@ -133,6 +133,77 @@ static void a_released_message_is_there_at_once_or_after_its_delay(void **state)
     qe_message_list_deinit(&list);
 }
 
+static enum qe_settle_result give_back_unhandled(struct world *world, enum qe_contract_queue from,
+                                                 const struct qe_message *message)
+{
+    struct qe_settlement settlement = {
+        .message = message, .verb = QE_SETTLE_RELEASE, .unhandled = true};
+    struct qe_err err = {0};
+
+    assert_ok(world->driver->settle(world->handle, &world->queues[from], &settlement, 1,
+                                    in_ms(5000), &err),
+              err);
+    return settlement.result;
+}
+
+/* Of every driver: those that cannot take the receive back release it like any other. */
+static void an_unhandled_message_is_there_at_once(void **state)
+{
+    struct world *world = *state;
+
+    send_text(world, QE_CONTRACT_WORK, "x");
+    struct qe_message_list list = receive_count(world, QE_CONTRACT_WORK, 1);
+    assert_int_equal(give_back_unhandled(world, QE_CONTRACT_WORK, &list.items[0]), QE_SETTLED);
+    assert_int_equal(give_back_unhandled(world, QE_CONTRACT_WORK, &list.items[0]), QE_SETTLE_STALE);
+    qe_message_list_deinit(&list);
+    list = receive_now(world, QE_CONTRACT_WORK, 1);
+    assert_int_equal(list.count, 1);
+    qe_message_list_deinit(&list);
+}
+
+static void an_unhandled_receive_does_not_count(void **state)
+{
+    struct world *world = *state;
+
+    send_text(world, QE_CONTRACT_WORK, "x");
+    for (uint32_t handled = 0; handled < 3; handled++) {
+        struct qe_message_list list = {0};
+
+        for (int i = 0; i < 4; i++) { /* with the other receives far more than the 3 allowed */
+            list = receive_count(world, QE_CONTRACT_WORK, 1);
+            assert_int_equal(list.items[0].receives, handled + 1);
+            assert_int_equal(give_back_unhandled(world, QE_CONTRACT_WORK, &list.items[0]),
+                             QE_SETTLED);
+            qe_message_list_deinit(&list);
+        }
+        list = receive_count(world, QE_CONTRACT_WORK, 1);
+        assert_int_equal(list.items[0].receives, handled + 1);
+        (void)settle_one(world, QE_CONTRACT_WORK, &list.items[0], QE_SETTLE_RELEASE, 0, NULL);
+        qe_message_list_deinit(&list);
+    }
+    struct qe_message_list none = receive_now(world, QE_CONTRACT_WORK, 1);
+    assert_int_equal(none.count, 0); /* those that were handled did count */
+    qe_message_list_deinit(&none);
+}
+
+static void a_stale_unhandled_release_leaves_the_count_alone(void **state)
+{
+    struct world *world = *state;
+
+    send_text(world, QE_CONTRACT_BRIEF, "x");
+    struct qe_message_list first = receive_count(world, QE_CONTRACT_BRIEF, 1);
+    struct qe_message_list second = receive_count(world, QE_CONTRACT_BRIEF, 1); /* waits for it */
+    assert_int_equal(second.items[0].receives, 2);
+    assert_int_equal(give_back_unhandled(world, QE_CONTRACT_BRIEF, &first.items[0]),
+                     QE_SETTLE_STALE);
+    (void)settle_one(world, QE_CONTRACT_BRIEF, &second.items[0], QE_SETTLE_RELEASE, 0, NULL);
+    qe_message_list_deinit(&first);
+    qe_message_list_deinit(&second);
+    second = receive_count(world, QE_CONTRACT_BRIEF, 1);
+    assert_int_equal(second.items[0].receives, 3);
+    qe_message_list_deinit(&second);
+}
+
 static void dead_lettering_moves_the_message_with_its_reason(void **state)
 {
     struct world *world = *state;
@@ -278,6 +349,11 @@ const struct contract_test qe_contract_deliveries[] = {
     {"an extended delivery stays hidden", an_extended_delivery_stays_hidden, BOTH | QE_CAP_EXTEND},
     {"a released message is there at once or after its delay",
      a_released_message_is_there_at_once_or_after_its_delay, BOTH},
+    {"an unhandled message is there at once", an_unhandled_message_is_there_at_once, BOTH},
+    {"an unhandled receive does not count", an_unhandled_receive_does_not_count,
+     BOTH | QE_CAP_UNRECEIVE | QE_CAP_DLQ_LINK},
+    {"a stale unhandled release leaves the count alone",
+     a_stale_unhandled_release_leaves_the_count_alone, BOTH | QE_CAP_UNRECEIVE},
     {"dead-lettering moves the message with its reason",
      dead_lettering_moves_the_message_with_its_reason, BOTH | QE_CAP_DEAD_LETTER},
     {"without a dead-letter queue dead-lettering fails and keeps",

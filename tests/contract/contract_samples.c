@@ -105,6 +105,33 @@ static void true_counters_follow_a_message(void **state)
     }
 }
 
+static void an_unhandled_delivery_is_counted_but_the_next_is_no_redelivery(void **state)
+{
+    struct world *world = *state;
+    const struct qe_sample before = sample_of(world, QE_CONTRACT_WORK);
+    struct qe_err err = {0};
+
+    if (!qe_sample_has(&before, QE_FIELD_REDELIVERED_TOTAL)) {
+        print_message("skipped: this broker does not count redeliveries\n");
+        return;
+    }
+    send_text(world, QE_CONTRACT_WORK, "x");
+    struct qe_message_list list = receive_count(world, QE_CONTRACT_WORK, 1);
+    struct qe_settlement settlement = {
+        .message = &list.items[0], .verb = QE_SETTLE_RELEASE, .unhandled = true};
+    assert_ok(world->driver->settle(world->handle, &world->queues[QE_CONTRACT_WORK], &settlement, 1,
+                                    in_ms(5000), &err),
+              err);
+    qe_message_list_deinit(&list);
+    list = receive_count(world, QE_CONTRACT_WORK, 1);
+    qe_message_list_deinit(&list);
+    const struct qe_sample after = sample_of(world, QE_CONTRACT_WORK);
+    assert_double_equal(field(&after, QE_FIELD_DELIVERED_TOTAL),
+                        field(&before, QE_FIELD_DELIVERED_TOTAL) + 2);
+    assert_double_equal(field(&after, QE_FIELD_REDELIVERED_TOTAL),
+                        field(&before, QE_FIELD_REDELIVERED_TOTAL));
+}
+
 static void settings_of_the_queue_are_sampled(void **state)
 {
     struct world *world = *state;
@@ -165,6 +192,9 @@ const struct contract_test qe_contract_samples[] = {
     {"a sample counts ready, in flight and delayed", a_sample_counts_ready_in_flight_and_delayed,
      BOTH | LOOK},
     {"true counters follow a message", true_counters_follow_a_message, BOTH | LOOK},
+    {"an unhandled delivery is counted but the next is no redelivery",
+     an_unhandled_delivery_is_counted_but_the_next_is_no_redelivery,
+     BOTH | LOOK | QE_CAP_UNRECEIVE},
     {"settings of the queue are sampled", settings_of_the_queue_are_sampled,
      LOOK | QE_CAP_DLQ_LINK},
     {"a receiver counts as consumer", a_receiver_counts_as_consumer, BOTH | LOOK},

@@ -62,6 +62,7 @@ enum qe_embedded_statement {
     QE_SQL_DELETE,
     QE_SQL_ACK,
     QE_SQL_RELEASE,
+    QE_SQL_UNRECEIVE, /* RELEASE, and the delivery does not count as a receive */
     QE_SQL_HELD,
     QE_SQL_EXTEND,
     QE_SQL_COUNT_DELIVERED,

@@ -105,7 +105,7 @@ static int settle_one(struct settle *settle, struct qe_settlement *settlement, s
         break;
     case QE_SETTLE_RELEASE:
         current = run_on_delivery(
-            settle, QE_SQL_RELEASE, receipt,
+            settle, settlement->unhandled ? QE_SQL_UNRECEIVE : QE_SQL_RELEASE, receipt,
             settlement->delay_ms > 0 ? later_unix_ms(settlement->delay_ms) : 0, err);
         settle->is_released = settle->is_released || current == 1;
         break;

@@ -9,6 +9,8 @@
     " correlation_id, reply_to, attributes, body"
 #define BLOCKED "9000000000000000" /* QE_EMBEDDED_BLOCKED_MS */
 #define IS_THIS_DELIVERY "id = ?1 AND queue_id = ?2 AND held = 1 AND receipt = ?3"
+#define GIVEN_BACK                                                                                 \
+    " held = 0, receipt = zeroblob(16), visible_at = CASE WHEN ?4 > 0 THEN ?4 ELSE due_at END"
 
 const char *const qe_embedded_sql[QE_SQL_COUNT] = {
     [QE_SQL_BEGIN_READ] = "BEGIN",
@@ -41,9 +43,9 @@ const char *const qe_embedded_sql[QE_SQL_COUNT] = {
         " '$.\"dead-letter-at\"', ?7) WHERE id = ?1",
     [QE_SQL_DELETE] = "DELETE FROM messages WHERE id = ?1",
     [QE_SQL_ACK] = "DELETE FROM messages WHERE " IS_THIS_DELIVERY,
-    [QE_SQL_RELEASE] =
-        "UPDATE messages SET held = 0, receipt = zeroblob(16),"
-        " visible_at = CASE WHEN ?4 > 0 THEN ?4 ELSE due_at END WHERE " IS_THIS_DELIVERY,
+    [QE_SQL_RELEASE] = "UPDATE messages SET " GIVEN_BACK " WHERE " IS_THIS_DELIVERY,
+    [QE_SQL_UNRECEIVE] = "UPDATE messages SET receives = max(receives - 1, 0)," GIVEN_BACK
+                         " WHERE " IS_THIS_DELIVERY,
     [QE_SQL_HELD] = "SELECT 1 FROM messages WHERE " IS_THIS_DELIVERY,
     [QE_SQL_EXTEND] = "UPDATE messages SET visible_at = ?4 WHERE " IS_THIS_DELIVERY,
     [QE_SQL_COUNT_DELIVERED] = "UPDATE queues SET delivered = delivered + ?2,"
