@@ -25,7 +25,8 @@ static int print_all(const struct ctl *ctl, const struct qe_message_list *messag
     return ctl_flush(err);
 }
 
-/* Acks, or gives back at once what was only looked at. */
+/* Acks, or gives back at once what was only looked at, as if it had not been received where the
+ * driver can do that. */
 static int settle_all(struct ctl *ctl, const struct qe_message_list *messages, bool ack,
                       struct qe_err *err)
 {
@@ -38,6 +39,7 @@ static int settle_all(struct ctl *ctl, const struct qe_message_list *messages, b
     for (size_t i = 0; i < messages->count; i++) {
         settlements[i].message = &messages->items[i];
         settlements[i].verb = ack ? QE_SETTLE_ACK : QE_SETTLE_RELEASE;
+        settlements[i].unhandled = !ack;
     }
     rc = ctl->driver->settle(ctl->handle, &ctl->queue, settlements, messages->count,
                              ctl_deadline(ctl), err);
@@ -127,7 +129,8 @@ static enum qe_exit run_purge(struct ctl *ctl, char **operands, size_t count, st
 static const struct qe_cli_flag s_receive_flags[] = {
     {"wait", "DURATION", "for the first message", "0s", .take = take_wait},
     {"ack", NULL,
-     "delete what was printed; without it, it is given back (and its receive count has grown)",
+     "delete what was printed; without it, it is given back, and its receive count with it where "
+     "the broker can do that",
      CTL_AT(ack)},
     CTL_FLAG_MAX,
     CTL_FLAG_JSON,

@@ -37,6 +37,14 @@ class Queuectl(WithFolder):
         row = self.row("orders")
         self.assertEqual(row["ready"] + row["in_flight"], 1)
 
+    def test_receive_without_ack_leaves_no_trace_in_the_receive_count(self):
+        self.send("--body", "hello")
+        for look in range(5):  # the queue dead-letters after 3 receives
+            with self.subTest(look):
+                line = self.queuectl("receive", "local", "orders", "--json").stdout
+                self.assertEqual(json.loads(line)["receives"], 1)
+        self.assertEqual((self.row("orders")["ready"], self.row("orders-dlq")["ready"]), (1, 0))
+
     def test_the_body_comes_from_a_file_or_standard_input(self):
         path = self.folder / "body"
         path.write_bytes(b"from a file\n")
