@@ -115,7 +115,7 @@ static void decide(struct qe_consumer *consumer, struct qe_job *job)
 void qe_settle_give_back(struct qe_consumer *consumer, struct qe_job *job)
 {
     (void)consumer;
-    job->verdict = (struct qe_verdict){.verb = QE_SETTLE_RELEASE};
+    job->verdict = (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .unhandled = true};
     job->settle_at_mono_ms = 0;
 }
 
@@ -266,6 +266,7 @@ void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
             .message = &job->message,
             .verb = job->verdict.verb,
             .delay_ms = job->verdict.delay_ms,
+            .unhandled = job->verdict.unhandled,
             .reason = job->verdict.verb == QE_SETTLE_DEAD_LETTER ? job->verdict.text : NULL};
     }
     if (count == 0) {

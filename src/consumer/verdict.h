@@ -12,6 +12,7 @@
 struct qe_verdict {
     enum qe_settle_verb verb;
     int64_t delay_ms;           /* RELEASE */
+    bool unhandled;             /* RELEASE: no handler saw it */
     enum qe_fail_reason reason; /* DEAD_LETTER: its `reason` label */
     char text[160];             /* DEAD_LETTER: what is kept with the message */
     bool denied;                /* it belongs into a dead-letter queue, and there is none */

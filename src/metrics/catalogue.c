@@ -141,7 +141,8 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
          "Messages the consumer gave back, handled in vain or not at all."},
     [QE_FAMILY_CONSUMER_REDELIVERIES] = {"queue_consumer_redeliveries", QE_METRIC_COUNTER,
                                          QE_PART_LIVE, "", QUEUE_LABELS,
-                                         "Deliveries of a message that had been delivered before."},
+                                         "Deliveries of a message whose receive count says that "
+                                         "it had been delivered before."},
     [QE_FAMILY_CONSUMER_DUPLICATES_SKIPPED] =
         {"queue_consumer_duplicates_skipped", QE_METRIC_COUNTER, QE_PART_LIVE, "", QUEUE_LABELS,
          "Deliveries settled without running the handler because it had already succeeded."},

@@ -404,6 +404,7 @@ static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
 
     event->verb = settlement->verb;
     event->delay_ms = settlement->delay_ms;
+    event->unhandled = settlement->unhandled;
     settlement->result = QE_SETTLED;
     if (message == NULL) {
         settlement->result = QE_SETTLE_STALE;
@@ -412,6 +413,7 @@ static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
         message->gone = true;
     } else if (settlement->verb == QE_SETTLE_RELEASE) {
         message->delivery = 0;
+        message->receives -= settlement->unhandled ? 1 : 0;
         message->visible_from_mono_ms = qe_clock_mono_ms() + settlement->delay_ms;
     } else if (!fake->has_dead_letter_queue) {
         settlement->result = QE_SETTLE_FAILED;
@@ -474,7 +476,7 @@ static int fake_extend(void *self, const struct qe_queue *queue, struct qe_messa
 const struct qe_driver qe_driver_fake = {.name = "fake",
                                          .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_DLQ_LINK |
                                                  QE_CAP_RECEIVE | QE_CAP_EXTEND | QE_CAP_DELAY |
-                                                 QE_CAP_DEAD_LETTER,
+                                                 QE_CAP_DEAD_LETTER | QE_CAP_UNRECEIVE,
                                          .create = fake_create,
                                          .list = fake_list,
                                          .sample = fake_sample,

@@ -49,6 +49,7 @@ struct qe_fake_event {
     size_t message;         /* index into messages */
     enum qe_settle_verb verb;
     int64_t delay_ms;
+    bool unhandled;
     enum qe_settle_result result;
     int64_t at_mono_ms;
 };

@@ -67,6 +67,7 @@ static void one_slow_message_does_not_hold_back_the_others(void **state)
 static void messages_behind_a_stuck_worker_are_given_back_for_others(void **state)
 {
     struct rig *rig = rig_new(1);
+    struct qe_fake_event event;
     size_t received;
 
     (void)state;
@@ -80,9 +81,13 @@ static void messages_behind_a_stuck_worker_are_given_back_for_others(void **stat
     received = qe_fake_count_events(rig->fake, QE_FAKE_RECEIVE, 41);
     assert_in_range(received, 0, 1); /* given back, it is not fetched again meanwhile */
     assert_int_equal(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 41), received);
+    if (qe_fake_event(rig->fake, QE_FAKE_SETTLE, 41, 0, &event)) {
+        assert_true(event.unhandled);
+    }
     atomic_store(&rig->gate.open, true);
     QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 42);
     assert_int_equal(qe_fake_count_events(rig->fake, QE_FAKE_EXTEND, 41), 0);
+    assert_int_equal(qe_fake_message(rig->fake, 41).receives, 1);
     rig_destroy(rig);
 }
 

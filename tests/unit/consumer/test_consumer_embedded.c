@@ -19,7 +19,7 @@ struct shop {
     struct qe_outgoing messages[LOT];
 };
 
-static struct shop *shop_new(bool ordered)
+static struct shop *shop_new(bool ordered, uint64_t max_receives)
 {
     struct shop *shop = qe_calloc(1, sizeof *shop);
     struct qe_err err = {0};
@@ -34,7 +34,7 @@ static struct shop *shop_new(bool ordered)
         .visibility_timeout_ms = 30000,
         .retention_ms = 3600000,
         .ordered = ordered,
-        .dead_letter = {.queue = shop->dead, .max_receives = 50}};
+        .dead_letter = {.queue = shop->dead, .max_receives = max_receives}};
     shop->queues[1] = (struct qe_embedded_queue_settings){
         .name = shop->dead, .visibility_timeout_ms = 30000, .retention_ms = 3600000};
     shop->settings = (struct qe_embedded_settings){.path = shop->path,
@@ -108,7 +108,7 @@ static size_t peek_count(struct shop *shop, const char *queue, char *out_reason,
 
 static void sent_is_consumed_and_the_rejected_is_dead_lettered_with_its_reason(void **state)
 {
-    struct shop *shop = shop_new(false);
+    struct shop *shop = shop_new(false, 50);
     struct qe_consumer_stats *stats = shop->rig->stats;
     struct qe_attributes poison = {0};
     struct qe_err err = {0};
@@ -140,7 +140,7 @@ static void sent_is_consumed_and_the_rejected_is_dead_lettered_with_its_reason(v
 
 static void group_is_in_one_workers_hands_at_a_time(void **state)
 {
-    struct shop *shop = shop_new(true);
+    struct shop *shop = shop_new(true, 50);
     struct rig *rig = shop->rig;
 
     (void)state;
@@ -158,7 +158,7 @@ static void group_is_in_one_workers_hands_at_a_time(void **state)
 
 static void stop_gives_everything_unstarted_back_to_the_store(void **state)
 {
-    struct shop *shop = shop_new(false);
+    struct shop *shop = shop_new(false, 50);
     struct rig *rig = shop->rig;
     char reason[8];
 
@@ -181,12 +181,74 @@ static void stop_gives_everything_unstarted_back_to_the_store(void **state)
     shop_destroy(shop);
 }
 
+/* Holds every message while the gate is shut. */
+static void hold(void *self, const struct qe_message *message, const struct qe_handling *handling,
+                 struct qe_handled *out)
+{
+    (void)message;
+    gate_wait(self, false, handling);
+    out->outcome = QE_OUTCOME_SUCCESS;
+}
+
+static const struct qe_handler s_hold_handler = {
+    .name = "hold", .handle = hold, .destroy = gate_destroy};
+
+static size_t count_received(struct shop *shop)
+{
+    struct qe_message_list found = {0};
+    struct qe_err err = {0};
+    size_t count = 0;
+
+    assert_ok(qe_driver_embedded.peek(shop->handle, &shop->queue, 1000, qe_clock_mono_ms() + 20000,
+                                      &found, &err),
+              err);
+    for (size_t i = 0; i < found.count; i++) {
+        count += found.items[i].receives > 0 ? 1 : 0;
+    }
+    qe_message_list_deinit(&found);
+    return count;
+}
+
+static void stop_brings_nothing_unstarted_closer_to_the_dead_letter_queue(void **state)
+{
+    struct shop *shop = shop_new(false, 1);
+    struct rig *rig = shop->rig;
+    const size_t workers = (size_t)rig->options.workers;
+    char reason[256];
+
+    (void)state;
+    rig->options.handler = &s_hold_handler;
+    rig->options.max_receives = 1;
+    atomic_store(&rig->gate.open, true);
+    rig_start(rig);
+    send_lot(shop, NULL, LOT, NULL); /* teaches the consumer to fetch ahead */
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == LOT);
+    atomic_store(&rig->gate.open, false);
+    send_lot(shop, NULL, LOT, NULL);
+    QE_WAIT_FOR((size_t)atomic_load(&rig->stats->in_progress) > workers);
+    QE_WAIT_FOR((size_t)atomic_load(&rig->stats->workers_busy) == workers);
+    qe_consumer_stop(rig->consumer, qe_clock_mono_ms() + 600000);
+    QE_WAIT_FOR((size_t)atomic_load(&rig->stats->in_progress) == workers);
+    assert_true(qe_counter_get(&rig->stats->released) > 0);
+    assert_int_equal(count_received(shop), workers); /* what runs, and nothing else */
+    atomic_store(&rig->gate.open, true);
+    qe_consumer_destroy(rig->consumer);
+    rig->consumer = NULL;
+    assert_int_equal(qe_counter_get(&rig->stats->processed), LOT + workers);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2 * LOT);
+    assert_int_equal(qe_counter_get(&rig->stats->redeliveries), 0);
+    assert_int_equal(peek_count(shop, "orders-dlq", reason, sizeof reason), 0);
+    shop_destroy(shop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sent_is_consumed_and_the_rejected_is_dead_lettered_with_its_reason),
         cmocka_unit_test(group_is_in_one_workers_hands_at_a_time),
-        cmocka_unit_test(stop_gives_everything_unstarted_back_to_the_store)};
+        cmocka_unit_test(stop_gives_everything_unstarted_back_to_the_store),
+        cmocka_unit_test(stop_brings_nothing_unstarted_closer_to_the_dead_letter_queue)};
 
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
     return cmocka_run_group_tests(tests, NULL, NULL);

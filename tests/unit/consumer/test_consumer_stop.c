@@ -54,6 +54,8 @@ static void unstarted_messages_are_released_at_once_and_none_is_lost(void **stat
         if (qe_fake_event(rig->fake, QE_FAKE_SETTLE, i, 0, &event)) {
             assert_int_equal(event.verb, QE_SETTLE_RELEASE);
             assert_int_equal(event.delay_ms, 0);
+            assert_true(event.unhandled);
+            assert_int_equal(message.receives, 0);
         }
     }
     rig_destroy(rig);
@@ -94,6 +96,8 @@ static void handlers_past_the_deadline_are_cancelled_and_released(void **state)
     assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 0, &event));
     assert_int_equal(event.verb, QE_SETTLE_RELEASE);
     assert_int_equal(event.delay_ms, 0);
+    assert_false(event.unhandled); /* it ran, if not to its end */
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 1);
     assert_int_equal(event.result, QE_SETTLED);
     assert_int_equal(qe_counter_get(&rig->stats->released), 1);
     assert_int_equal(qe_counter_get(&rig->stats->failed[QE_FAIL_HANDLER_ERROR]), 0);
