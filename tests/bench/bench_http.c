@@ -341,9 +341,10 @@ static void run(size_t queues, size_t requests, long pause)
         atomic_store(&bench.publishing, false);
         (void)pthread_join(thread, NULL);
     }
-    (void)printf("  %zu queues: RSS %.1f MiB after the first publish (the client's buffers in it), "
-                 "%u publishes beside the scrapes\n",
-                 queues, rss, atomic_load(&bench.published));
+    (void)printf(
+        "  %zu queues: RSS %.1f MiB after the first publish, %.1f MiB after %u publishes beside "
+        "the scrapes (the client's buffers in it)\n",
+        queues, rss, rss_mib(), atomic_load(&bench.published));
     bench_stop(&bench);
 }
 
