@@ -148,7 +148,6 @@ static void reload(struct qe_app *app)
     qe_strbuf_init(&errors, (size_t)64 << 10);
     qe_reload_begin(app->reload);
     int rc = load_and_apply(app, &errors);
-    atomic_store(&stats->config_last_reload_successful, rc == 0);
     if (rc == 0) {
         atomic_store(&stats->config_last_reload_success_unix_ms, qe_clock_unix_ms());
         qe_log(QE_LOG_INFO, "configuration reloaded", "file", app->flags->config_file, NULL);
@@ -156,6 +155,8 @@ static void reload(struct qe_app *app)
         log_lines(qe_strbuf_text(&errors));
         qe_log(QE_LOG_ERROR, "reload failed", "file", app->flags->config_file, NULL);
     }
+    /* After the log: who sees the metric finds the reason there. */
+    atomic_store(&stats->config_last_reload_successful, rc == 0);
     qe_reload_end(app->reload, rc, qe_strbuf_text(&errors));
     qe_strbuf_deinit(&errors);
 }

@@ -30,7 +30,7 @@ class Signals(WithFolder):
         self.write_config(extra=CONSUMER.replace("workers: 2", "workers: 3"))
         daemon.signal(signal.SIGHUP)
         daemon.wait_value(workers, 3)
-        self.assertEqual(daemon.value("queue_exporter_config_last_reload_successful"), 1)
+        daemon.wait_value("queue_exporter_config_last_reload_successful", 1)
 
     def test_an_idle_daemon_ends_at_once_with_0(self):
         for number in (signal.SIGTERM, signal.SIGINT):
