@@ -63,7 +63,8 @@ struct qe_driver {
                 struct qe_err *err);
 
     /* Reads every queue of out->set; sets one sample, or one error, per queue through
-     * qe_batch_set/_fail. Errors: -1 only if no queue could be asked. A queue that is gone is
+     * qe_batch_set/_fail. A source that can be read but takes no messages any more is told in
+     * out->source_error. Errors: -1 only if no queue could be asked. A queue that is gone is
      * failed with QE_ERR_NOT_FOUND. */
     int (*sample)(void *self, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
 

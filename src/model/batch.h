@@ -17,6 +17,9 @@ struct qe_batch {
         *entries; /* owned; parallel to set->items; each starts as QE_ERR_TIMEOUT: not answered */
     struct qe_err first_error; /* for the log: names the first queue that failed */
     size_t failed_count;       /* entries set to an error by qe_batch_fail() */
+    /* QE_OK, or why the source counts as down although its queues could be read: a store that can
+     * no longer be written. The samples stand. */
+    struct qe_err source_error;
     bool relist; /* the driver learnt facts (links, kinds) that list() now reports: list again
                     before the next sample */
 };

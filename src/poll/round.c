@@ -178,6 +178,9 @@ static void judge_batch(struct round *round)
     struct qe_poller *poller = round->poller;
     struct tally tally = tally_batch(&round->batch);
 
+    if (round->err.code == QE_OK) {
+        round->err = round->batch.source_error;
+    }
     if (round->batch.relist || tally.missing > poller->missing_count) {
         poller->next_list_mono_ms = 0;
     }

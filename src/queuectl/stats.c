@@ -239,6 +239,10 @@ static bool show_source(struct ctl *ctl, const char *name, struct qe_err *err)
     struct qe_batch batch = {0};
     int rc = read_source(ctl, name, &batch, err);
 
+    if (rc == 0 && batch.source_error.code != QE_OK) {
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "queuectl stats: source %s: %s\n", name, batch.source_error.message);
+    }
     if (rc == 0 && ctl->options.json) {
         rc = print_json(name, &batch, err);
     } else if (rc == 0) {

@@ -72,6 +72,32 @@ static size_t count_messages(struct fault *fault)
     return count;
 }
 
+/* A poll of a store with one queue: reads it, and says in *out_why whether it counts as down. */
+static int try_sample(struct fault *fault, int64_t within_ms, struct qe_err *out_why,
+                      struct qe_err *err)
+{
+    struct qe_queue_list list = {0};
+    struct qe_queue_set *set = NULL;
+    struct qe_batch batch = {0};
+    int rc = qe_driver_embedded.list(fault->handle, qe_clock_mono_ms() + within_ms, &list, err);
+
+    if (rc == 0) {
+        set = qe_queue_set_new_take(&list, err);
+        rc = set == NULL ? -1 : qe_batch_init(&batch, set, err);
+    }
+    if (rc == 0) {
+        rc = qe_driver_embedded.sample(fault->handle, qe_clock_mono_ms() + within_ms, &batch, err);
+    }
+    if (rc == 0) {
+        *out_why = batch.source_error;
+        rc = batch.entries[0].error == QE_OK ? 0 : -1;
+    }
+    qe_batch_deinit(&batch);
+    qe_queue_set_release(set);
+    qe_queue_list_deinit(&list);
+    return rc;
+}
+
 static void assert_names_the_file(const struct fault *fault, const struct qe_err *err)
 {
     assert_non_null(strstr(err->message, fault->store.path));
@@ -102,9 +128,15 @@ static void a_locked_file_times_out_at_the_deadline_and_recovers(void **state)
     assert_names_the_file(fault, &err);
     assert_in_range(spent, 190, 450);           /* 200, and what backend.h and a busy machine add */
     assert_int_equal(count_messages(fault), 0); /* readers are not held up */
+    struct qe_err why = {0};
+    assert_ok(try_sample(fault, 400, &why, &err), err); /* the samples are good */
+    assert_int_equal(why.code, QE_ERR_TIMEOUT);         /* and the source is down all the same */
+    assert_names_the_file(fault, &why);
     assert_int_equal(sqlite3_close(other), SQLITE_OK);
     assert_ok(try_send(fault, 1, 5000, &err), err);
     assert_int_equal(count_messages(fault), 1);
+    assert_ok(try_sample(fault, 5000, &why, &err), err);
+    assert_int_equal(why.code, QE_OK);
 }
 
 /* --- not there, not allowed --- */
@@ -239,6 +271,7 @@ static int full_child(struct fault *fault)
 {
     struct rlimit limit = {0};
     struct qe_err err = {0};
+    struct qe_err why = {0};
     int sent = 0;
 
     if (try_create(fault, &err) != 0 || getrlimit(RLIMIT_FSIZE, &limit) != 0 ||
@@ -257,6 +290,16 @@ static int full_child(struct fault *fault)
         (void)fprintf(stderr, "%s: %s\n", qe_err_code_name(err.code), err.message);
         return 22;
     }
+    /* The failed send let SQLite empty its log into the file: a poll's page at a time fills it. */
+    for (int i = 0; i < 1000 && why.code == QE_OK; i++) {
+        if (try_sample(fault, 5000, &why, &err) != 0) {
+            return 28;
+        }
+    }
+    if (why.code != QE_ERR_LIMIT) {
+        (void)fprintf(stderr, "poll: %s: %s\n", qe_err_code_name(why.code), why.message);
+        return 26; /* it can be read, and is down */
+    }
     limit.rlim_cur = before;
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0) {
         return 23;
@@ -264,6 +307,9 @@ static int full_child(struct fault *fault)
     if (try_send(fault, 60000, 5000, &err) != 0) {
         (void)fprintf(stderr, "after: %s\n", err.message);
         return 24;
+    }
+    if (try_sample(fault, 5000, &why, &err) != 0 || why.code != QE_OK) {
+        return 27;
     }
     return count_messages(fault) == (size_t)sent + 1 ? 0 : 25; /* none lost, none half there */
 }

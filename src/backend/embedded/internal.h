@@ -76,6 +76,7 @@ enum qe_embedded_statement {
     QE_SQL_EXPIRE,
     QE_SQL_EXPIRE_DUPLICATES,
     QE_SQL_EXPIRE_RECEIVERS,
+    QE_SQL_PROBE, /* changes nothing, and is written all the same */
     QE_SQL_PEEK,
     QE_SQL_MAX_ID,
     QE_SQL_NEWEST,

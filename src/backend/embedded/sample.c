@@ -10,6 +10,8 @@
 #define SAMPLE_CHUNK 200
 /* What is past its retention can wait; a poll that has its samples should not, for the lock. */
 #define EXPIRE_LOCK_MS 20
+/* Whoever cannot write for so long would not get a message in, either. */
+#define PROBE_LOCK_MS 1000
 
 struct reading {
     enum qe_err_code error;
@@ -202,15 +204,42 @@ static int read_all(struct qe_embedded *self, const struct qe_queue_set *set,
     return rc;
 }
 
-static int begin_expire(struct qe_embedded *self, struct qe_err *err)
+/* Waits for the lock no longer than `wait_ms`. */
+static int begin_within(struct qe_embedded *self, int64_t wait_ms, struct qe_err *err)
 {
     const int64_t give_up_mono_ms = self->call.give_up_mono_ms;
-    const int64_t soon_mono_ms = qe_clock_mono_ms() + EXPIRE_LOCK_MS;
+    const int64_t soon_mono_ms = qe_clock_mono_ms() + wait_ms;
 
     self->call.give_up_mono_ms = soon_mono_ms < give_up_mono_ms ? soon_mono_ms : give_up_mono_ms;
     int rc = qe_embedded_begin_lazy_write(self, err);
     self->call.give_up_mono_ms = give_up_mono_ms;
     return rc;
+}
+
+/* Reading works on a full disk and on a file that somebody has locked for good; sending and
+ * receiving do not. So a poll writes, too: one page, without waiting for the disk. 0: written, or
+ * said in *out_why. -1: interrupted. A disk that is nearly full may still
+ * take this page, and refuse a large message. */
+static int probe_write(struct qe_embedded *self, struct qe_err *out_why, struct qe_err *err)
+{
+    const int64_t left_ms = self->call.deadline_mono_ms - qe_clock_mono_ms();
+    struct qe_err why = {0};
+
+    if (self->in_memory) {
+        return 0;
+    }
+    if (begin_within(self, left_ms / 2 < PROBE_LOCK_MS ? left_ms / 2 : PROBE_LOCK_MS, &why) == 0 &&
+        qe_embedded_run(self, QE_SQL_PROBE, NULL, 0, &why) == 0 &&
+        qe_embedded_commit(self, &why) == 0) {
+        return 0;
+    }
+    qe_embedded_rollback(self);
+    if (why.code == QE_ERR_CANCELLED) {
+        *err = why;
+        return -1;
+    }
+    *out_why = why;
+    return 0;
 }
 
 /* Removes some of what is past its retention, found by the reading just made. What stays, because
@@ -230,7 +259,7 @@ static void expire_some(struct qe_embedded *self, const struct reading *readings
             readings[i].oldest_unix_ms > now_unix_ms - queue.retention_ms) {
             continue;
         }
-        if (begin_expire(self, &ignored) != 0 ||
+        if (begin_within(self, EXPIRE_LOCK_MS, &ignored) != 0 ||
             qe_embedded_expire(self, &queue, budget, &ignored) != 0) {
             break;
         }
@@ -265,6 +294,7 @@ int qe_embedded_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *
 {
     struct qe_embedded *self = handle;
     struct reading *readings = NULL;
+    struct qe_err unwritable = {0};
     const size_t count = out->set->count;
     size_t done = 0;
     int rc = qe_embedded_begin(self, QE_EMBEDDED_SAMPLE, deadline_mono_ms, err);
@@ -281,8 +311,13 @@ int qe_embedded_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *
     if (rc != 0 && (done == 0 || err->code == QE_ERR_CANCELLED)) {
         goto done;
     }
+    if (rc == 0 && probe_write(self, &unwritable, err) != 0) {
+        rc = -1;
+        goto done;
+    }
     hand_over(readings, done, err, out);
-    if (rc == 0) {
+    out->source_error = unwritable;
+    if (rc == 0 && unwritable.code == QE_OK) {
         expire_some(self, readings, done);
     }
     (void)qe_embedded_end(self, rc, err); /* counted as a failure when only a part was read */

@@ -8,8 +8,6 @@
 /* Turning `ordered` on or off rewrites a whole backlog, in one transaction. Cut off at a caller's
  * deadline it would start again with every call, and the store would stay closed for good. */
 #define REWRITE_MS 60000
-#define STRING_OF(x) #x
-#define TEXT_OF(macro) STRING_OF(macro)
 
 /* For the few statements that run once per connection; NULL with *err. */
 static sqlite3_stmt *prepare(struct qe_embedded *self, const char *sql, struct qe_err *err)
@@ -65,7 +63,7 @@ static int create_schema(struct qe_embedded *self, struct qe_err *err)
             return -1;
         }
     }
-    return run_text(self, "PRAGMA user_version = " TEXT_OF(QE_EMBEDDED_SCHEMA_VERSION), err);
+    return run_text(self, "PRAGMA user_version = " QE_EMBEDDED_SCHEMA_VERSION_TEXT, err);
 }
 
 /* The statements here use some of ?1 to ?8 each; binding one that a statement lacks is no error. */

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backend/embedded/internal.h"
+#include "backend/embedded/schema_text.h"
 
 /* What a message is read as; codec.c names the columns. */
 #define MESSAGE_COLUMNS                                                                            \
@@ -70,6 +71,7 @@ const char *const qe_embedded_sql[QE_SQL_COUNT] = {
         "DELETE FROM deduplication WHERE (queue_id, deduplication_id) IN (SELECT queue_id,"
         " deduplication_id FROM deduplication WHERE expires_at <= ?1 LIMIT ?2)",
     [QE_SQL_EXPIRE_RECEIVERS] = "DELETE FROM receivers WHERE seen_at <= ?1",
+    [QE_SQL_PROBE] = "PRAGMA user_version = " QE_EMBEDDED_SCHEMA_VERSION_TEXT,
     [QE_SQL_PEEK] = "SELECT " MESSAGE_COLUMNS " FROM messages WHERE queue_id = ?1"
                     " AND enqueued_at > ?2 ORDER BY visible_at, held, id LIMIT ?3",
     [QE_SQL_MAX_ID] = "SELECT coalesce(max(id), 0) FROM messages",
