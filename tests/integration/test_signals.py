@@ -32,6 +32,21 @@ class Signals(WithFolder):
         daemon.wait_value(workers, 3)
         daemon.wait_value("queue_exporter_config_last_reload_successful", 1)
 
+    def test_counters_go_on_over_a_reload_that_restarts_their_consumer(self):
+        processed = 'queue_consumer_messages_processed_total{source="local",queue="orders"}'
+        workers = 'queue_consumer_workers{source="local",queue="orders"}'
+        daemon = self.daemon(config=self.write_config(extra=CONSUMER))
+        self.queuectl("send", "local", "orders", "--body", "x", "--count", "7")
+        daemon.wait_value(processed, 7)
+        polls = daemon.value('queue_exporter_polls_total{source="local"}')
+        self.write_config(extra=CONSUMER.replace("workers: 2", "workers: 3"))
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_value(workers, 3)
+        self.assertEqual(daemon.value(processed), 7)
+        self.assertGreaterEqual(daemon.value('queue_exporter_polls_total{source="local"}'), polls)
+        self.queuectl("send", "local", "orders", "--body", "x", "--count", "2")
+        daemon.wait_value(processed, 9)
+
     def test_an_idle_daemon_ends_at_once_with_0(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             daemon = self.daemon(config=self.write_config(extra=CONSUMER))

@@ -18,31 +18,43 @@ static void *ask(void *context)
     return NULL;
 }
 
-static void block_hangup(sigset_t *set)
+/* Plays the main thread: makes the request from another thread and waits for its wake-up. */
+static void wait_for_request(struct request *request, pthread_t *thread)
 {
-    sigemptyset(set);
-    sigaddset(set, SIGHUP);
-    assert_int_equal(pthread_sigmask(SIG_BLOCK, set, NULL), 0);
-}
-
-/* Plays the main thread: waits for the wake-up, then reloads with the given outcome. */
-static struct request answered(int rc, const char *reason)
-{
-    struct qe_err err = {0};
     sigset_t set;
     int signal_number = 0;
-    pthread_t thread;
-    struct request request = {.rc = 99};
 
-    block_hangup(&set);
-    request.reload = qe_reload_new(&err);
-    assert_non_null(request.reload);
-    assert_int_equal(pthread_create(&thread, NULL, ask, &request), 0);
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    assert_int_equal(pthread_create(thread, NULL, ask, request), 0);
     assert_int_equal(sigwait(&set, &signal_number), 0);
+}
+
+static struct qe_reload *new_reload(void)
+{
+    struct qe_err err = {0};
+    struct qe_reload *reload = qe_reload_new(&err);
+
+    assert_ok(reload == NULL ? -1 : 0, err);
+    return reload;
+}
+
+static void finish(struct request *request, pthread_t thread)
+{
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    qe_reload_destroy(request->reload);
+}
+
+static struct request answered(int rc, const char *reason)
+{
+    struct request request = {.rc = 99, .reload = new_reload()};
+    pthread_t thread;
+
+    wait_for_request(&request, &thread);
     qe_reload_begin(request.reload);
     qe_reload_end(request.reload, rc, reason);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    qe_reload_destroy(request.reload);
+    finish(&request, thread);
     return request;
 }
 
@@ -62,48 +74,32 @@ static void a_request_wakes_the_main_thread_and_gets_the_outcome(void **state)
 
 static void a_reload_that_began_before_the_request_does_not_count(void **state)
 {
-    struct qe_err err = {0};
-    sigset_t set;
-    int signal_number = 0;
+    struct request request = {.rc = 99, .reload = new_reload()};
     pthread_t thread;
-    struct request request = {.rc = 99};
 
     (void)state;
-    block_hangup(&set);
-    request.reload = qe_reload_new(&err);
-    assert_non_null(request.reload);
     qe_reload_begin(request.reload); /* may have read the file already */
-    assert_int_equal(pthread_create(&thread, NULL, ask, &request), 0);
-    assert_int_equal(sigwait(&set, &signal_number), 0);
+    wait_for_request(&request, &thread);
     qe_reload_end(request.reload, -1, "the older one\n");
     qe_reload_begin(request.reload);
     qe_reload_end(request.reload, 0, "");
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    finish(&request, thread);
     assert_int_equal(request.rc, 0);
-    qe_reload_destroy(request.reload);
     qe_strbuf_deinit(&request.reason);
 }
 
 static void closing_answers_who_still_waits(void **state)
 {
-    struct qe_err err = {0};
-    sigset_t set;
-    int signal_number = 0;
+    struct request request = {.rc = 99, .reload = new_reload()};
     pthread_t thread;
-    struct request request = {.rc = 99};
 
     (void)state;
-    block_hangup(&set);
-    request.reload = qe_reload_new(&err);
-    assert_non_null(request.reload);
-    assert_int_equal(pthread_create(&thread, NULL, ask, &request), 0);
-    assert_int_equal(sigwait(&set, &signal_number), 0);
+    wait_for_request(&request, &thread);
     qe_reload_close(request.reload);
-    assert_int_equal(pthread_join(thread, NULL), 0);
+    finish(&request, thread);
     assert_int_equal(request.rc, -1);
     assert_string_equal(qe_strbuf_text(&request.reason), "queue_exporter is stopping\n");
     qe_strbuf_deinit(&request.reason);
-    qe_reload_destroy(request.reload);
 }
 
 int main(void)
