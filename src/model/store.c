@@ -26,6 +26,7 @@ struct qe_slot {
     const void *objective_context;
     int64_t next_expiry_mono_ms;    /* of a sample; INT64_MAX none */
     int64_t last_published_mono_ms; /* when the last poll ended */
+    bool is_taken_down;             /* since then, because the next one does not end */
     /* The set last offered that equals current->set; NULL when none. Saves the comparison. */
     struct qe_queue_set *twin;
 };
@@ -140,6 +141,7 @@ static int publish_locked(struct qe_slot *slot, const struct qe_batch *batch,
         return -1;
     }
     slot->last_published_mono_ms = report->now_mono_ms;
+    slot->is_taken_down = false;
     slot->objective = report->objective;
     slot->objective_context = report->objective_context;
     if (batch != NULL) {
@@ -161,12 +163,11 @@ int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
     return rc;
 }
 
-/* The poller sits in a call that does not come back, and is still shown as up. */
+/* The poller sits in a call that does not come back, and that is not shown yet. Nor is it by a
+ * source that was down before: its queues may be up. */
 static bool is_hanging(const struct qe_slot *slot, int64_t now_mono_ms)
 {
-    const struct qe_source_status *status = &slot->current->status;
-
-    return status->polled && status->up &&
+    return slot->current->status.polled && !slot->is_taken_down &&
            (now_mono_ms - slot->last_published_mono_ms) / 2 > slot->stale_after_ms;
 }
 
@@ -186,7 +187,11 @@ static int expire_locked(struct qe_slot *slot, int64_t now_mono_ms, struct qe_er
     if (hanging) {
         qe_snapshot_take_hang(snapshot, now_mono_ms - slot->last_published_mono_ms);
     }
-    return show_take(slot, snapshot, now_mono_ms, err);
+    if (show_take(slot, snapshot, now_mono_ms, err) != 0) {
+        return -1;
+    }
+    slot->is_taken_down = slot->is_taken_down || hanging;
+    return 0;
 }
 
 int qe_store_expire(struct qe_store *store, int64_t now_mono_ms, struct qe_err *err)

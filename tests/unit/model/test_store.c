@@ -220,6 +220,38 @@ static void a_source_whose_polls_stop_ending_goes_down_with_a_reason(void **stat
     qe_store_destroy(store);
 }
 
+/* A disk that is full fails the poll, and its queues are read all the same. */
+static void a_source_that_was_down_with_queues_up_takes_them_down_when_it_hangs(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_queue_set *set = fixture_set(s_ab);
+    struct qe_poll_report report = report_at(1000);
+    struct qe_err err = {0};
+
+    qe_err_set(&report.error, QE_ERR_LIMIT, "disk full");
+    publish(slot, set, (const double[]){3, 4}, &report);
+    struct qe_snapshot *full = newest(store);
+
+    assert_false(full->status.up);
+    assert_true(full->states[0].up);
+    assert_ok(qe_store_expire(store, 1002 + 2 * STALE_AFTER_MS, &err), err);
+    struct qe_snapshot *hanging = newest(store);
+
+    assert_false(hanging->states[0].up);
+    assert_int_equal(hanging->status.last_error.code, QE_ERR_TIMEOUT);
+    assert_ok(qe_store_expire(store, 5000 + 2 * STALE_AFTER_MS, &err), err);
+    struct qe_snapshot *same = newest(store);
+
+    assert_ptr_equal(same, hanging); /* said once */
+    qe_snapshot_release(same);
+    qe_snapshot_release(hanging);
+    qe_snapshot_release(full);
+    qe_queue_set_release(set);
+    qe_store_destroy(store);
+}
+
 static void a_queue_no_longer_listed_disappears_and_a_new_one_starts_unknown(void **state)
 {
     (void)state;
@@ -333,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_first_poll_that_fails_is_still_a_round),
         cmocka_unit_test(expiring_drops_stale_samples_and_nothing_else),
         cmocka_unit_test(a_source_whose_polls_stop_ending_goes_down_with_a_reason),
+        cmocka_unit_test(a_source_that_was_down_with_queues_up_takes_them_down_when_it_hangs),
         cmocka_unit_test(a_queue_no_longer_listed_disappears_and_a_new_one_starts_unknown),
         cmocka_unit_test(a_cancelled_entry_leaves_its_queue_as_it_was),
         cmocka_unit_test(an_equal_set_is_replaced_by_the_older_one),
