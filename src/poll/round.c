@@ -299,7 +299,9 @@ void qe_poll_round(struct qe_poller *poller)
             poller->failures_in_row = 0;
             log_success(poller);
         } else {
-            poller->failures_in_row++;
+            /* A handle that reads the queues is as good as a new one. */
+            poller->failures_in_row =
+                round.batch.source_error.code == QE_OK ? poller->failures_in_row + 1 : 0;
             log_failure(poller, &round.err);
         }
     }

@@ -300,6 +300,11 @@ static int full_child(struct fault *fault)
         (void)fprintf(stderr, "poll: %s: %s\n", qe_err_code_name(why.code), why.message);
         return 26; /* it can be read, and is down */
     }
+    for (int i = 0; i < 5; i++) { /* and stays down, although the log could be emptied */
+        if (try_sample(fault, 5000, &why, &err) != 0 || why.code != QE_ERR_LIMIT) {
+            return 29;
+        }
+    }
     limit.rlim_cur = before;
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0) {
         return 23;

@@ -278,6 +278,9 @@ static void sample_all(struct qe_fake *fake, struct qe_batch *out)
         qe_sample_set(&sample, QE_FIELD_READY_MESSAGES, (double)fake->messages_count);
         qe_batch_set(out, i, &sample);
     }
+    if (fake->source_error != QE_OK) {
+        (void)qe_err_set(&out->source_error, fake->source_error, "the fake was told so");
+    }
     out->relist = fake->relist;
     fake->relist = false;
 }

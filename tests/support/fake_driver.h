@@ -64,7 +64,8 @@ struct qe_fake {
     bool hang_sample;                        /* sample() answers for no queue before its deadline */
     unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */
     enum qe_err_code fail_code[QE_FAKE_CALL_COUNT];
-    bool relist; /* the next batch asks for another list */
+    bool relist;                   /* the next batch asks for another list */
+    enum qe_err_code source_error; /* sample() reads the queues, and says that the source is down */
     unsigned calls[QE_FAKE_CALL_COUNT];
     unsigned open_handles;
     size_t largest_settle;

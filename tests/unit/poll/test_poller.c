@@ -293,6 +293,19 @@ static void handle_is_replaced_after_three_failures(void **state)
     bench_destroy(bench);
 }
 
+static void handle_of_a_source_that_is_read_and_down_is_kept(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench->fake->source_error = QE_ERR_LIMIT;
+    bench_start(bench);
+    QE_WAIT_FOR(failures(bench, QE_ERR_LIMIT) >= 7);
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_CREATE), 1);
+    assert_false(is_up(bench));
+    bench_destroy(bench);
+}
+
 static void lasting_failure_is_one_line_not_one_per_poll(void **state)
 {
     struct bench *bench = bench_new(STALE_MS);
@@ -383,6 +396,7 @@ int main(void)
         cmocka_unit_test(sample_that_hangs_ends_at_the_deadline),
         cmocka_unit_test(stop_interrupts_a_hanging_sample_and_publishes_nothing),
         cmocka_unit_test(handle_is_replaced_after_three_failures),
+        cmocka_unit_test(handle_of_a_source_that_is_read_and_down_is_kept),
         cmocka_unit_test(lasting_failure_is_one_line_not_one_per_poll),
         cmocka_unit_test(stale_samples_disappear_between_polls),
         cmocka_unit_test(cap_is_reported),
