@@ -1,7 +1,9 @@
 /* The file fails in every way a disk knows; each time the error says what is wrong, and the same
  * handle works again when the cause is gone. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -112,6 +114,51 @@ static sqlite3 *lock_elsewhere(const struct fault *fault)
     assert_int_equal(sqlite3_open(fault->store.path, &other), SQLITE_OK);
     assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
     return other;
+}
+
+struct busy {
+    const char *path;
+    atomic_bool stop;
+};
+
+/* Commits every 20 ms and has the lock again at once: nobody else gets it in time. */
+static void *write_without_pause(void *argument)
+{
+    struct busy *busy = argument;
+    const struct timespec pause = {.tv_nsec = 20000000};
+    sqlite3 *other = NULL;
+    bool good = sqlite3_open(busy->path, &other) == SQLITE_OK &&
+                sqlite3_busy_timeout(other, 5000) == SQLITE_OK;
+
+    while (good && !atomic_load(&busy->stop)) {
+        good = sqlite3_exec(other, "BEGIN IMMEDIATE; UPDATE queues SET delay_ms = delay_ms + 1",
+                            NULL, NULL, NULL) == SQLITE_OK;
+        (void)nanosleep(&pause, NULL);
+        good = good && sqlite3_exec(other, "COMMIT", NULL, NULL, NULL) == SQLITE_OK;
+    }
+    (void)sqlite3_close(other);
+    return good ? busy : NULL;
+}
+
+static void a_busy_file_is_not_down(void **state)
+{
+    struct fault *fault = *state;
+    struct busy busy = {.path = fault->store.path};
+    struct qe_err err = {0};
+    pthread_t thread;
+    void *good = NULL;
+
+    fault->handle = embedded_fixture_open(&fault->store);
+    assert_int_equal(pthread_create(&thread, NULL, write_without_pause, &busy), 0);
+    for (int i = 0; i < 20; i++) {
+        struct qe_err why = {0};
+
+        assert_ok(try_sample(fault, 200, &why, &err), err);
+        assert_int_equal(why.code, QE_OK);
+    }
+    atomic_store(&busy.stop, true);
+    assert_int_equal(pthread_join(thread, &good), 0);
+    assert_ptr_equal(good, &busy);
 }
 
 static void a_locked_file_times_out_at_the_deadline_and_recovers(void **state)
@@ -387,6 +434,7 @@ static void a_newer_schema_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        ROW(a_busy_file_is_not_down),
         ROW(a_locked_file_times_out_at_the_deadline_and_recovers),
         ROW(a_missing_directory_is_not_found),
         ROW(a_directory_in_its_place_is_invalid),

@@ -223,12 +223,15 @@ static int begin_within(struct qe_embedded *self, int64_t wait_ms, struct qe_err
 static int probe_write(struct qe_embedded *self, struct qe_err *out_why, struct qe_err *err)
 {
     const int64_t left_ms = self->call.deadline_mono_ms - qe_clock_mono_ms();
+    int64_t before = 0;
+    int64_t after = 0;
     struct qe_err why = {0};
 
     if (self->in_memory) {
         return 0;
     }
-    if (begin_within(self, left_ms / 2 < PROBE_LOCK_MS ? left_ms / 2 : PROBE_LOCK_MS, &why) == 0 &&
+    if (qe_embedded_get(self, QE_SQL_DATA_VERSION, NULL, 0, &before, &why) == 0 &&
+        begin_within(self, left_ms / 2 < PROBE_LOCK_MS ? left_ms / 2 : PROBE_LOCK_MS, &why) == 0 &&
         qe_embedded_run(self, QE_SQL_PROBE, NULL, 0, &why) == 0 &&
         qe_embedded_commit(self, &why) == 0) {
         return 0;
@@ -237,6 +240,10 @@ static int probe_write(struct qe_embedded *self, struct qe_err *out_why, struct 
     if (why.code == QE_ERR_CANCELLED) {
         *err = why;
         return -1;
+    }
+    if (why.code == QE_ERR_TIMEOUT &&
+        qe_embedded_get(self, QE_SQL_DATA_VERSION, NULL, 0, &after, err) == 0 && after != before) {
+        return 0; /* those who were quicker got through: the store is busy, and well */
     }
     *out_why = why;
     if (why.code == QE_ERR_LIMIT && sqlite3_get_autocommit(self->db) != 0) {
