@@ -133,14 +133,14 @@ static const struct qe_source_type *find_type(struct qe_parse *parse, struct loa
 }
 
 /* What `defaults` says wrong is said there; a source answers for the keys it sets itself. */
-static void check_source_poll(struct load *load, const struct qe_yaml_node *node,
-                              const struct qe_source_settings *source)
+static void check_poll_rule(struct load *load, const struct qe_yaml_node *node,
+                            const struct qe_source_settings *source, qe_rule_fn *rule)
 {
     const struct qe_yaml_node *interval = qe_yaml_get(node, "poll_interval");
     const char *key = NULL;
     struct qe_err err = {0};
 
-    if (qe_poll_settings_check(&source->poll, &key, &err) == 0) {
+    if (rule(&source->poll, &key, &err) == 0) {
         return;
     }
     const struct qe_yaml_node *own = qe_yaml_get(node, key);
@@ -149,6 +149,13 @@ static void check_source_poll(struct load *load, const struct qe_yaml_node *node
         qe_report_add(&load->report, at->line, at->column, "%s: %s%s", key, err.message,
                       own == NULL ? "; it comes from defaults: set it here too" : "");
     }
+}
+
+static void check_source_poll(struct load *load, const struct qe_yaml_node *node,
+                              const struct qe_source_settings *source)
+{
+    check_poll_rule(load, node, source, qe_poll_timeout_rule);
+    check_poll_rule(load, node, source, qe_poll_stale_rule);
 }
 
 static int new_driver_settings(struct qe_source_settings *source)

@@ -66,14 +66,17 @@ struct qe_option {
     const char *help; /* one line for the reference; Markdown */
 };
 
+/* A rule between keys. *out_key names the key to point at (or stays NULL: the section itself). -1
+ * with the message when it is broken. */
+typedef int qe_rule_fn(const void *settings, const char **out_key, struct qe_err *err);
+#define QE_RULES_MAX 4
+
 struct qe_section {
     const char *name; /* for messages and the reference: "consumers" */
     size_t size_bytes;
     const struct qe_option *options;
     size_t options_count;
-    /* Rules between keys, after all keys parsed well; NULL: none. *out_key names the key to point
-     * at (or stays NULL: the section itself). Returns -1 with the message. */
-    int (*check)(const void *settings, const char **out_key, struct qe_err *err);
+    qe_rule_fn *rules[QE_RULES_MAX]; /* each is asked, once all keys parsed well; NULL: none */
 };
 
 /* Fills a zeroed struct with defaults. -1: out of memory (a bad default is a bug and asserts in

@@ -265,22 +265,31 @@ static const struct qe_yaml_node *find_value(const struct section_parse *self, c
     return value == NULL ? self->node : value;
 }
 
+static void check_rule(struct section_parse *self, const struct qe_section_part *part,
+                       qe_rule_fn *rule)
+{
+    const char *key = NULL;
+    struct qe_err err = {0};
+
+    if (rule(part->settings, &key, &err) == 0) {
+        return;
+    }
+    if (err.code == QE_ERR_NOMEM) {
+        qe_report_nomem(self->parse->report);
+        return;
+    }
+    qe_parse_report(self->parse, find_value(self, key), key == NULL ? self->name : key,
+                    err.message);
+}
+
 static void check_parts(struct section_parse *self)
 {
     for (size_t i = 0; i < self->parts_count; i++) {
         const struct qe_section_part *part = &self->parts[i];
-        const char *key = NULL;
-        struct qe_err err = {0};
 
-        if (part->section->check == NULL || part->section->check(part->settings, &key, &err) == 0) {
-            continue;
+        for (size_t k = 0; k < QE_RULES_MAX && part->section->rules[k] != NULL; k++) {
+            check_rule(self, part, part->section->rules[k]);
         }
-        if (err.code == QE_ERR_NOMEM) {
-            qe_report_nomem(self->parse->report);
-            continue;
-        }
-        qe_parse_report(self->parse, find_value(self, key), key == NULL ? self->name : key,
-                        err.message);
     }
 }
 

@@ -45,17 +45,12 @@ static const struct qe_option s_defaults_options[] = {
                  "3 × `poll_interval`", NULL),
 };
 
-static int check_defaults(const void *settings, const char **out_key, struct qe_err *err)
-{
-    return qe_poll_settings_check(settings, out_key, err);
-}
-
 const struct qe_section qe_section_defaults = {
     .name = "defaults",
     .size_bytes = sizeof(struct qe_poll_settings),
     .options = s_defaults_options,
     .options_count = COUNT_OF(s_defaults_options),
-    .check = check_defaults,
+    .rules = {qe_poll_timeout_rule, qe_poll_stale_rule},
 };
 
 static const struct qe_option s_source_options[] = {
@@ -195,7 +190,7 @@ static const struct qe_section s_handler_section = {
     .size_bytes = sizeof(struct qe_handler_settings),
     .options = s_handler_options,
     .options_count = COUNT_OF(s_handler_options),
-    .check = check_handler,
+    .rules = {check_handler},
 };
 
 static const struct qe_option s_retry_options[] = {
@@ -241,7 +236,7 @@ static const struct qe_section s_retry_section = {
     .size_bytes = sizeof(struct qe_retry_settings),
     .options = s_retry_options,
     .options_count = COUNT_OF(s_retry_options),
-    .check = check_retry,
+    .rules = {check_retry},
 };
 
 static const char *const s_deliveries[] = {"at_least_once", NULL};
@@ -368,22 +363,32 @@ void qe_handler_settings_resolve(struct qe_handler_settings *handler)
     }
 }
 
-int qe_poll_settings_check(const void *settings, const char **out_key, struct qe_err *err)
+int qe_poll_timeout_rule(const void *settings, const char **out_key, struct qe_err *err)
 {
     const struct qe_poll_settings *poll = settings;
-    char value[32];
+    char timeout[32];
     char interval[32];
 
-    (void)qe_text_from_duration(poll->poll_interval_ms, interval);
-    if (poll->poll_timeout_ms > poll->poll_interval_ms) {
-        *out_key = "poll_timeout";
-        return qe_err_set(err, QE_ERR_INVALID, "%s is longer than poll_interval (%s)",
-                          qe_text_from_duration(poll->poll_timeout_ms, value), interval);
+    if (poll->poll_timeout_ms <= poll->poll_interval_ms) {
+        return 0;
     }
-    if (poll->stale_after_ms != 0 && poll->stale_after_ms < poll->poll_interval_ms) {
-        *out_key = "stale_after";
-        return qe_err_set(err, QE_ERR_INVALID, "%s is shorter than poll_interval (%s)",
-                          qe_text_from_duration(poll->stale_after_ms, value), interval);
+    *out_key = "poll_timeout";
+    return qe_err_set(err, QE_ERR_INVALID, "%s is longer than poll_interval (%s)",
+                      qe_text_from_duration(poll->poll_timeout_ms, timeout),
+                      qe_text_from_duration(poll->poll_interval_ms, interval));
+}
+
+int qe_poll_stale_rule(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_poll_settings *poll = settings;
+    char stale[32];
+    char interval[32];
+
+    if (poll->stale_after_ms == 0 || poll->stale_after_ms >= poll->poll_interval_ms) {
+        return 0;
     }
-    return 0;
+    *out_key = "stale_after";
+    return qe_err_set(err, QE_ERR_INVALID, "%s is shorter than poll_interval (%s)",
+                      qe_text_from_duration(poll->stale_after_ms, stale),
+                      qe_text_from_duration(poll->poll_interval_ms, interval));
 }

@@ -25,8 +25,9 @@ extern const struct qe_section qe_section_consumer;  /* struct qe_consumer_setti
 /* Fills what depends on other keys where it was not set. */
 void qe_poll_settings_resolve(struct qe_poll_settings *poll);
 void qe_handler_settings_resolve(struct qe_handler_settings *handler);
-/* Rules between the keys; what is 0 is not set yet. As qe_section.check. */
-int qe_poll_settings_check(const void *settings, const char **out_key, struct qe_err *err);
+/* Rules of struct qe_poll_settings; what is 0 is not set yet. */
+qe_rule_fn qe_poll_timeout_rule;
+qe_rule_fn qe_poll_stale_rule;
 
 /* Frees a source with its driver's settings. */
 void qe_source_settings_deinit(struct qe_source_settings *source);

@@ -169,6 +169,23 @@ static const char *age_cell(const struct qe_batch_entry *entry, char out[32])
                                  out);
 }
 
+/* All that waits in a dead-letter queue, whatever its state: as queue_dead_letter_messages counts.
+ */
+static const char *depth_cell(const struct qe_batch_entry *entry, char out[CELL_BYTES])
+{
+    static const enum qe_field parts[] = {QE_FIELD_IN_FLIGHT_MESSAGES, QE_FIELD_DELAYED_MESSAGES};
+    double messages = entry->sample.values[QE_FIELD_READY_MESSAGES];
+
+    if (entry->error != QE_OK || !qe_sample_has(&entry->sample, QE_FIELD_READY_MESSAGES)) {
+        return "-";
+    }
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        messages += qe_sample_has(&entry->sample, parts[i]) ? entry->sample.values[parts[i]] : 0;
+    }
+    out[qe_number_write_double(messages, out)] = '\0';
+    return out;
+}
+
 /* "orders-dlq 12": where it dead-letters to, and what waits there. */
 static void print_dead_letter_cell(const struct qe_batch *batch, size_t index)
 {
@@ -177,9 +194,7 @@ static void print_dead_letter_cell(const struct qe_batch *batch, size_t index)
 
     for (size_t i = 0; i < queue->links_count; i++) {
         size_t target = batch->set->link_targets[index][i];
-        const char *depth =
-            target != SIZE_MAX ? number_cell(&batch->entries[target], QE_FIELD_READY_MESSAGES, cell)
-                               : "-";
+        const char *depth = target != SIZE_MAX ? depth_cell(&batch->entries[target], cell) : "-";
         (void)fputs("  ", stdout);
         (void)ctl_write_safely(stdout, queue->links[i].queue, strlen(queue->links[i].queue));
         (void)printf(" %s", depth);
@@ -252,20 +267,25 @@ static bool show_source(struct ctl *ctl, const char *name, struct qe_err *err)
     return rc == 0;
 }
 
-static bool show(struct ctl *ctl, const char *only, struct qe_err *err)
+/* *seen becomes true when a source could be shown. */
+static bool show(struct ctl *ctl, const char *only, bool *seen, struct qe_err *err)
 {
     const struct qe_config *config = ctl->generation->config;
     bool good = true;
 
     if (only != NULL) {
-        return show_source(ctl, only, err);
+        bool shown = show_source(ctl, only, err);
+        *seen = *seen || shown;
+        return shown;
     }
     for (size_t i = 0; i < config->sources_count; i++) {
         struct qe_err source_err = {0};
         if (i > 0 && !ctl->options.json) {
             (void)putchar('\n');
         }
-        if (!show_source(ctl, config->sources[i].name, &source_err)) {
+        bool shown = show_source(ctl, config->sources[i].name, &source_err);
+        *seen = *seen || shown;
+        if (!shown) {
             *err = source_err;
             good = false;
             if (i + 1 < config->sources_count) {
@@ -292,14 +312,13 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         if (redraw) {
             (void)fputs("\033[H\033[2J", stdout);
         }
-        good = show(ctl, only, err);
+        good = show(ctl, only, &seen, err);
         if (!good && seen) { /* what was there once is watched until it is back */
             ctl_complain("stats", err);
             *err = (struct qe_err){0};
             ctl_close(ctl);
             good = true;
         }
-        seen = true;
         good = good && ctl_flush(err) == 0;
         if (ctl->options.watch && good) {
             ctl_sleep_until(begun_mono_ms + ctl->options.interval_ms);

@@ -204,6 +204,22 @@ class Queuectl(WithFolder):
         self.assertEqual(process.returncode, 0)
         self.assertGreaterEqual(said.count("orders-dlq"), 2)
 
+    def test_stats_watch_goes_on_beside_a_source_that_cannot_be_read(self):
+        config = self.folder / "two.yml"
+        config.write_text(f"""sources:
+  - {{name: good, type: embedded, path: "{self.folder}/good.db", queues: [{{name: orders}}]}}
+  - {{name: gone, type: embedded, path: "{self.folder}/missing/x.db"}}
+""")
+        process = subprocess.Popen([QUEUECTL, f"--config.file={config}", "stats", "--watch", "--interval=300ms"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        time.sleep(2)
+        process.terminate()
+        said, complained = process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 0, complained)
+        self.assertGreaterEqual(said.count("source good"), 2)
+        self.assertIn("missing/x.db", complained)
+
     def test_json_messages_are_one_object_per_line(self):
         self.send("--body", 'a "quoted"\nbody', "--count", "2")
         lines = self.queuectl("peek", "local", "orders", "--json").stdout.splitlines()

@@ -38,7 +38,7 @@ static const struct qe_section s_dead_letter_section = {
     .size_bytes = sizeof(struct qe_embedded_dead_letter_settings),
     .options = s_dead_letter_options,
     .options_count = sizeof(s_dead_letter_options) / sizeof(s_dead_letter_options[0]),
-    .check = check_dead_letter,
+    .rules = {check_dead_letter},
 };
 
 #define DAY_MS 86400000.0
@@ -136,7 +136,7 @@ static const struct qe_section s_queue_section = {
     .size_bytes = sizeof(struct qe_embedded_queue_settings),
     .options = s_queue_options,
     .options_count = sizeof(s_queue_options) / sizeof(s_queue_options[0]),
-    .check = check_queue,
+    .rules = {check_queue},
 };
 
 static const struct qe_option s_options[] = {
@@ -188,5 +188,5 @@ const struct qe_section qe_embedded_section = {
     .size_bytes = sizeof(struct qe_embedded_settings),
     .options = s_options,
     .options_count = sizeof(s_options) / sizeof(s_options[0]),
-    .check = check_store,
+    .rules = {check_store},
 };

@@ -27,24 +27,24 @@ static void settings_that_cannot_be_are_refused(void **state)
     struct qe_err err = {0};
 
     (void)state;
-    assert_int_equal(qe_embedded_section.check(&store, &key, &err), -1);
+    assert_int_equal(qe_embedded_section.rules[0](&store, &key, &err), -1);
     assert_string_equal(key, "queues");
     store.queues.count = 1;
-    assert_int_equal(qe_embedded_section.check(&store, &key, &err), 0);
+    assert_int_equal(qe_embedded_section.rules[0](&store, &key, &err), 0);
     store.path = s_empty;
-    assert_int_equal(qe_embedded_section.check(&store, &key, &err), -1);
+    assert_int_equal(qe_embedded_section.rules[0](&store, &key, &err), -1);
     assert_string_equal(key, "path");
 
     char *const names[] = {s_empty, s_control};
     for (size_t i = 0; i < 2; i++) {
         twice[0].name = names[i];
-        assert_int_equal(queues->check(&twice[0], &key, &err), -1);
+        assert_int_equal(queues->rules[0](&twice[0], &key, &err), -1);
         assert_string_equal(key, "name");
     }
     twice[0].name = s_orders;
     twice[0].dead_letter.queue = s_orders; /* into itself */
     twice[0].dead_letter.max_receives = 1;
-    assert_int_equal(queues->check(&twice[0], &key, &err), -1);
+    assert_int_equal(queues->rules[0](&twice[0], &key, &err), -1);
     assert_string_equal(key, "dead_letter");
 }
 

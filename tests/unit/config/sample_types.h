@@ -112,7 +112,7 @@ static const struct qe_section s_shelf_queue = {
     .size_bytes = sizeof(struct shelf_queue),
     .options = s_shelf_queue_options,
     .options_count = 5,
-    .check = shelf_check_queue,
+    .rules = {shelf_check_queue},
 };
 static const struct qe_option s_shelf_options[] = {
     {.key = "path",

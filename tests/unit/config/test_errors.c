@@ -143,6 +143,19 @@ static void values_are_checked_by_type_and_range(void **state)
     CHECK_ROWS(s_rows);
 }
 
+static void every_broken_rule_is_told_in_one_run(void **state)
+{
+    static const struct row s_rows[] = {
+        {"both rules are told in one run",
+         GOOD "defaults: {poll_interval: 5s, poll_timeout: 6s, stale_after: 1s}\n",
+         "c.yml:2:45: poll_timeout: 6s is longer than poll_interval (5s)\n"
+         "c.yml:2:62: stale_after: 1s is shorter than poll_interval (5s)\n"},
+    };
+
+    (void)state;
+    CHECK_ROWS(s_rows);
+}
+
 static void rules_between_keys_are_checked(void **state)
 {
     static const struct row s_rows[] = {
@@ -400,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_checked_and_the_near_one_is_named),
         cmocka_unit_test(values_are_checked_by_type_and_range),
+        cmocka_unit_test(every_broken_rule_is_told_in_one_run),
         cmocka_unit_test(rules_between_keys_are_checked),
         cmocka_unit_test(broken_files_are_refused_with_a_place),
         cmocka_unit_test(nul_bytes_are_refused),
