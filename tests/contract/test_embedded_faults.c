@@ -314,12 +314,36 @@ static void a_file_that_rots_under_an_open_handle_is_told(void **state)
 
 /* --- full --- */
 
+/* Fills what the failed send left, and sees the source go down and stay so. 0, or the exit code. */
+static int poll_until_full(struct fault *fault, struct qe_err *err)
+{
+    struct qe_err why = {0};
+
+    /* The failed send let SQLite empty its log into the file: a poll's page at a time fills it. */
+    for (int i = 0; i < 1000 && why.code == QE_OK; i++) {
+        if (try_sample(fault, 5000, &why, err) != 0) {
+            return 28;
+        }
+    }
+    if (why.code != QE_ERR_LIMIT) {
+        (void)fprintf(stderr, "poll: %s: %s\n", qe_err_code_name(why.code), why.message);
+        return 26; /* it can be read, and is down */
+    }
+    for (int i = 0; i < 5; i++) { /* and stays down, although the log could be emptied */
+        if (try_sample(fault, 5000, &why, err) != 0 || why.code != QE_ERR_LIMIT) {
+            return 29;
+        }
+    }
+    return 0;
+}
+
 static int full_child(struct fault *fault)
 {
     struct rlimit limit = {0};
     struct qe_err err = {0};
     struct qe_err why = {0};
     int sent = 0;
+    int rc = 0;
 
     if (try_create(fault, &err) != 0 || getrlimit(RLIMIT_FSIZE, &limit) != 0 ||
         signal(SIGXFSZ, SIG_IGN) == SIG_ERR) {
@@ -337,20 +361,9 @@ static int full_child(struct fault *fault)
         (void)fprintf(stderr, "%s: %s\n", qe_err_code_name(err.code), err.message);
         return 22;
     }
-    /* The failed send let SQLite empty its log into the file: a poll's page at a time fills it. */
-    for (int i = 0; i < 1000 && why.code == QE_OK; i++) {
-        if (try_sample(fault, 5000, &why, &err) != 0) {
-            return 28;
-        }
-    }
-    if (why.code != QE_ERR_LIMIT) {
-        (void)fprintf(stderr, "poll: %s: %s\n", qe_err_code_name(why.code), why.message);
-        return 26; /* it can be read, and is down */
-    }
-    for (int i = 0; i < 5; i++) { /* and stays down, although the log could be emptied */
-        if (try_sample(fault, 5000, &why, &err) != 0 || why.code != QE_ERR_LIMIT) {
-            return 29;
-        }
+    rc = poll_until_full(fault, &err);
+    if (rc != 0) {
+        return rc;
     }
     limit.rlim_cur = before;
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0) {
