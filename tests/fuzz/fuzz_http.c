@@ -134,19 +134,30 @@ static void start_server(void)
     s_port = qe_http_server_port(s_server, 0);
 }
 
+#define CONNECT_TRIES 100
+
+/* bind() picks a port without knowing the peer: one that still waits (TIME_WAIT) towards the server
+ * makes connect() fail, and says nothing about the server. Another address then. */
 static int open_connection(void)
 {
     static uint32_t s_next;
-    struct sockaddr_in local = {.sin_family = AF_INET};
     struct sockaddr_in remote = {.sin_family = AF_INET, .sin_port = htons((uint16_t)s_port)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = -1;
 
-    local.sin_addr.s_addr = htonl(FIRST_ADDRESS + (s_next++ & ADDRESS_MASK));
     remote.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    expect(fd >= 0, "a socket");
-    expect(bind(fd, (struct sockaddr *)(void *)&local, sizeof local) == 0, "an address");
-    expect(connect(fd, (struct sockaddr *)(void *)&remote, sizeof remote) == 0,
-           "the server accepts");
+    for (int tries = 0; fd < 0 && tries < CONNECT_TRIES; tries++) {
+        struct sockaddr_in local = {.sin_family = AF_INET};
+
+        local.sin_addr.s_addr = htonl(FIRST_ADDRESS + (s_next++ & ADDRESS_MASK));
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        expect(fd >= 0, "a socket");
+        if (bind(fd, (struct sockaddr *)(void *)&local, sizeof local) != 0 ||
+            connect(fd, (struct sockaddr *)(void *)&remote, sizeof remote) != 0) {
+            (void)close(fd);
+            fd = -1;
+        }
+    }
+    expect(fd >= 0, "the server accepts");
     return fd;
 }
 
