@@ -27,7 +27,7 @@ static int allocate(struct qe_consumer *consumer, struct qe_err *err)
     size_t workers = (size_t)options->workers;
     size_t ahead = workers * AHEAD_PER_WORKER < AHEAD_MAX ? workers * AHEAD_PER_WORKER : AHEAD_MAX;
 
-    /* The kind is a placeholder until the driver lists the queue. */
+    /* The kind is not known until the driver lists the queue; nothing reads it before. */
     if (qe_queue_init(&consumer->queue, options->vhost, options->queue, QE_KIND_EMBEDDED, err) !=
         0) {
         return -1;
