@@ -30,13 +30,32 @@ enum qe_cap {
     QE_CAP_DEAD_LETTER = 1u << 10, /* settle accepts QE_SETTLE_DEAD_LETTER */
     QE_CAP_ORDERED =
         1u << 11, /* groups in order and a deduplication window, on queues that are so configured */
-    QE_CAP_UNRECEIVE = 1u << 12 /* an `unhandled` release takes its receive back */
+    QE_CAP_UNRECEIVE = 1u << 12, /* an `unhandled` release takes its receive back */
+    QE_CAP_REDRIVE = 1u << 13    /* the broker can move a DLQ's messages by itself */
 };
 
 /* What a driver is given besides its settings; all borrowed, all outlive the handle. */
 struct qe_deps {
     const char *source;         /* the source's name, for messages */
     struct qe_api_stats *stats; /* NULL: do not count */
+};
+
+enum qe_redrive_state {
+    QE_REDRIVE_NONE = 0, /* no task is known */
+    QE_REDRIVE_RUNNING,
+    QE_REDRIVE_COMPLETED,
+    QE_REDRIVE_CANCELLING,
+    QE_REDRIVE_CANCELLED,
+    QE_REDRIVE_FAILED
+};
+
+/* The newest redrive of one DLQ that the broker runs, or ran. */
+struct qe_redrive_task {
+    enum qe_redrive_state state;
+    uint64_t moved_messages;   /* approximate */
+    uint64_t to_move_messages; /* approximate; UINT64_MAX unknown */
+    int64_t started_unix_ms;   /* 0 unknown */
+    char reason[256];          /* FAILED: why; else "" */
 };
 
 struct qe_driver {
@@ -46,6 +65,7 @@ struct qe_driver {
                                          defaults and reference */
     const char *const *operations;    /* names for qe_api_stats, static */
     size_t operations_count;
+    const char *const *services; /* what its owner charges for, NULL-terminated; NULL: nothing */
 
     /* Why another process (queuectl) cannot see these queues, for the user: static text; NULL, also
      * for the slot: it can. */
@@ -103,9 +123,21 @@ struct qe_driver {
     int (*purge)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
                  uint64_t *out_count, struct qe_err *err);
 
+    /* The broker moves the messages of `dlq` to `to`, or where each came from (`to` NULL), at most
+     * so many per second (0: as fast as it likes). Returns once it has begun. QE_ERR_UNSUPPORTED:
+     * this server, or this queue, cannot; QE_ERR_INVALID: a redrive of this queue runs already. */
+    int (*redrive_start)(void *self, const struct qe_queue *dlq, const struct qe_queue *to,
+                         uint64_t messages_per_second, int64_t deadline_mono_ms,
+                         struct qe_err *err);
+    int (*redrive_status)(void *self, const struct qe_queue *dlq, int64_t deadline_mono_ms,
+                          struct qe_redrive_task *out, struct qe_err *err);
+    /* Stops the running one; what is moved stays moved. QE_ERR_NOT_FOUND: none runs. */
+    int (*redrive_cancel)(void *self, const struct qe_queue *dlq, int64_t deadline_mono_ms,
+                          struct qe_err *err);
+
     /* Any thread. A running list, sample or receive returns soon (within 100 ms) with
      * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; send, settle,
-     * extend, peek and purge are never interrupted. */
+     * extend, peek, purge and redrive_* are never interrupted. */
     void (*interrupt)(void *self);
 
     void (*destroy)(void *self); /* accepts NULL and half-built */

@@ -14,6 +14,7 @@ int qe_batch_init(struct qe_batch *batch, struct qe_queue_set *set, struct qe_er
         }
         for (size_t i = 0; i < set->count; i++) {
             made.entries[i].error = QE_ERR_TIMEOUT;
+            made.entries[i].observed_age_seconds = -1;
         }
     }
     made.set = qe_queue_set_acquire(set);

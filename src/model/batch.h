@@ -7,8 +7,18 @@
 #include "util/err.h"
 
 struct qe_batch_entry {
-    enum qe_err_code error; /* QE_OK: `sample` holds a good reading */
+    /* QE_OK: `sample` holds a good reading. QE_ERR_CANCELLED: not asked this time, by plan
+     * (qe_batch_skip) or because the call was interrupted: the queue stays as it was. */
+    enum qe_err_code error;
+    bool skipped; /* not asked, by plan */
     struct qe_sample sample;
+    /* How much longer than one poll interval the driver plans to wait until it asks again: the
+     * sample stays good for that much longer. 0: the next poll asks. */
+    int64_t extra_wait_ms;
+    /* Filled by the poller before sample(): age of the oldest message that our own consumer saw
+     * within the last poll interval, < 0: it saw none. A driver need not pay for an age that is
+     * here. */
+    double observed_age_seconds;
 };
 
 struct qe_batch {
@@ -32,5 +42,9 @@ void qe_batch_set(struct qe_batch *batch, size_t index, const struct qe_sample *
 /* Records why queue `index` has no reading; the first one is kept in first_error, with the queue's
  * name. */
 void qe_batch_fail(struct qe_batch *batch, size_t index, const struct qe_err *why);
+
+/* Queue `index` is not asked in this poll: it keeps what it had, and nothing is counted as failed.
+ */
+void qe_batch_skip(struct qe_batch *batch, size_t index);
 
 #endif

@@ -3,8 +3,10 @@
 #include <math.h>
 
 static const char *const s_warning_names[QE_WARN_COUNT] = {
-    "no_dead_letter_queue", "dead_letter_retention_too_short", "max_receives_too_low",
-    "visibility_below_handling_time"};
+    "no_dead_letter_queue",   "dead_letter_retention_too_short",
+    "max_receives_too_low",   "visibility_below_handling_time",
+    "dead_letter_wrong_type", "dead_letter_queue_unreadable",
+    "in_flight_near_limit"};
 
 const char *qe_warning_name(enum qe_warning warning)
 {

@@ -14,6 +14,9 @@
 struct qe_attribute {
     char *name;  /* owned */
     char *value; /* owned; UTF-8 text */
+    char *
+        type; /* owned; the broker's name of the value's type, "" plain text: kept so that a message
+                 moved from queue to queue stays what it was. Binary values are base64 text */
 };
 
 struct qe_attributes {
@@ -25,6 +28,9 @@ struct qe_attributes {
  * QE_MESSAGE_ATTRIBUTES_MAX. */
 int qe_attributes_add(struct qe_attributes *attributes, const char *name, const char *value,
                       struct qe_err *err) QE_MUST_CHECK;
+/* The same with a type; qe_attributes_add() is type "". */
+int qe_attributes_add_typed(struct qe_attributes *attributes, const char *name, const char *type,
+                            const char *value, struct qe_err *err) QE_MUST_CHECK;
 /* Borrowed value, or NULL. */
 const char *qe_attributes_get(const struct qe_attributes *attributes, const char *name);
 int qe_attributes_copy(struct qe_attributes *out, const struct qe_attributes *from,

@@ -29,6 +29,13 @@ struct qe_dead_letter_link {
     char *queue; /* owned */
 };
 
+/* A fact for queue_info that the broker's people gave the queue: a tag. */
+struct qe_queue_label {
+    char *name;  /* owned; a label name: [a-z_][a-z0-9_]* with the prefix "tag_" */
+    char *value; /* owned; UTF-8 */
+};
+#define QE_QUEUE_LABELS_MAX 16
+
 struct qe_queue {
     char *name;    /* owned */
     char *vhost;   /* owned; "" where the broker has none */
@@ -45,6 +52,8 @@ struct qe_queue {
                                "has none" */
     struct qe_dead_letter_link *links; /* owned */
     size_t links_count;
+    struct qe_queue_label *labels; /* owned; sorted by name, no name twice */
+    size_t labels_count;
 };
 
 /* Fills `queue` with copies; address, arn, region and account_id start as "". vhost NULL means "".
@@ -56,6 +65,10 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from,
                   struct qe_err *err) QE_MUST_CHECK;
 int qe_queue_add_link(struct qe_queue *queue, const char *vhost, const char *name,
                       struct qe_err *err) QE_MUST_CHECK;
+/* Adds the label "tag_<key>", with every byte of the key that no label name may hold as '_'. A
+ * label that is there already keeps its value. QE_ERR_LIMIT past QE_QUEUE_LABELS_MAX. */
+int qe_queue_add_tag(struct qe_queue *queue, const char *key, const char *value,
+                     struct qe_err *err) QE_MUST_CHECK;
 /* Order by (vhost, name), bytewise. */
 int qe_queue_compare(const struct qe_queue *a, const struct qe_queue *b);
 

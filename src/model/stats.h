@@ -58,10 +58,17 @@ struct qe_consumer_stats {
     struct qe_histogram receives;
     atomic_int_least64_t in_progress, workers, workers_busy;
     atomic_int_least64_t last_success_unix_ms; /* 0: none yet */
+    /* For the age of the oldest message: the earliest sending time among the messages in hand, or
+     * 0; and the last time a receive said so (messages came, or the queue was empty), with what it
+     * saw. */
+    atomic_int_least64_t oldest_in_hand_sent_unix_ms;
+    atomic_int_least64_t last_receive_unix_ms;             /* 0: none yet */
+    atomic_int_least64_t last_receive_oldest_sent_unix_ms; /* 0: the receive was empty */
 };
 
 /* Requests to one source's API, by operation. The driver owns the names (static). */
-#define QE_API_OPERATIONS_MAX 16
+#define QE_API_OPERATIONS_MAX 24
+#define QE_API_SERVICES_MAX 4
 struct qe_api_stats {
     struct qe_api_stats *_Atomic next; /* registry's */
     char *source;                      /* owned */
@@ -72,7 +79,24 @@ struct qe_api_stats {
     qe_counter failures[QE_API_OPERATIONS_MAX][QE_ERR_COUNT];
     struct qe_histogram duration_seconds[QE_API_OPERATIONS_MAX];
     qe_counter retries, throttles;
+    /* What the broker's owner charges for, by service. Names are static, NULL ends them; none: free
+     * of charge, and no series. */
+    const char *const *services;
+    qe_counter billable_requests[QE_API_SERVICES_MAX];
+    qe_counter cost_nanodollars[QE_API_SERVICES_MAX];
+    /* 1000: not stretched; 2500: read 2.5 times less often, to stay within the budget. By service.
+     */
+    atomic_int_least64_t interval_stretch_permille[QE_API_SERVICES_MAX];
+    atomic_int_least64_t monthly_budget_microdollars; /* 0: none is set, and no series */
+    atomic_bool has_clock_skew;                       /* an answer told the broker's time */
+    atomic_int_least64_t clock_skew_ms;               /* the broker's clock minus ours */
+    atomic_bool has_credentials;                      /* credentials are in use that expire */
+    atomic_int_least64_t credentials_expiry_unix_ms;
+    atomic_bool renews_credentials; /* renewing is a thing here: the counter of failures is shown */
+    atomic_int_least64_t credentials_refresh_failures; /* a total, as its owner counts it */
 };
+/* One billable request (or several units of one), with its price. */
+void qe_api_stats_bill(struct qe_api_stats *stats, size_t service, double units, double dollars);
 /* Counts one finished request. code QE_OK is success; QE_ERR_CANCELLED counts as a request, not as
  * a failure. */
 void qe_api_stats_count(struct qe_api_stats *stats, size_t operation, enum qe_err_code code,

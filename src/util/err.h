@@ -7,6 +7,9 @@
 #define QE_MUST_CHECK __attribute__((warn_unused_result))
 #define QE_PRINTF(format_index, first_arg) __attribute__((format(printf, format_index, first_arg)))
 
+/* Room for a search that names every place it looked in; longer ones are cut. */
+#define QE_ERR_MESSAGE_BYTES 1024
+
 /* The lower-case name is the `reason` label value; a new code is a metrics change. */
 enum qe_err_code {
     QE_OK = 0,
@@ -29,7 +32,7 @@ enum qe_err_code {
 struct qe_err {
     enum qe_err_code code;
     int sys_errno; /* set by qe_err_set_errno() only, else 0 */
-    char message[256];
+    char message[QE_ERR_MESSAGE_BYTES];
 };
 
 /* Sets code and message (cut to fit). Returns -1, so that callers can `return qe_err_set(...)`. */

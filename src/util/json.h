@@ -1,5 +1,4 @@
-/* JSON out: small documents for people and scripts. The only door to cJSON; a reader comes with the
- * first driver that needs one. */
+/* JSON, out and in. The only door to cJSON. */
 #ifndef QE_UTIL_JSON_H
 #define QE_UTIL_JSON_H
 
@@ -27,5 +26,29 @@ int qe_json_add_take(struct qe_json *parent, const char *key, struct qe_json *ch
 /* Text without spaces (pretty: indented); the caller frees it with qe_free. NULL when out of
  * memory. */
 char *qe_json_print(const struct qe_json *root, bool pretty) QE_MUST_CHECK;
+
+/* --- in: hostile bytes --- */
+
+#define QE_JSON_DEPTH_MAX 64
+
+/* Parses exactly one value (white space around it is fine). QE_ERR_PROTOCOL with the byte offset
+ * for what is not JSON or nested deeper than QE_JSON_DEPTH_MAX; nothing of the text is in the
+ * message. The caller destroys the result. */
+struct qe_json *qe_json_parse(const char *text, size_t bytes, struct qe_err *err) QE_MUST_CHECK;
+
+/* All accept NULL and then say "no". Borrowed from the root. */
+bool qe_json_is_object(const struct qe_json *value);
+bool qe_json_is_array(const struct qe_json *value);
+/* The member of that name (case counts; the last one where a name stands twice); NULL when there is
+ * none, when it is null, or when `object` is none. */
+const struct qe_json *qe_json_get(const struct qe_json *object, const char *key);
+const char *qe_json_text(const struct qe_json *value);         /* NULL: not a string */
+bool qe_json_number(const struct qe_json *value, double *out); /* finite numbers only */
+bool qe_json_bool(const struct qe_json *value, bool *out);
+/* Walks an array or object. */
+const struct qe_json *qe_json_first(const struct qe_json *parent);
+const struct qe_json *qe_json_next(const struct qe_json *value);
+const char *qe_json_key(const struct qe_json *value); /* of an object's member; "" else */
+size_t qe_json_count(const struct qe_json *parent);
 
 #endif

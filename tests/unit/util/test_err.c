@@ -89,7 +89,7 @@ static void a_long_message_is_cut_between_characters(void **state)
     (void)state;
     /* Every alignment of a 3-byte character to the cut. */
     for (size_t shift = 0; shift < 4; shift++) {
-        char text[400];
+        char text[QE_ERR_MESSAGE_BYTES + 400];
         struct qe_err err = {0};
 
         memset(text, 'x', shift);

@@ -1,0 +1,47 @@
+/* AWS Signature Version 4, in the Authorization header.
+ * Source: AWS, "Create a signed AWS API request"; checked against the official test cases. */
+#ifndef QE_AWS_SIGV4_H
+#define QE_AWS_SIGV4_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aws/credentials.h"
+#include "net/http_client.h"
+#include "util/err.h"
+#include "util/strbuf.h"
+
+#define QE_SIGV4_TIME_BYTES 17 /* "20260102T030405Z" and its NUL */
+
+/* Keeps the signing keys of the last few (secret, day, region, service). One thread. */
+struct qe_sigv4;
+struct qe_sigv4 *qe_sigv4_new(struct qe_err *err) QE_MUST_CHECK;
+void qe_sigv4_destroy(struct qe_sigv4 *signer); /* accepts NULL; wipes */
+
+/* All borrowed for the call. `headers` are those to sign, Host and X-Amz-Date among them, and
+ * X-Amz-Security-Token where there is one. */
+struct qe_sigv4_request {
+    const char *method;
+    const char *path;  /* "/" at least */
+    const char *query; /* without '?'; "" none */
+    const struct qe_http_header *headers;
+    size_t headers_count;
+    const char *body;
+    size_t body_bytes;
+    const char *region;
+    const char *service;
+    int64_t time_unix_s;
+    bool normalize_path; /* resolve "." and ".." and "//" first: every service but S3 */
+};
+
+/* "20260102T030405Z" in UTC: the X-Amz-Date of `time_unix_s`. */
+void qe_sigv4_time(int64_t time_unix_s, char out[QE_SIGV4_TIME_BYTES]);
+
+/* Appends the value of the Authorization header. canonical and to_sign (both may be NULL) take the
+ * steps between, for tests and for "why does it not match". Errors: QE_ERR_NOMEM, _INVALID. */
+int qe_sigv4_sign(struct qe_sigv4 *signer, const struct qe_aws_credentials *credentials,
+                  const struct qe_sigv4_request *request, struct qe_strbuf *out_authorization,
+                  struct qe_strbuf *canonical, struct qe_strbuf *to_sign) QE_MUST_CHECK;
+
+#endif

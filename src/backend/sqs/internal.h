@@ -1,0 +1,125 @@
+/* What the files of this driver share. One handle is used by one thread, but for interrupt().
+ *
+ *   watch   list.c tags.c sample.c attributes.c cloudwatch.c cadence.c budget.c
+ *   work    send.c receive.c settle.c extend.c message.c redrive.c queue.c
+ *   both    sqs.c (create, destroy, the vtable), settings.c, request.c (building and sending one
+ * call)
+ */
+#ifndef QE_BACKEND_SQS_INTERNAL_H
+#define QE_BACKEND_SQS_INTERNAL_H
+
+#include "aws/call.h"
+#include "backend/sqs/sqs.h"
+#include "util/clock.h"
+#include "util/json.h"
+#include "util/strbuf.h"
+
+/* Index into qe_driver.operations and qe_api_stats. */
+enum qe_sqs_operation {
+    QE_SQS_LIST_QUEUES = 0,
+    QE_SQS_GET_QUEUE_URL,
+    QE_SQS_GET_QUEUE_ATTRIBUTES,
+    QE_SQS_LIST_QUEUE_TAGS,
+    QE_SQS_GET_METRIC_DATA,
+    QE_SQS_SEND_MESSAGE_BATCH,
+    QE_SQS_RECEIVE_MESSAGE,
+    QE_SQS_DELETE_MESSAGE_BATCH,
+    QE_SQS_CHANGE_MESSAGE_VISIBILITY_BATCH,
+    QE_SQS_PURGE_QUEUE,
+    QE_SQS_START_MESSAGE_MOVE_TASK,
+    QE_SQS_LIST_MESSAGE_MOVE_TASKS,
+    QE_SQS_CANCEL_MESSAGE_MOVE_TASK,
+    QE_SQS_OPERATION_COUNT
+};
+
+/* Index into qe_driver.services: who sends a bill. */
+enum qe_sqs_billed {
+    QE_SQS_BILLED_SQS = 0,
+    QE_SQS_BILLED_CLOUDWATCH,
+    QE_SQS_BILLED_COUNT
+};
+
+#define QE_SQS_REPLY_MAX_BYTES ((size_t)64 << 20)    /* ten messages of 1 MiB, and what JSON adds */
+#define QE_SQS_BILLED_CHUNK_BYTES ((size_t)64 << 10) /* each begun one is a request on the bill */
+
+struct qe_sqs_watch; /* what watching remembers between polls: watch.h */
+struct qe_sqs_work;  /* what working remembers: queue facts, the poll in flight: work.h */
+
+struct qe_sqs {
+    const struct qe_sqs_settings *settings; /* borrowed */
+    char *source;                           /* owned */
+    struct qe_api_stats *stats;             /* borrowed; NULL: do not count */
+    struct qe_aws_provider *provider;       /* acquired */
+    struct qe_aws_client *client;           /* owned: everything but long polls */
+    struct qe_sqs_watch *watch;             /* owned; NULL until the first list or sample */
+    struct qe_sqs_work *work; /* owned; NULL until the first send, receive, settle, ... */
+};
+
+/* --- request.c --- */
+
+/* A client of this handle's provider, observed into its stats. */
+struct qe_aws_client *qe_sqs_client_new(struct qe_sqs *sqs, struct qe_err *err) QE_MUST_CHECK;
+/* Makes `call` ready to start: target, operation, price; the body is the caller's to append. */
+void qe_sqs_call_init(struct qe_sqs *sqs, struct qe_aws_call *call, enum qe_sqs_operation operation,
+                      int64_t deadline_mono_ms);
+/* Starts the call on the handle's client, waits, parses. *out_json is the caller's; NULL for the
+ * empty body of calls that return nothing. The error names no queue: the caller wraps it. */
+int qe_sqs_ask(struct qe_sqs *sqs, struct qe_aws_call *call, struct qe_json **out_json,
+               struct qe_err *err) QE_MUST_CHECK;
+/* The answer of a finished call as JSON; an empty body gives NULL and 0. */
+int qe_sqs_parse(const struct qe_aws_call *call, struct qe_json **out_json,
+                 struct qe_err *err) QE_MUST_CHECK;
+/* Appends a JSON string with its quotes. Text must be UTF-8. */
+void qe_sqs_append_text(struct qe_strbuf *out, const char *text, size_t bytes);
+
+/* --- attributes.c --- */
+
+/* A queue's attributes as GetQueueAttributes gives them. */
+struct qe_sqs_attributes {
+    struct qe_sample sample; /* all but the age */
+    bool is_fifo;
+    char arn[256];             /* "" unknown */
+    char dead_letter_arn[256]; /* "" none */
+    bool content_deduplication;
+};
+int qe_sqs_attributes_parse(const struct qe_json *reply, uint64_t in_flight_limit,
+                            struct qe_sqs_attributes *out, struct qe_err *err) QE_MUST_CHECK;
+/* The attribute names to ask for, as a JSON array. */
+extern const char qe_sqs_attribute_names[];
+
+/* "arn:aws:sqs:eu-west-1:123456789012:orders" in pieces; false when it is none of a queue. */
+struct qe_sqs_arn {
+    char region[64];
+    char account_id[16];
+    char name[96];
+};
+bool qe_sqs_arn_parse(const char *arn, struct qe_sqs_arn *out);
+
+/* --- watching --- */
+int qe_sqs_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+                struct qe_err *err);
+int qe_sqs_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
+void qe_sqs_watch_interrupt(struct qe_sqs *sqs);
+void qe_sqs_watch_destroy(struct qe_sqs_watch *watch); /* accepts NULL */
+
+/* --- working: slots of the driver interface --- */
+int qe_sqs_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages, size_t count,
+                int64_t deadline_mono_ms, struct qe_err *err);
+int qe_sqs_receive(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
+                   struct qe_message_list *out, struct qe_err *err);
+int qe_sqs_settle(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
+                  size_t count, int64_t deadline_mono_ms, struct qe_err *err);
+int qe_sqs_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
+                  int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err);
+int qe_sqs_purge(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                 uint64_t *out_count, struct qe_err *err);
+int qe_sqs_redrive_start(void *self, const struct qe_queue *dlq, const struct qe_queue *to,
+                         uint64_t messages_per_second, int64_t deadline_mono_ms,
+                         struct qe_err *err);
+int qe_sqs_redrive_status(void *self, const struct qe_queue *dlq, int64_t deadline_mono_ms,
+                          struct qe_redrive_task *out, struct qe_err *err);
+int qe_sqs_redrive_cancel(void *self, const struct qe_queue *dlq, int64_t deadline_mono_ms,
+                          struct qe_err *err);
+void qe_sqs_work_destroy(struct qe_sqs_work *work); /* accepts NULL */
+
+#endif
