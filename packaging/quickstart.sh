@@ -15,6 +15,8 @@ Environment:
   QE_JOBS=N            parallel compilers and tests (default: one per core)
   QE_DEMO_PORT=N       the demo's port (default 10019)
   QE_FUZZ_SECONDS=N    time for each fuzz target (default 60)
+  QE_TEST_PYTHON=FILE  a Python that has moto[server] and boto3 (default: build/venv, made here)
+  QE_NODE_MODULES=DIR  a folder that has local-aws-sqs (default: build/npm, made here)
   QE_STAGES="gcc ..."  only these stages of test: gcc lint clang asan tsan fuzz analyze (default: all)
 END
 }
@@ -39,6 +41,9 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config libyaml-dev libpcre2-
     libsqlite3-dev libmicrohttpd-dev zlib1g-dev libisal-dev libcurl4-openssl-dev libssl-dev)
 test_packages=(libcmocka-dev clang clang-format clang-tidy cppcheck libclang-rt-14-dev llvm python3
     python3-prometheus-client)
+
+# shellcheck source=packaging/quickstart/servers.sh
+. packaging/quickstart/servers.sh
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -333,7 +338,10 @@ if [ "$command" = run ]; then
     build release -DQE_TESTS=OFF
     run_demo
 else
-    install "${build_packages[@]}" "${test_packages[@]}"
+    # shellcheck disable=SC2046 # one word per package
+    install "${build_packages[@]}" "${test_packages[@]}" $(server_packages)
     fetch_prometheus
+    test_servers
+    export QE_REQUIRE_SERVERS=1
     run_tests
 fi
