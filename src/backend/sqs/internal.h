@@ -8,6 +8,8 @@
 #ifndef QE_BACKEND_SQS_INTERNAL_H
 #define QE_BACKEND_SQS_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "aws/call.h"
 #include "backend/sqs/sqs.h"
 #include "util/clock.h"
@@ -51,21 +53,39 @@ struct qe_sqs {
     struct qe_api_stats *stats;             /* borrowed; NULL: do not count */
     struct qe_aws_provider *provider;       /* acquired */
     struct qe_aws_client *client;           /* owned: everything but long polls */
-    struct qe_sqs_watch *watch;             /* owned; NULL until the first list or sample */
-    struct qe_sqs_work *work; /* owned; NULL until the first send, receive, settle, ... */
+    /* Owned: long polls only. NULL until the first receive, which makes it with
+     * qe_sqs_client_new(), stores it here, and only then looks at `interrupted`. */
+    struct qe_aws_client *_Atomic poll_client;
+    /* Set by interrupt(), taken by the call that it ends. The clients are interrupted too, but only
+     * to end their wait: a wait that is interrupted while this is not set goes on. */
+    atomic_bool interrupted;
+    int64_t credentials_seen_mono_ms; /* when the stats last learnt of them */
+    double own_dollars;               /* what this handle's requests cost so far */
+    struct qe_sqs_watch *watch;       /* owned; NULL until the first list or sample */
+    struct qe_sqs_work *work;         /* owned; NULL until the first send, receive, settle, ... */
 };
+
+/* True, once per interrupt(): the running call ends with QE_ERR_CANCELLED. */
+bool qe_sqs_take_interrupt(struct qe_sqs *sqs);
 
 /* --- request.c --- */
 
 /* A client of this handle's provider, observed into its stats. */
 struct qe_aws_client *qe_sqs_client_new(struct qe_sqs *sqs, struct qe_err *err) QE_MUST_CHECK;
-/* Makes `call` ready to start: target, operation, price; the body is the caller's to append. */
+/* Makes `call` ready to start: empty body (its memory is kept), target, operation, and the price of
+ * one request; who sends more than one 64 KiB chunk corrects billable and dollars with
+ * qe_sqs_call_price(). `call` is zeroed, or was used before. */
 void qe_sqs_call_init(struct qe_sqs *sqs, struct qe_aws_call *call, enum qe_sqs_operation operation,
                       int64_t deadline_mono_ms);
-/* Starts the call on the handle's client, waits, parses. *out_json is the caller's; NULL for the
- * empty body of calls that return nothing. The error names no queue: the caller wraps it. */
+void qe_sqs_call_price(const struct qe_sqs *sqs, struct qe_aws_call *call, double units);
+/* Starts the call on the handle's client, waits, parses; never interrupted, and nothing else may be
+ * in flight there. *out_json is the caller's; NULL for the empty body of calls that return nothing.
+ * The error names no queue: the caller wraps it. */
 int qe_sqs_ask(struct qe_sqs *sqs, struct qe_aws_call *call, struct qe_json **out_json,
                struct qe_err *err) QE_MUST_CHECK;
+/* The same, ended by an interrupt with QE_ERR_CANCELLED: for list(). */
+int qe_sqs_ask_interruptible(struct qe_sqs *sqs, struct qe_aws_call *call,
+                             struct qe_json **out_json, struct qe_err *err) QE_MUST_CHECK;
 /* The answer of a finished call as JSON; an empty body gives NULL and 0. */
 int qe_sqs_parse(const struct qe_aws_call *call, struct qe_json **out_json,
                  struct qe_err *err) QE_MUST_CHECK;
@@ -99,8 +119,8 @@ bool qe_sqs_arn_parse(const char *arn, struct qe_sqs_arn *out);
 int qe_sqs_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
                 struct qe_err *err);
 int qe_sqs_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
-void qe_sqs_watch_interrupt(struct qe_sqs *sqs);
-void qe_sqs_watch_destroy(struct qe_sqs_watch *watch); /* accepts NULL */
+/* Accepts NULL. Nothing is in flight any more. */
+void qe_sqs_watch_destroy(struct qe_sqs_watch *watch);
 
 /* --- working: slots of the driver interface --- */
 int qe_sqs_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages, size_t count,
@@ -120,6 +140,7 @@ int qe_sqs_redrive_status(void *self, const struct qe_queue *dlq, int64_t deadli
                           struct qe_redrive_task *out, struct qe_err *err);
 int qe_sqs_redrive_cancel(void *self, const struct qe_queue *dlq, int64_t deadline_mono_ms,
                           struct qe_err *err);
-void qe_sqs_work_destroy(struct qe_sqs_work *work); /* accepts NULL */
+/* Accepts NULL. Nothing is in flight any more, but the clients still live. */
+void qe_sqs_work_destroy(struct qe_sqs_work *work);
 
 #endif
