@@ -99,12 +99,13 @@ REQUESTS = Row("Requests to brokers, and what they cost", [
           runbooks=["QueueExporterBudgetReached"]),
     lines("Credentials and clock", "Time until credentials expire, failed tries to renew them, and how far this "
           "machine's clock is from the provider's.",
-          Query("min by (job, instance, source) (queue_exporter_credentials_expiry_timestamp_seconds{S}) - time()",
+          Query(f"min {EACH} (queue_exporter_credentials_expiry_timestamp_seconds{{S}}) - time()",
                 f"valid for {SI}"),
-          Query("sum by (job, instance, source) (increase(queue_exporter_credentials_refresh_failures_total{S}[WINDOW]))",
+          Query(f"sum {EACH} (increase(queue_exporter_credentials_refresh_failures_total{{S}}[WINDOW]))",
                 f"renewals failed {SI}", RED),
-          Query("max by (job, instance, source) (queue_exporter_clock_skew_seconds{S})", f"clock skew {SI}", YELLOW),
-          unit="s", width=8, minimum=None, none="no credentials"),
+          Query(f"max {EACH} (queue_exporter_clock_skew_seconds{{S}})", f"clock skew {SI}", YELLOW),
+          unit="s", width=8, minimum=None, none="no credentials",
+          runbooks=["QueueExporterCredentialsFailing", "QueueExporterClockSkew"]),
 ])
 
 PROCESS = Row("Process", [

@@ -63,17 +63,17 @@ def make(runbook_base):
                  "max(time() - max by (job, source) (queue_exporter_last_poll_success_timestamp_seconds{S}))",
                  unit="s", colors=steps(GREEN, (300, YELLOW), (900, RED)), runbooks=["QueueDataStale"]),
             stat("Dead letters", "Messages in all dead-letter queues; each queue counts once, however many feed it.",
-                 f"sum({DEAD_LETTERS})", colors=steps(GREEN, (1, YELLOW)), runbooks=["QueueDeadLettersPresent"]),
+                 f"sum({DEAD_LETTERS})", colors=steps(GREEN, (1, YELLOW)), runbooks=["QueueDeadLetterQueueNotEmpty"]),
             stat("New dead letters, 1 h", "How far dead-letter queues have grown above their lowest count of the "
                  "last hour.", f"sum({NEW_DEAD_LETTERS})",
                  colors=steps(GREEN, (1, RED)), runbooks=["QueueDeadLettersGrowing"]),
             stat("Worst age / objective", "The oldest message against what the configuration promises for its queue; "
                  "above 100 % the promise is broken.", f"max({AGE} / {OBJECTIVE})",
                  unit="percentunit", colors=steps(GREEN, (0.8, YELLOW), (1, RED)), none="no objective",
-                 runbooks=["QueueAgeOverObjective"]),
+                 runbooks=["QueueMessagesTooOld"]),
             stat("Soonest loss", "Time until retention deletes the first message of any queue.",
                  "min(queue_expiry_margin_seconds{Q})", unit="s", colors=steps(RED, (3600, YELLOW), (86400, GREEN)),
-                 runbooks=["QueueMessageLossNear"]),
+                 runbooks=["QueueMessagesExpiring"]),
         ]),
         Row("Alerts", [
             table("Firing alerts", "What fires and since when. The name opens its runbook, the queue its dashboard.", [
@@ -83,7 +83,7 @@ def make(runbook_base):
                 Column("Vhost", label="vhost"),
                 Column("Queue", label="queue", links=[("Queue dashboard", QUEUE_URL)]),
                 Column("Since", f"""1000 * {per_queue(f'''min by (alertname, severity, job, source, vhost, queue) (
-                    ALERTS_FOR_STATE{{alertname=~"Queue.*", job=~"$job|", source=~"$source|"}}
+                    ALERTS_FOR_STATE{{alertname=~"Queue.*", job=~"$job", source=~"$source|"}}
                     and ignoring (alertstate) ALERTS{{{FIRING}}})''')}""", unit="dateTimeFromNow", width=160),
             ], height=6, none="nothing fires"),
         ]),
@@ -110,12 +110,12 @@ def make(runbook_base):
             lines("Largest backlogs", "The ten queues with most ready messages in the time shown.",
                   Query(top_ready(), QUEUE_LEGEND), runbooks=["QueueBacklogGrowing"]),
             lines("Oldest messages", "The ten queues whose oldest message was oldest in the time shown.",
-                  Query(top_age(), QUEUE_LEGEND), unit="s", runbooks=["QueueAgeOverObjective"]),
+                  Query(top_age(), QUEUE_LEGEND), unit="s", runbooks=["QueueMessagesTooOld"]),
         ]),
         Row("Dead letters", [
             lines("Dead letters by dead-letter queue", "The ten largest dead-letter queues; each counts once.",
                   Query(f"topk(10, {DEAD_LETTERS})", "{{source}} {{dead_letter_vhost}} {{dead_letter_queue}}"),
-                  runbooks=["QueueDeadLettersPresent"]),
+                  runbooks=["QueueDeadLetterQueueNotEmpty"]),
             lines("New dead letters", "Growth above the lowest count of the ten minutes before; a purge or a redrive "
                   "does not show.", Query("""topk(10, max by (job, source, dead_letter_vhost, dead_letter_queue) (
                       queue_dead_letter_messages{Q} - min_over_time(queue_dead_letter_messages{Q}[10m])) > 0)""",
@@ -132,11 +132,12 @@ def make(runbook_base):
             lines("Share of failures", "Failed handler runs by deliveries, for each queue with a consumer.",
                   Query("""sum by QUEUE (rate(queue_consumer_messages_failed_total{Q}[WINDOW]))
                       / (sum by QUEUE (rate(queue_consumer_messages_received_total{Q}[WINDOW])) > 0)""", QUEUE_LEGEND),
-                  unit="percentunit", width=8, none="no consumers", runbooks=["QueueConsumerErrorBudgetBurn"]),
+                  unit="percentunit", width=8, none="no consumers", runbooks=["QueueConsumerErrorsFast"]),
             lines("Through the broker", "Messages published and acknowledged, where the broker counts them (Amazon SQS "
                   "does not).",
                   Query("sum(max by QUEUE (rate(queue_messages_published_total{Q}[WINDOW])))", "published", BLUE),
-                  Query("sum(max by QUEUE (rate(queue_messages_acknowledged_total{Q}[WINDOW])))", "acknowledged", GREEN),
+                  Query("sum(max by QUEUE (rate(queue_messages_acknowledged_total{Q}[WINDOW])))", "acknowledged",
+                        GREEN),
                   unit="ops", width=8, min_step="30s", none="not counted by the broker"),
         ]),
     ])

@@ -186,7 +186,8 @@ def heatmap(title, about, buckets, unit="s", width=12, height=8):
                "cellValues": {"unit": "ops"},
                "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit}}
     return Panel("heatmap", title, about, [Query(buckets)], unit, width, height, options,
-                 {"scaleDistribution": {"type": "linear"}, "hideFrom": {"legend": False, "tooltip": False, "viz": False}})
+                 {"scaleDistribution": {"type": "linear"},
+                  "hideFrom": {"legend": False, "tooltip": False, "viz": False}})
 
 
 @dataclasses.dataclass
@@ -280,7 +281,7 @@ def annotation(name, expr, color, title, text, tags=(), value_is_time=False):
 
 
 # ALERTS carries the labels of the alert, which need not include instance, nor source.
-FIRING = 'alertname=~"Queue.*", alertstate="firing", job=~"$job|", source=~"$source|"'
+FIRING = 'alertname=~"Queue.*", alertstate="firing", job=~"$job", source=~"$source|"'
 ANNOTATIONS = [
     annotation("Restarts", "process_start_time_seconds{E} * 1000", "blue", "Exporter started", "{{instance}}",
                ("job", "instance"), value_is_time=True),

@@ -47,14 +47,14 @@ NOW = Row("Now", [
          unit="s", none="unknown"),
     stat("Age / objective", "The oldest message against what the configuration promises for this queue.",
          f"{AGE} / {OBJECTIVE}", unit="percentunit", colors=steps(GREEN, (0.8, YELLOW), (1, RED)),
-         none="no objective", runbooks=["QueueAgeOverObjective"]),
+         none="no objective", runbooks=["QueueMessagesTooOld"]),
     stat("Drains in", "Ready messages by the trend of the last 15 minutes.", DRAIN, unit="s",
-         none="not falling", runbooks=["QueueDrainTimeLong"]),
+         none="not falling", runbooks=["QueueDrainTooLong"]),
     stat("In the DLQ", "Messages in the dead-letter queue of this queue.",
          "max by QUEUE (queue_dead_letter_messages{Q})", colors=steps(GREEN, (1, YELLOW)), none="no DLQ",
-         runbooks=["QueueDeadLettersPresent"]),
+         runbooks=["QueueDeadLetterQueueNotEmpty"]),
     stat("Loss in", "Time until retention deletes the oldest message, as a safe lower bound.", MARGIN, unit="s",
-         colors=steps(RED, (3600, YELLOW), (86400, GREEN)), none="unknown", runbooks=["QueueMessageLossNear"]),
+         colors=steps(RED, (3600, YELLOW), (86400, GREEN)), none="unknown", runbooks=["QueueMessagesExpiring"]),
     stat("Read", "Did the last poll read this queue, in the eyes of any exporter?", "max by QUEUE (queue_up{Q})",
          mappings=words(_1=("readable", GREEN), _0=("unreadable", RED)), colors=steps(GREY),
          runbooks=["QueueUnreadable"]),
@@ -72,18 +72,18 @@ BACKLOG = Row("Backlog", [
           unit="mps", width=6, minimum=None, legend="list", runbooks=["QueueBacklogGrowing"]),
     lines("Drain time", "How long until nothing is ready at the trend of the last 15 minutes; a gap while the backlog "
           "stands or grows.", Query(DRAIN, f"drain time {V}"), unit="s", width=6, legend="list", none="not falling",
-          runbooks=["QueueDrainTimeLong"]),
+          runbooks=["QueueDrainTooLong"]),
 ])
 
 AGES = Row("Age", [
     lines("Oldest message", "Age of the oldest message against the objective of this queue.",
           Query(AGE, f"oldest {V}", BLUE), Query(OBJECTIVE, f"objective {V}", RED, "dashed"),
-          unit="s", runbooks=["QueueAgeOverObjective"]),
+          unit="s", runbooks=["QueueMessagesTooOld"]),
     lines("Time until loss", "How long until retention deletes the oldest message, as a safe lower bound, against how "
           "long the broker keeps one.",
           Query(MARGIN, f"until loss {V}", BLUE),
           Query("max by QUEUE (queue_message_retention_seconds{Q})", f"retention {V}", GREY, "dashed"),
-          unit="s", width=6, legend="list", runbooks=["QueueMessageLossNear"]),
+          unit="s", width=6, legend="list", runbooks=["QueueMessagesExpiring"]),
     lines("Size", "Size of the message bodies, where the broker knows it.",
           Query("max by QUEUE (queue_size_bytes{Q})", f"size {V}"), unit="bytes", width=6, legend="list",
           none="not known"),
@@ -110,7 +110,7 @@ CONSUMERS = Row("Consumers", [
                 "/ on (job, source, vhost, queue) group_left () "
                 f"({consumer_rate('messages_received')} > 0)", f"{{{{reason}}}} {V}"),
           unit="percentunit", width=8, stacked=True, none="no consumers",
-          runbooks=["QueueConsumerErrorBudgetBurn"]),
+          runbooks=["QueueConsumerErrorsFast"]),
     lines("Handling, percentiles", "How long handlers ran that succeeded; a gap while none did.",
           *percentiles("handling_duration_seconds", ', outcome="success"'), unit="s", width=8, none="no consumers"),
     lines("Workers", "Busy at the limit while messages wait: more workers would help. Idle while messages wait: look "
@@ -143,7 +143,7 @@ DEAD = Row("Dead letters", [
                 "in {{dead_letter_queue}}", YELLOW),
           Query("""max by (job, source, vhost, queue, dead_letter_queue) (queue_dead_letter_messages{Q}
                 - min_over_time(queue_dead_letter_messages{Q}[10m]))""", "new, 10 min", RED),
-          width=8, none="no DLQ", runbooks=["QueueDeadLettersGrowing", "QueueDeadLettersPresent"]),
+          width=8, none="no DLQ", runbooks=["QueueDeadLettersGrowing", "QueueDeadLetterQueueNotEmpty"]),
     table("Dead-letters into", "Where messages of this queue go that cannot be handled.", [
         Column("Vhost", label="vhost"),
         Column("Dead-letter queue", label="dead_letter_queue",
@@ -180,7 +180,7 @@ BROKER = Row("Broker and limits", [
         Column("Vhost", label="vhost"),
         Column("Setting", label="check"),
         Column("Holds", "max by (vhost, check) (queue_config_warning{Q})", unit="bool_yes_no"),
-    ], width=6, height=8, none="no doubts", runbooks=["QueueConfigWarning"]),
+    ], width=6, height=8, none="no doubts", runbooks=["QueueConfigurationWarning"]),
     table("Settings", "What the broker has configured for this queue.", [
         Column("Queue", label="queue"),
         Column("Vhost", label="vhost"),
