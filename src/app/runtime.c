@@ -151,13 +151,22 @@ static void retire_changed(struct qe_runtime *runtime, const struct qe_config *c
     }
 }
 
+static struct qe_api_stats *api_stats_of(struct qe_runtime *runtime, const char *source,
+                                         const struct qe_driver *driver, struct qe_err *err)
+{
+    const struct qe_api_names names = {.operations = driver->operations,
+                                       .operations_count = driver->operations_count,
+                                       .services = driver->services};
+
+    return qe_stats_api(qe_store_stats(runtime->store), source, &names, err);
+}
+
 static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, struct qe_err *err)
 {
     const struct qe_source_settings *settings = unit->settings;
     const struct qe_driver *driver = qe_drivers_find(settings->type_name);
 
-    unit->api_stats = qe_stats_api(qe_store_stats(runtime->store), settings->name,
-                                   driver->operations, driver->operations_count, err);
+    unit->api_stats = api_stats_of(runtime, settings->name, driver, err);
     if (unit->api_stats == NULL) {
         return -1;
     }
@@ -238,7 +247,6 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
                                         const struct qe_consumer_settings *settings,
                                         const struct qe_source_settings *source, struct qe_err *err)
 {
-    struct qe_stats *stats = qe_store_stats(runtime->store);
     const struct qe_driver *driver = qe_drivers_find(source->type_name);
     struct qe_consumer_options options = {
         .source = settings->source,
@@ -253,13 +261,13 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
         .max_receives = settings->retry.max_receives,
     };
 
-    options.api_stats =
-        qe_stats_api(stats, settings->source, driver->operations, driver->operations_count, err);
+    options.api_stats = api_stats_of(runtime, settings->source, driver, err);
     if (options.api_stats == NULL) {
         return NULL;
     }
     options.stats =
-        qe_stats_consumer(stats, settings->source, settings->vhost, settings->queue, err);
+        qe_stats_consumer(qe_store_stats(runtime->store), settings->source, settings->vhost,
+                          settings->queue, err);
     if (options.stats == NULL || fill_handler(&settings->handler, &options, err) != 0) {
         return NULL;
     }

@@ -32,6 +32,7 @@ void qe_batch_deinit(struct qe_batch *batch)
 void qe_batch_set(struct qe_batch *batch, size_t index, const struct qe_sample *sample)
 {
     batch->entries[index].error = QE_OK;
+    batch->entries[index].skipped = false;
     batch->entries[index].sample = *sample;
 }
 
@@ -40,9 +41,16 @@ void qe_batch_fail(struct qe_batch *batch, size_t index, const struct qe_err *wh
     const struct qe_queue *queue = &batch->set->items[index];
 
     batch->entries[index].error = why->code;
+    batch->entries[index].skipped = false;
     batch->failed_count++;
     if (batch->first_error.code == QE_OK) {
         qe_err_set(&batch->first_error, why->code, "queue %s%s%s: %s", queue->vhost,
                    queue->vhost[0] == '\0' ? "" : "/", queue->name, why->message);
     }
+}
+
+void qe_batch_skip(struct qe_batch *batch, size_t index)
+{
+    batch->entries[index].error = QE_ERR_CANCELLED;
+    batch->entries[index].skipped = true;
 }

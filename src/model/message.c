@@ -21,37 +21,54 @@ static struct qe_attribute *find(const struct qe_attributes *attributes, const c
     return NULL;
 }
 
-static int replace(struct qe_attribute *attribute, const char *value, struct qe_err *err)
+static void free_attribute(const struct qe_attribute *attribute)
 {
-    char *copy = qe_strdup(value);
+    qe_free(attribute->name);
+    qe_free(attribute->value);
+    qe_free(attribute->type);
+}
 
-    if (copy == NULL) {
+static int replace(struct qe_attribute *attribute, const char *type, const char *value,
+                   struct qe_err *err)
+{
+    const struct qe_attribute made = {.value = qe_strdup(value), .type = qe_strdup(type)};
+
+    if (made.value == NULL || made.type == NULL) {
+        free_attribute(&made);
         return out_of_memory(err);
     }
     qe_free(attribute->value);
-    attribute->value = copy;
+    qe_free(attribute->type);
+    attribute->value = made.value;
+    attribute->type = made.type;
     return 0;
 }
 
 int qe_attributes_add(struct qe_attributes *attributes, const char *name, const char *value,
                       struct qe_err *err)
 {
+    return qe_attributes_add_typed(attributes, name, "", value, err);
+}
+
+int qe_attributes_add_typed(struct qe_attributes *attributes, const char *name, const char *type,
+                            const char *value, struct qe_err *err)
+{
     struct qe_attribute *old = find(attributes, name);
 
     if (old != NULL) {
-        return replace(old, value, err);
+        return replace(old, type, value, err);
     }
     if (attributes->count >= QE_MESSAGE_ATTRIBUTES_MAX) {
         return qe_err_set(err, QE_ERR_LIMIT, "a message has at most %d attributes",
                           QE_MESSAGE_ATTRIBUTES_MAX);
     }
-    struct qe_attribute made = {.name = qe_strdup(name), .value = qe_strdup(value)};
+    const struct qe_attribute made = {
+        .name = qe_strdup(name), .value = qe_strdup(value), .type = qe_strdup(type)};
 
-    if (made.name == NULL || made.value == NULL ||
+    if (made.name == NULL || made.value == NULL || made.type == NULL ||
         qe_grow(&attributes->items, attributes->count, &attributes->capacity,
                 QE_MESSAGE_ATTRIBUTES_MAX, sizeof made) != 0) {
-        qe_free(made.name);
-        qe_free(made.value);
+        free_attribute(&made);
         return out_of_memory(err);
     }
     attributes->items[attributes->count] = made;
@@ -72,7 +89,9 @@ int qe_attributes_copy(struct qe_attributes *out, const struct qe_attributes *fr
     struct qe_attributes made = {0};
 
     for (size_t i = 0; i < from->count; i++) {
-        if (qe_attributes_add(&made, from->items[i].name, from->items[i].value, err) != 0) {
+        const struct qe_attribute *one = &from->items[i];
+
+        if (qe_attributes_add_typed(&made, one->name, one->type, one->value, err) != 0) {
             qe_attributes_deinit(&made);
             return -1;
         }
@@ -84,8 +103,7 @@ int qe_attributes_copy(struct qe_attributes *out, const struct qe_attributes *fr
 void qe_attributes_deinit(struct qe_attributes *attributes)
 {
     for (size_t i = 0; i < attributes->count; i++) {
-        qe_free(attributes->items[i].name);
-        qe_free(attributes->items[i].value);
+        free_attribute(&attributes->items[i]);
     }
     qe_free(attributes->items);
     *attributes = (struct qe_attributes){0};

@@ -14,9 +14,9 @@
 struct qe_attribute {
     char *name;  /* owned */
     char *value; /* owned; UTF-8 text */
-    char *
-        type; /* owned; the broker's name of the value's type, "" plain text: kept so that a message
-                 moved from queue to queue stays what it was. Binary values are base64 text */
+    /* owned; the broker's name of the value's type, "" plain text: kept so that a message moved
+     * from queue to queue stays what it was. Binary values are base64 text */
+    char *type;
 };
 
 struct qe_attributes {
@@ -24,7 +24,7 @@ struct qe_attributes {
     size_t count;
     size_t capacity;
 };
-/* Adds a copy; a name that is there already gets the new value. QE_ERR_LIMIT past
+/* Adds a copy; a name that is there already gets the new value and type. QE_ERR_LIMIT past
  * QE_MESSAGE_ATTRIBUTES_MAX. */
 int qe_attributes_add(struct qe_attributes *attributes, const char *name, const char *value,
                       struct qe_err *err) QE_MUST_CHECK;

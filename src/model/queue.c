@@ -46,7 +46,12 @@ void qe_queue_deinit(struct qe_queue *queue)
         qe_free(queue->links[i].vhost);
         qe_free(queue->links[i].queue);
     }
+    for (size_t i = 0; i < queue->labels_count; i++) {
+        qe_free(queue->labels[i].name);
+        qe_free(queue->labels[i].value);
+    }
     qe_free(queue->links);
+    qe_free(queue->labels);
     qe_free(queue->name);
     qe_free(queue->vhost);
     qe_free(queue->address);
@@ -54,6 +59,69 @@ void qe_queue_deinit(struct qe_queue *queue)
     qe_free(queue->region);
     qe_free(queue->account_id);
     *queue = (struct qe_queue){0};
+}
+
+/* Inserted where it belongs in the order of names; a name that is there keeps its value. */
+static int add_label(struct qe_queue *queue, const char *name, const char *value,
+                     struct qe_err *err)
+{
+    size_t at = 0;
+    int order = 1;
+
+    for (; at < queue->labels_count; at++) {
+        order = strcmp(queue->labels[at].name, name);
+        if (order >= 0) {
+            break;
+        }
+    }
+    if (at < queue->labels_count && order == 0) {
+        return 0;
+    }
+    if (queue->labels_count >= QE_QUEUE_LABELS_MAX) {
+        return qe_err_set(err, QE_ERR_LIMIT, "queue %s has more than %d labels", queue->name,
+                          QE_QUEUE_LABELS_MAX);
+    }
+    struct qe_queue_label label = {.name = qe_strdup(name), .value = qe_strdup(value)};
+    struct qe_queue_label *grown = NULL;
+
+    if (label.name != NULL && label.value != NULL) {
+        grown = qe_reallocarray(queue->labels, queue->labels_count + 1, sizeof *grown);
+    }
+    if (grown == NULL) {
+        qe_free(label.name);
+        qe_free(label.value);
+        return out_of_memory(err, queue->name);
+    }
+    queue->labels = grown;
+    memmove(&grown[at + 1], &grown[at], (queue->labels_count - at) * sizeof *grown);
+    grown[at] = label;
+    queue->labels_count++;
+    return 0;
+}
+
+static bool is_label_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+int qe_queue_add_tag(struct qe_queue *queue, const char *key, const char *value, struct qe_err *err)
+{
+    static const char prefix[] = "tag_";
+    const size_t prefix_bytes = sizeof prefix - 1;
+    const size_t key_bytes = strlen(key);
+    char *name = qe_calloc(prefix_bytes + key_bytes + 1, 1);
+
+    if (name == NULL) {
+        return out_of_memory(err, queue->name);
+    }
+    memcpy(name, prefix, prefix_bytes);
+    for (size_t i = 0; i < key_bytes; i++) {
+        name[prefix_bytes + i] = is_label_byte(key[i]) ? key[i] : '_';
+    }
+    int rc = add_label(queue, name, value, err);
+
+    qe_free(name);
+    return rc;
 }
 
 int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_err *err)
@@ -77,6 +145,9 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_e
     }
     for (size_t i = 0; i < from->links_count && rc == 0; i++) {
         rc = qe_queue_add_link(&made, from->links[i].vhost, from->links[i].queue, err);
+    }
+    for (size_t i = 0; i < from->labels_count && rc == 0; i++) {
+        rc = add_label(&made, from->labels[i].name, from->labels[i].value, err);
     }
     if (rc != 0) {
         qe_queue_deinit(&made);

@@ -31,7 +31,7 @@ struct qe_dead_letter_link {
 
 /* A fact for queue_info that the broker's people gave the queue: a tag. */
 struct qe_queue_label {
-    char *name;  /* owned; a label name: [a-z_][a-z0-9_]* with the prefix "tag_" */
+    char *name;  /* owned; "tag_" and then [a-zA-Z0-9_]*: a label name */
     char *value; /* owned; UTF-8 */
 };
 #define QE_QUEUE_LABELS_MAX 16
@@ -65,8 +65,9 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from,
                   struct qe_err *err) QE_MUST_CHECK;
 int qe_queue_add_link(struct qe_queue *queue, const char *vhost, const char *name,
                       struct qe_err *err) QE_MUST_CHECK;
-/* Adds the label "tag_<key>", with every byte of the key that no label name may hold as '_'. A
- * label that is there already keeps its value. QE_ERR_LIMIT past QE_QUEUE_LABELS_MAX. */
+/* Adds the label "tag_<key>", with every byte of the key that no label name may hold as '_'; upper
+ * and lower case stay two tags. A label that is there already keeps its value: keys that differ in
+ * other bytes only make one label, the first one added. QE_ERR_LIMIT past QE_QUEUE_LABELS_MAX. */
 int qe_queue_add_tag(struct qe_queue *queue, const char *key, const char *value,
                      struct qe_err *err) QE_MUST_CHECK;
 /* Order by (vhost, name), bytewise. */

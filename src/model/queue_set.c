@@ -197,13 +197,27 @@ static bool equal_links(const struct qe_queue *a, const struct qe_queue *b)
     return true;
 }
 
+static bool equal_labels(const struct qe_queue *a, const struct qe_queue *b)
+{
+    if (a->labels_count != b->labels_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->labels_count; i++) {
+        if (strcmp(a->labels[i].name, b->labels[i].name) != 0 ||
+            strcmp(a->labels[i].value, b->labels[i].value) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
 {
     return a->kind == b->kind && a->retention_from_first_send == b->retention_from_first_send &&
            a->dead_letter_known == b->dead_letter_known && qe_queue_compare(a, b) == 0 &&
            strcmp(a->address, b->address) == 0 && strcmp(a->arn, b->arn) == 0 &&
            strcmp(a->region, b->region) == 0 && strcmp(a->account_id, b->account_id) == 0 &&
-           equal_links(a, b);
+           equal_links(a, b) && equal_labels(a, b);
 }
 
 bool qe_queue_set_equal(const struct qe_queue_set *a, const struct qe_queue_set *b)

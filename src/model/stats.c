@@ -1,5 +1,6 @@
 #include "model/stats.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -54,6 +55,22 @@ void qe_api_stats_count(struct qe_api_stats *stats, size_t operation, enum qe_er
         qe_counter_add(&stats->failures[operation][code], 1);
     }
     qe_histogram_observe(&stats->duration_seconds[operation], duration_seconds);
+}
+
+void qe_api_stats_bill(struct qe_api_stats *stats, size_t service, double units, double dollars)
+{
+    /* More than this at once is no price but a mistake, and nothing that fits a counter. */
+    static const double most = 1e9;
+
+    if (stats == NULL || service >= stats->services_count) {
+        return;
+    }
+    if (units > 0 && units <= most) {
+        qe_counter_add(&stats->billable_requests[service], (uint64_t)llround(units));
+    }
+    if (dollars > 0 && dollars <= most) {
+        qe_counter_add(&stats->cost_nanodollars[service], (uint64_t)llround(dollars * 1e9));
+    }
 }
 
 void qe_process_stats_count_http(struct qe_process_stats *stats, enum qe_http_handler handler,
@@ -192,8 +209,8 @@ struct qe_consumer_stats *qe_stats_consumer(struct qe_stats *stats, const char *
     return result;
 }
 
-static struct qe_api_stats *make_api(const char *source, const char *const *operations,
-                                     size_t operations_count)
+static struct qe_api_stats *make_api(const char *source, const struct qe_api_names *names,
+                                     size_t services_count)
 {
     struct qe_api_stats *made = qe_calloc(1, sizeof *made);
 
@@ -205,24 +222,40 @@ static struct qe_api_stats *make_api(const char *source, const char *const *oper
         destroy_api(made);
         return NULL;
     }
-    made->operations = operations;
-    made->operations_count = operations_count;
+    made->operations = names->operations;
+    made->operations_count = names->operations_count;
+    made->services = names->services;
+    made->services_count = services_count;
+    for (size_t i = 0; i < QE_API_SERVICES_MAX; i++) {
+        atomic_init(&made->interval_stretch_permille[i], QE_STRETCH_NONE_PERMILLE);
+    }
     for (size_t i = 0; i < QE_API_OPERATIONS_MAX; i++) {
         qe_histogram_init(&made->duration_seconds[i], &qe_histogram_durations);
     }
     return made;
 }
 
-struct qe_api_stats *qe_stats_api(struct qe_stats *stats, const char *source,
-                                  const char *const *operations, size_t operations_count,
-                                  struct qe_err *err)
+static size_t count_services(const char *const *services)
 {
-    if (operations_count > QE_API_OPERATIONS_MAX) {
-        qe_err_set(err, QE_ERR_LIMIT, "source %s: a driver has at most %d operations", source,
-                   QE_API_OPERATIONS_MAX);
+    size_t count = 0;
+
+    for (; services != NULL && services[count] != NULL; count++) {
+    }
+    return count;
+}
+
+struct qe_api_stats *qe_stats_api(struct qe_stats *stats, const char *source,
+                                  const struct qe_api_names *names, struct qe_err *err)
+{
+    size_t services_count = count_services(names->services);
+
+    if (names->operations_count > QE_API_OPERATIONS_MAX || services_count > QE_API_SERVICES_MAX) {
+        qe_err_set(err, QE_ERR_LIMIT,
+                   "source %s: a driver has at most %d operations and %d services", source,
+                   QE_API_OPERATIONS_MAX, QE_API_SERVICES_MAX);
         return NULL;
     }
-    struct qe_api_stats *made = make_api(source, operations, operations_count);
+    struct qe_api_stats *made = make_api(source, names, services_count);
 
     if (made == NULL) {
         qe_err_set(err, QE_ERR_NOMEM, "out of memory for statistics of source %s", source);
@@ -240,7 +273,7 @@ struct qe_api_stats *qe_stats_api(struct qe_stats *stats, const char *source,
             break;
         }
         /* A source that changed its type in a reload has other operations: another entry. */
-        if (order == 0 && (*link)->operations == operations) {
+        if (order == 0 && (*link)->operations == names->operations) {
             result = *link;
             break;
         }

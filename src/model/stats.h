@@ -69,6 +69,7 @@ struct qe_consumer_stats {
 /* Requests to one source's API, by operation. The driver owns the names (static). */
 #define QE_API_OPERATIONS_MAX 24
 #define QE_API_SERVICES_MAX 4
+#define QE_STRETCH_NONE_PERMILLE 1000
 struct qe_api_stats {
     struct qe_api_stats *_Atomic next; /* registry's */
     char *source;                      /* owned */
@@ -79,13 +80,14 @@ struct qe_api_stats {
     qe_counter failures[QE_API_OPERATIONS_MAX][QE_ERR_COUNT];
     struct qe_histogram duration_seconds[QE_API_OPERATIONS_MAX];
     qe_counter retries, throttles;
-    /* What the broker's owner charges for, by service. Names are static, NULL ends them; none: free
-     * of charge, and no series. */
+    /* What the broker's owner charges for, by service. Names are static; none: free of charge, and
+     * no series. */
     const char *const *services;
+    size_t services_count;
     qe_counter billable_requests[QE_API_SERVICES_MAX];
     qe_counter cost_nanodollars[QE_API_SERVICES_MAX];
-    /* 1000: not stretched; 2500: read 2.5 times less often, to stay within the budget. By service.
-     */
+    /* QE_STRETCH_NONE_PERMILLE at first; 2500: read 2.5 times less often, to stay within the
+     * budget. By service. */
     atomic_int_least64_t interval_stretch_permille[QE_API_SERVICES_MAX];
     atomic_int_least64_t monthly_budget_microdollars; /* 0: none is set, and no series */
     atomic_bool has_clock_skew;                       /* an answer told the broker's time */
@@ -95,7 +97,9 @@ struct qe_api_stats {
     atomic_bool renews_credentials; /* renewing is a thing here: the counter of failures is shown */
     atomic_int_least64_t credentials_refresh_failures; /* a total, as its owner counts it */
 };
-/* One billable request (or several units of one), with its price. */
+/* One billable request (or several units of one), with its price. Dollars are kept in whole
+ * nanodollars: a request of 0.40 per million is 400 of them. Any thread; stats NULL: not counted.
+ */
 void qe_api_stats_bill(struct qe_api_stats *stats, size_t service, double units, double dollars);
 /* Counts one finished request. code QE_OK is success; QE_ERR_CANCELLED counts as a request, not as
  * a failure. */
@@ -135,8 +139,16 @@ void qe_stats_destroy(struct qe_stats *stats); /* accepts NULL */
 struct qe_consumer_stats *qe_stats_consumer(struct qe_stats *stats, const char *source,
                                             const char *vhost, const char *queue,
                                             struct qe_err *err) QE_MUST_CHECK;
+/* What a driver does and what its owner charges for. Names are static. */
+struct qe_api_names {
+    const char *const *operations;
+    size_t operations_count;
+    const char *const *services; /* NULL-terminated; NULL: nothing */
+};
+/* Finds or creates, by source and operations; QE_ERR_LIMIT past QE_API_OPERATIONS_MAX or
+ * QE_API_SERVICES_MAX. */
 struct qe_api_stats *qe_stats_api(struct qe_stats *stats, const char *source,
-                                  const char *const *operations, size_t operations_count,
+                                  const struct qe_api_names *names,
                                   struct qe_err *err) QE_MUST_CHECK;
 struct qe_process_stats *qe_stats_process(struct qe_stats *stats);
 /* Heads of the lists, sorted by (source, vhost, queue); walk with ->next and skip what is not

@@ -43,8 +43,10 @@ int world_setup(void **state)
     assert_ok(fixture->setup(fixture->context, &err), err);
     world->registry = qe_stats_new(&err);
     assert_non_null(world->registry);
-    world->stats = qe_stats_api(world->registry, "contract", world->driver->operations,
-                                world->driver->operations_count, &err);
+    const struct qe_api_names names = {world->driver->operations, world->driver->operations_count,
+                                       world->driver->services};
+
+    world->stats = qe_stats_api(world->registry, "contract", &names, &err);
     assert_non_null(world->stats);
     for (size_t i = 0; i < QE_CONTRACT_QUEUE_COUNT; i++) {
         assert_ok(

@@ -44,6 +44,32 @@ static void the_first_failure_is_kept_with_its_queue(void **state)
     qe_queue_set_release(set);
 }
 
+static void what_is_skipped_is_no_failure(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", NULL};
+    struct qe_queue_set *set = fixture_set(names);
+    struct qe_batch batch = {0};
+    struct qe_sample sample = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    assert_double_equal(batch.entries[0].observed_age_seconds, -1);
+    qe_batch_skip(&batch, 0);
+    qe_batch_skip(&batch, 1);
+    assert_int_equal(batch.entries[0].error, QE_ERR_CANCELLED);
+    assert_true(batch.entries[0].skipped);
+    assert_int_equal(batch.failed_count, 0);
+    assert_int_equal(batch.first_error.code, QE_OK);
+    qe_batch_set(&batch, 0, &sample); /* asked after all */
+    qe_err_set(&err, QE_ERR_AUTH, "denied");
+    qe_batch_fail(&batch, 1, &err);
+    assert_false(batch.entries[0].skipped);
+    assert_false(batch.entries[1].skipped);
+    qe_batch_deinit(&batch);
+    qe_queue_set_release(set);
+}
+
 static void fields_are_known_one_by_one(void **state)
 {
     (void)state;
@@ -85,6 +111,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_answered_is_a_timeout),
         cmocka_unit_test(the_first_failure_is_kept_with_its_queue),
+        cmocka_unit_test(what_is_skipped_is_no_failure),
         cmocka_unit_test(fields_are_known_one_by_one),
         cmocka_unit_test(running_out_of_memory_takes_no_reference),
     };

@@ -38,6 +38,28 @@ static void an_attribute_added_again_has_the_new_value(void **state)
     qe_attributes_deinit(&attributes);
 }
 
+static void a_type_travels_with_the_value(void **state)
+{
+    (void)state;
+    struct qe_attributes attributes = {0};
+    struct qe_attributes copy = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_attributes_add_typed(&attributes, "n", "Number.int", "7", &err), err);
+    assert_ok(qe_attributes_add(&attributes, "t", "x", &err), err);
+    assert_ok(qe_attributes_copy(&copy, &attributes, &err), err);
+    assert_string_equal(copy.items[0].type, "Number.int");
+    assert_string_equal(copy.items[0].value, "7");
+    assert_string_equal(copy.items[1].type, "");
+    assert_ok(qe_attributes_add(&copy, "n", "seven", &err), err); /* plain text from now on */
+    assert_ok(qe_attributes_add_typed(&copy, "t", "String.json", "{}", &err), err);
+    assert_int_equal(copy.count, 2);
+    assert_string_equal(copy.items[0].type, "");
+    assert_string_equal(copy.items[1].type, "String.json");
+    qe_attributes_deinit(&copy);
+    qe_attributes_deinit(&attributes);
+}
+
 static void attributes_have_a_limit(void **state)
 {
     (void)state;
@@ -67,7 +89,7 @@ static int build(void *context, struct qe_err *err)
 
         rc = message == NULL ? -1 : qe_attributes_add(&message->attributes, "a", "1", err);
         if (rc == 0) {
-            rc = qe_attributes_add(&message->attributes, "a", "2", err);
+            rc = qe_attributes_add_typed(&message->attributes, "a", "String.x", "2", err);
         }
     }
     if (rc == 0) {
@@ -92,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_message_has_text_everywhere),
         cmocka_unit_test(an_attribute_added_again_has_the_new_value),
+        cmocka_unit_test(a_type_travels_with_the_value),
         cmocka_unit_test(attributes_have_a_limit),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };

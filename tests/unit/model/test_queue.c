@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "unit/model/fixture.h"
 #include "util/mem.h"
 
@@ -32,6 +34,60 @@ static void links_have_a_limit(void **state)
     assert_int_equal(qe_queue_add_link(&queue, "", "dlq", &err), -1);
     assert_int_equal(err.code, QE_ERR_LIMIT);
     assert_int_equal(queue.links_count, QE_LINKS_MAX);
+    qe_queue_deinit(&queue);
+}
+
+static void tags_become_labels_in_order_and_the_first_of_a_name_stays(void **state)
+{
+    (void)state;
+    static const char *const tags[][2] = {
+        {"team", "red"},        {"Team", "blue"},  {"cost centre/1", "7"},
+        {"cost-centre-1", "8"}, {"\xc3\xa4", "x"}, {"aws:cloudformation", ""},
+        {"", "empty"},          {"team", "green"},
+    };
+    static const char *const labels[][2] = {
+        {"tag_", "empty"},
+        {"tag_Team", "blue"},
+        {"tag___", "x"},
+        {"tag_aws_cloudformation", ""},
+        {"tag_cost_centre_1", "7"},
+        {"tag_team", "red"},
+    };
+    struct qe_queue queue = {0};
+    struct qe_queue copy = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_queue_init(&queue, NULL, "orders", QE_KIND_FIFO, &err), err);
+    for (size_t i = 0; i < sizeof tags / sizeof tags[0]; i++) {
+        assert_ok(qe_queue_add_tag(&queue, tags[i][0], tags[i][1], &err), err);
+    }
+    assert_ok(qe_queue_copy(&copy, &queue, &err), err);
+    assert_int_equal(copy.labels_count, sizeof labels / sizeof labels[0]);
+    for (size_t i = 0; i < copy.labels_count; i++) {
+        assert_string_equal(copy.labels[i].name, labels[i][0]);
+        assert_string_equal(copy.labels[i].value, labels[i][1]);
+        assert_ptr_not_equal(copy.labels[i].value, queue.labels[i].value);
+    }
+    qe_queue_deinit(&copy);
+    qe_queue_deinit(&queue);
+}
+
+static void labels_have_a_limit(void **state)
+{
+    (void)state;
+    struct qe_queue queue = {0};
+    struct qe_err err = {0};
+    char key[16];
+
+    assert_ok(qe_queue_init(&queue, NULL, "orders", QE_KIND_FIFO, &err), err);
+    for (int i = 0; i < QE_QUEUE_LABELS_MAX; i++) {
+        (void)snprintf(key, sizeof key, "key%d", i);
+        assert_ok(qe_queue_add_tag(&queue, key, "x", &err), err);
+    }
+    assert_int_equal(qe_queue_add_tag(&queue, "one more", "x", &err), -1);
+    assert_int_equal(err.code, QE_ERR_LIMIT);
+    assert_ok(qe_queue_add_tag(&queue, "key0", "ignored", &err), err);
+    assert_int_equal(queue.labels_count, QE_QUEUE_LABELS_MAX);
     qe_queue_deinit(&queue);
 }
 
@@ -141,15 +197,17 @@ static void change(struct qe_queue *queue, int fact)
         queue->retention_from_first_send = true;
     } else if (fact == 8) {
         queue->dead_letter_known = true;
-    } else {
+    } else if (fact == 9) {
         assert_ok(qe_queue_add_link(queue, "", "dlq", &err), err);
+    } else {
+        assert_ok(qe_queue_add_tag(queue, "team", fact == 10 ? "red" : "blue", &err), err);
     }
 }
 
 static void sets_are_equal_only_when_every_fact_is(void **state)
 {
     (void)state;
-    for (int fact = -1; fact < 10; fact++) {
+    for (int fact = -1; fact < 12; fact++) {
         struct qe_queue_list lists[2] = {{0}};
         struct qe_queue_set *sets[2];
 
@@ -159,6 +217,9 @@ static void sets_are_equal_only_when_every_fact_is(void **state)
             if (i == 1 && fact >= 0) {
                 change(&lists[i].items[1], fact);
             }
+        }
+        if (fact == 11) { /* a label of the same name, with another value */
+            change(&lists[0].items[0], 10);
         }
         sets[0] = fixture_take(&lists[0]);
         sets[1] = fixture_take(&lists[1]);
@@ -185,6 +246,9 @@ static int build(void *context, struct qe_err *err)
         if (rc == 0) {
             rc = qe_queue_add_link(queue, "v", "c", err);
         }
+        if (rc == 0) {
+            rc = qe_queue_add_tag(queue, "team", "red", err);
+        }
     }
     if (rc == 0) {
         rc = qe_queue_copy(&copy, &list.items[0], err);
@@ -192,6 +256,7 @@ static int build(void *context, struct qe_err *err)
     if (rc == 0) {
         assert_int_equal(qe_queue_compare(&copy, &list.items[0]), 0);
         assert_int_equal(copy.links_count, 1);
+        assert_int_equal(copy.labels_count, 1);
         struct qe_queue_set *set = qe_queue_set_new_take(&list, err);
 
         assert_int_equal(list.count, 0); /* also on failure */
@@ -222,6 +287,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_queue_has_text_everywhere),
         cmocka_unit_test(links_have_a_limit),
+        cmocka_unit_test(tags_become_labels_in_order_and_the_first_of_a_name_stays),
+        cmocka_unit_test(labels_have_a_limit),
         cmocka_unit_test(a_set_is_sorted_without_duplicates_and_finds),
         cmocka_unit_test(an_empty_set_is_a_set),
         cmocka_unit_test(links_are_resolved_in_both_directions),

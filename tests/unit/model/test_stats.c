@@ -1,3 +1,4 @@
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,9 @@
 
 static const char *const s_operations[] = {"send", "receive"};
 static const char *const s_other_operations[] = {"list"};
+static const char *const s_services[] = {"queues", "ages", NULL};
+static const struct qe_api_names s_names = {s_operations, 2, s_services};
+static const struct qe_api_names s_other_names = {s_other_operations, 1, NULL};
 
 static struct qe_stats *make(void)
 {
@@ -61,18 +65,69 @@ static void a_source_with_another_driver_counts_apart(void **state)
     (void)state;
     struct qe_stats *stats = make();
     struct qe_err err = {0};
-    struct qe_api_stats *first = qe_stats_api(stats, "s", s_operations, 2, &err);
-    struct qe_api_stats *other = qe_stats_api(stats, "s", s_other_operations, 1, &err);
+    struct qe_api_stats *first = qe_stats_api(stats, "s", &s_names, &err);
+    struct qe_api_stats *other = qe_stats_api(stats, "s", &s_other_names, &err);
 
     assert_non_null(first);
     assert_non_null(other);
     assert_ptr_not_equal(first, other);
-    assert_ptr_equal(qe_stats_api(stats, "s", s_operations, 2, &err), first);
-    assert_ptr_equal(qe_stats_api(stats, "s", s_other_operations, 1, &err), other);
-    assert_non_null(qe_stats_api(stats, "a", s_operations, 2, &err));
+    assert_ptr_equal(qe_stats_api(stats, "s", &s_names, &err), first);
+    assert_ptr_equal(qe_stats_api(stats, "s", &s_other_names, &err), other);
+    assert_non_null(qe_stats_api(stats, "a", &s_names, &err));
     assert_string_equal(qe_stats_first_api(stats)->source, "a");
-    assert_null(qe_stats_api(stats, "s", s_operations, QE_API_OPERATIONS_MAX + 1, &err));
+    static const char *const many[QE_API_SERVICES_MAX + 2] = {"a", "b", "c", "d", "e", NULL};
+    const struct qe_api_names operations = {s_operations, QE_API_OPERATIONS_MAX + 1, NULL};
+    const struct qe_api_names services = {s_operations, 2, many};
+
+    assert_null(qe_stats_api(stats, "s", &operations, &err));
     assert_int_equal(err.code, QE_ERR_LIMIT);
+    err = (struct qe_err){0};
+    assert_null(qe_stats_api(stats, "s", &services, &err));
+    assert_int_equal(err.code, QE_ERR_LIMIT);
+    qe_stats_destroy(stats);
+}
+
+static void what_is_billed_adds_up_to_the_nanodollar(void **state)
+{
+    (void)state;
+    struct qe_stats *stats = make();
+    struct qe_err err = {0};
+    struct qe_api_stats *api = qe_stats_api(stats, "s", &s_names, &err);
+    struct qe_api_stats *free_of_charge = qe_stats_api(stats, "free", &s_other_names, &err);
+
+    assert_int_equal(api->services_count, 2);
+    assert_int_equal(free_of_charge->services_count, 0);
+    for (size_t i = 0; i < 1000000; i++) {
+        qe_api_stats_bill(api, 0, 1, 0.40 / 1e6);
+    }
+    qe_api_stats_bill(api, 1, 500, 500 * 0.01 / 1000);
+    assert_int_equal(qe_counter_get(&api->billable_requests[0]), 1000000);
+    assert_int_equal(qe_counter_get(&api->cost_nanodollars[0]), 400000000);
+    assert_int_equal(qe_counter_get(&api->billable_requests[1]), 500);
+    assert_int_equal(qe_counter_get(&api->cost_nanodollars[1]), 5000000);
+    /* What is no price, no service, or nobody's, changes nothing. */
+    qe_api_stats_bill(api, 0, -1, -1);
+    qe_api_stats_bill(api, 0, 1e300, 1e300);
+    qe_api_stats_bill(api, 0, NAN, NAN);
+    qe_api_stats_bill(api, 2, 1, 1);
+    qe_api_stats_bill(free_of_charge, 0, 1, 1);
+    qe_api_stats_bill(NULL, 0, 1, 1);
+    assert_int_equal(qe_counter_get(&api->billable_requests[0]), 1000000);
+    assert_int_equal(qe_counter_get(&api->cost_nanodollars[0]), 400000000);
+    qe_stats_destroy(stats);
+}
+
+static void nothing_is_stretched_at_first(void **state)
+{
+    (void)state;
+    struct qe_stats *stats = make();
+    struct qe_err err = {0};
+    struct qe_api_stats *api = qe_stats_api(stats, "s", &s_names, &err);
+
+    for (size_t i = 0; i < QE_API_SERVICES_MAX; i++) {
+        assert_int_equal(atomic_load(&api->interval_stretch_permille[i]), 1000);
+    }
+    assert_int_equal(atomic_load(&api->monthly_budget_microdollars), 0);
     qe_stats_destroy(stats);
 }
 
@@ -81,7 +136,7 @@ static void a_cancelled_request_is_no_failure(void **state)
     (void)state;
     struct qe_stats *stats = make();
     struct qe_err err = {0};
-    struct qe_api_stats *api = qe_stats_api(stats, "s", s_operations, 2, &err);
+    struct qe_api_stats *api = qe_stats_api(stats, "s", &s_names, &err);
 
     qe_api_stats_count(api, 1, QE_OK, 0.5);
     qe_api_stats_count(api, 1, QE_ERR_CANCELLED, 0.5);
@@ -188,7 +243,7 @@ static int build(void *context, struct qe_err *err)
     if (rc == 0 && qe_stats_consumer(stats, "s", "v", "q", err) == NULL) {
         rc = -1;
     }
-    if (rc == 0 && qe_stats_api(stats, "s", s_operations, 2, err) == NULL) {
+    if (rc == 0 && qe_stats_api(stats, "s", &s_names, err) == NULL) {
         rc = -1;
     }
     qe_stats_destroy(stats);
@@ -206,6 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(consumers_are_found_again_and_stand_in_order),
         cmocka_unit_test(a_source_with_another_driver_counts_apart),
+        cmocka_unit_test(what_is_billed_adds_up_to_the_nanodollar),
+        cmocka_unit_test(nothing_is_stretched_at_first),
         cmocka_unit_test(a_cancelled_request_is_no_failure),
         cmocka_unit_test(http_requests_are_counted_by_known_code),
         cmocka_unit_test(every_label_value_has_a_name_of_its_own),
