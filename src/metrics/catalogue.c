@@ -6,9 +6,10 @@
 
 const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
     [QE_FAMILY_QUEUE_INFO] = {"queue_info", QE_METRIC_GAUGE, QE_PART_POLL, "",
-                              QUEUE_LABELS ",backend,kind,arn,region,account_id",
-                              "Facts about a watched queue, as labels; always 1. Shown while the "
-                              "queue is listed, even when it cannot be read."},
+                              QUEUE_LABELS ",backend,kind,arn,region,account_id,tag_*",
+                              "Facts about a watched queue, as labels, its allowed tags among "
+                              "them; always 1. Shown while the queue is listed, even when it "
+                              "cannot be read."},
     [QE_FAMILY_MESSAGES_READY] = {"queue_messages_ready", QE_METRIC_GAUGE, QE_PART_POLL, "",
                                   QUEUE_LABELS,
                                   "Messages available for delivery, at the last poll."},
@@ -121,6 +122,31 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
     [QE_FAMILY_API_THROTTLES] = {"queue_exporter_api_throttles", QE_METRIC_COUNTER, QE_PART_LIVE,
                                  "", "source",
                                  "Requests that the source refused for being too many."},
+    [QE_FAMILY_API_BILLABLE_REQUESTS] =
+        {"queue_exporter_api_billable_requests", QE_METRIC_COUNTER, QE_PART_LIVE, "",
+         "source,service",
+         "Units that the source's owner bills for requests, retries included, by service."},
+    [QE_FAMILY_API_COST] = {"queue_exporter_api_cost_dollars", QE_METRIC_COUNTER, QE_PART_LIVE,
+                            "dollars", "source,service",
+                            "List price of the billable requests, by service, with the prices of "
+                            "the configuration."},
+    [QE_FAMILY_MONTHLY_BUDGET] =
+        {"queue_exporter_monthly_budget_dollars", QE_METRIC_GAUGE, QE_PART_LIVE, "dollars",
+         "source", "What watching the source may cost in a month; absent where none is set."},
+    [QE_FAMILY_INTERVAL_STRETCH] = {"queue_exporter_interval_stretch_ratio", QE_METRIC_GAUGE,
+                                    QE_PART_LIVE, "ratio", "source,service",
+                                    "How many times less often than configured the service is "
+                                    "asked, to stay within the budget; 1 is not at all."},
+    [QE_FAMILY_CLOCK_SKEW] = {"queue_exporter_clock_skew_seconds", QE_METRIC_GAUGE, QE_PART_LIVE,
+                              "seconds", "source",
+                              "The source's clock minus ours; absent before it told its time."},
+    [QE_FAMILY_CREDENTIALS_EXPIRY] =
+        {"queue_exporter_credentials_expiry_timestamp_seconds", QE_METRIC_GAUGE, QE_PART_LIVE,
+         "seconds", "source",
+         "When the credentials in use expire, in Unix time; absent where they do not."},
+    [QE_FAMILY_CREDENTIALS_REFRESH_FAILURES] =
+        {"queue_exporter_credentials_refresh_failures", QE_METRIC_COUNTER, QE_PART_LIVE, "",
+         "source", "Attempts to renew the source's credentials that failed."},
     [QE_FAMILY_CONSUMER_RECEIVED] = {"queue_consumer_messages_received", QE_METRIC_COUNTER,
                                      QE_PART_LIVE, "", QUEUE_LABELS,
                                      "Deliveries the reference consumer received."},

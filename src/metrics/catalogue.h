@@ -65,6 +65,13 @@ enum qe_family {
     QE_FAMILY_API_REQUEST_DURATION,
     QE_FAMILY_API_RETRIES,
     QE_FAMILY_API_THROTTLES,
+    QE_FAMILY_API_BILLABLE_REQUESTS,
+    QE_FAMILY_API_COST,
+    QE_FAMILY_MONTHLY_BUDGET,
+    QE_FAMILY_INTERVAL_STRETCH,
+    QE_FAMILY_CLOCK_SKEW,
+    QE_FAMILY_CREDENTIALS_EXPIRY,
+    QE_FAMILY_CREDENTIALS_REFRESH_FAILURES,
     /* live: reference consumers */
     QE_FAMILY_CONSUMER_RECEIVED,
     QE_FAMILY_CONSUMER_PROCESSED,
@@ -104,11 +111,11 @@ struct qe_family_def {
     const char *name; /* counters without _total */
     enum qe_metric_type type;
     enum qe_metric_part part;
-    const char *unit; /* "seconds", "bytes", ... only when it is the name's suffix; else "" */
-    const char
-        *labels;      /* comma-separated, in rendering order: "source,vhost,queue,method"; "" none.
-                         vhost, and what is unknown of queue_info, is left out where empty */
-    const char *help; /* one sentence */
+    const char *unit;   /* "seconds", "bytes", ... only when it is the name's suffix; else "" */
+    const char *labels; /* comma-separated, in rendering order: "source,vhost,queue,method"; ""
+                           none. vhost, and what is unknown of queue_info, is left out where empty;
+                           "tag_*" is as many as a queue has */
+    const char *help;   /* one sentence */
 };
 
 extern const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT];

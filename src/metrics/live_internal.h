@@ -13,8 +13,9 @@ void qe_live_render(struct qe_strbuf *out, struct qe_stats *stats,
                     const struct qe_build_info *build, const struct qe_process *process,
                     enum qe_format format);
 
-/* The two halves of it that have files of their own: families of the consumers, and of what is left
- * when there is neither consumer nor source. */
+/* Its parts, a file each: requests to the sources, with what they cost; the consumers; and what is
+ * left when there is neither consumer nor source. */
+void qe_live_render_api(struct qe_strbuf *out, const struct qe_stats *stats, enum qe_format format);
 void qe_live_render_consumers(struct qe_strbuf *out, const struct qe_stats *stats,
                               enum qe_format format);
 void qe_live_render_self(struct qe_strbuf *out, struct qe_stats *stats,

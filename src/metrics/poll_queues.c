@@ -135,6 +135,9 @@ static void render_info(struct qe_strbuf *out, enum qe_family family,
         qe_label_add_known(out, "arn", queue->arn);
         qe_label_add_known(out, "region", queue->region);
         qe_label_add_known(out, "account_id", queue->account_id);
+        for (size_t label = 0; label < queue->labels_count; label++) {
+            qe_label_add_known(out, queue->labels[label].name, queue->labels[label].value);
+        }
         qe_line_end_u64(out, 1);
     }
 }

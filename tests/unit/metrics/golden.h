@@ -8,9 +8,9 @@
 /* A line of the page is a line here. */
 /* clang-format off */
 static const char *const s_golden_text[] = {
-    "# HELP queue_info Facts about a watched queue, as labels; always 1. Shown while the queue is listed, even when it cannot be read.",
+    "# HELP queue_info Facts about a watched queue, as labels, its allowed tags among them; always 1. Shown while the queue is listed, even when it cannot be read.",
     "# TYPE queue_info gauge",
-    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:eu-west-1:1:orders\"} 1",
+    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:eu-west-1:1:orders\",tag_cost_centre=\"7\",tag_team=\"the \\\"red\\\" one\"} 1",
     "queue_info{source=\"a\",queue=\"orders-dlq\",backend=\"sqs\",kind=\"standard\"} 1",
     "queue_info{source=\"a\",vhost=\"/\",queue=\"mail\",backend=\"sqs\",kind=\"quorum\"} 1",
     "queue_info{source=\"b\",queue=\"audit\",backend=\"embedded\",kind=\"embedded\"} 1",
@@ -170,8 +170,8 @@ static const char *const s_golden_text[] = {
 
 static const char *const s_golden_openmetrics[] = {
     "# TYPE queue_info gauge",
-    "# HELP queue_info Facts about a watched queue, as labels; always 1. Shown while the queue is listed, even when it cannot be read.",
-    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:eu-west-1:1:orders\"} 1",
+    "# HELP queue_info Facts about a watched queue, as labels, its allowed tags among them; always 1. Shown while the queue is listed, even when it cannot be read.",
+    "queue_info{source=\"a\",queue=\"orders\",backend=\"sqs\",kind=\"standard\",arn=\"arn:aws:sqs:eu-west-1:1:orders\",tag_cost_centre=\"7\",tag_team=\"the \\\"red\\\" one\"} 1",
     "queue_info{source=\"a\",queue=\"orders-dlq\",backend=\"sqs\",kind=\"standard\"} 1",
     "queue_info{source=\"a\",vhost=\"/\",queue=\"mail\",backend=\"sqs\",kind=\"quorum\"} 1",
     "queue_info{source=\"b\",queue=\"audit\",backend=\"embedded\",kind=\"embedded\"} 1",

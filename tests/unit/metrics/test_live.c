@@ -6,6 +6,8 @@
 #include "util/log.h"
 
 static const char *const s_operations[] = {"list", "stats"};
+static const char *const s_services[] = {"queues", "ages", NULL};
+static const struct qe_api_names s_names = {s_operations, 2, s_services};
 
 static struct qe_consumer_stats *add_consumer(struct qe_stats *stats, const char *vhost,
                                               const char *queue)
@@ -21,7 +23,7 @@ static struct qe_consumer_stats *add_consumer(struct qe_stats *stats, const char
 static struct qe_api_stats *add_api(struct qe_stats *stats, const char *source)
 {
     struct qe_err err = {0};
-    struct qe_api_stats *api = qe_stats_api(stats, source, s_operations, 2, &err);
+    struct qe_api_stats *api = qe_stats_api(stats, source, &s_names, &err);
 
     assert_non_null(api);
     atomic_store(&api->active, true);
@@ -184,6 +186,89 @@ static void requests_to_a_source_are_counted_by_operation_and_reason(void **stat
     qe_stats_destroy(stats);
 }
 
+static void what_requests_cost_is_shown_by_service(void **state)
+{
+    struct qe_stats *stats = new_stats();
+    struct qe_api_stats *api = add_api(stats, "shop");
+    struct qe_strbuf page;
+
+    (void)state;
+    render(&page, stats);
+#define QUEUES "{source=\"shop\",service=\"queues\"}"
+#define AGES "{source=\"shop\",service=\"ages\"}"
+    assert_has(&page, "queue_exporter_api_billable_requests_total" QUEUES " 0\n");
+    assert_has(&page, "queue_exporter_api_cost_dollars_total" AGES " 0\n");
+    assert_has(&page, "queue_exporter_interval_stretch_ratio" AGES " 1\n");
+    assert_lacks(&page, "queue_exporter_monthly_budget_dollars"); /* none is set */
+    qe_strbuf_deinit(&page);
+    for (size_t i = 0; i < 3; i++) {
+        qe_api_stats_bill(api, 0, 1, 0.40 / 1e6);
+    }
+    qe_api_stats_bill(api, 1, 500, 0.005);
+    atomic_store(&api->interval_stretch_permille[1], 2500);
+    atomic_store(&api->monthly_budget_microdollars, 20500000);
+    render(&page, stats);
+    assert_has(&page, "queue_exporter_api_billable_requests_total" QUEUES " 3\n");
+    assert_has(&page, "queue_exporter_api_billable_requests_total" AGES " 500\n");
+    assert_has(&page, "queue_exporter_api_cost_dollars_total" QUEUES " 0.0000012\n");
+    assert_has(&page, "queue_exporter_api_cost_dollars_total" AGES " 0.005\n");
+    assert_has(&page, "queue_exporter_interval_stretch_ratio" QUEUES " 1\n");
+    assert_has(&page, "queue_exporter_interval_stretch_ratio" AGES " 2.5\n");
+    assert_has(&page, "queue_exporter_monthly_budget_dollars{source=\"shop\"} 20.5\n");
+    qe_strbuf_deinit(&page);
+    qe_stats_destroy(stats);
+}
+
+static void a_source_without_a_bill_has_no_cost(void **state)
+{
+    static const struct qe_api_names free_of_charge = {s_operations, 2, NULL};
+    struct qe_stats *stats = new_stats();
+    struct qe_err err = {0};
+    struct qe_api_stats *api = qe_stats_api(stats, "free", &free_of_charge, &err);
+    struct qe_strbuf page;
+
+    (void)state;
+    assert_non_null(api);
+    atomic_store(&api->active, true);
+    render(&page, stats);
+    assert_has(&page, "queue_exporter_api_retries_total{source=\"free\"} 0\n");
+    assert_lacks(&page, "queue_exporter_api_billable");
+    assert_lacks(&page, "queue_exporter_api_cost");
+    assert_lacks(&page, "queue_exporter_interval_stretch");
+    qe_strbuf_deinit(&page);
+    qe_stats_destroy(stats);
+}
+
+static void clock_and_credentials_are_shown_once_they_are_known(void **state)
+{
+    struct qe_stats *stats = new_stats();
+    struct qe_api_stats *api = add_api(stats, "shop");
+    struct qe_strbuf page;
+
+    (void)state;
+    render(&page, stats);
+    assert_lacks(&page, "queue_exporter_clock_skew_seconds");
+    assert_lacks(&page, "queue_exporter_credentials");
+    qe_strbuf_deinit(&page);
+    atomic_store(&api->clock_skew_ms, -1500);
+    atomic_store(&api->has_clock_skew, true);
+    atomic_store(&api->renews_credentials, true);
+    render(&page, stats);
+    assert_has(&page, "queue_exporter_clock_skew_seconds{source=\"shop\"} -1.5\n");
+    assert_has(&page, "queue_exporter_credentials_refresh_failures_total{source=\"shop\"} 0\n");
+    assert_lacks(&page, "queue_exporter_credentials_expiry");
+    qe_strbuf_deinit(&page);
+    atomic_store(&api->credentials_expiry_unix_ms, INT64_C(1700000000250));
+    atomic_store(&api->has_credentials, true);
+    atomic_store(&api->credentials_refresh_failures, 7);
+    render(&page, stats);
+    assert_has(&page, "queue_exporter_credentials_expiry_timestamp_seconds{source=\"shop\"} "
+                      "1700000000.25\n");
+    assert_has(&page, "queue_exporter_credentials_refresh_failures_total{source=\"shop\"} 7\n");
+    qe_strbuf_deinit(&page);
+    qe_stats_destroy(stats);
+}
+
 static void the_exporter_describes_itself(void **state)
 {
     struct qe_stats *stats = new_stats();
@@ -236,7 +321,12 @@ static void every_family_appears_when_there_is_something_to_say(void **state)
     (void)state;
     world_init(&world);
     atomic_store(&add_consumer(world.stats, "", "orders")->last_success_unix_ms, 1);
-    (void)add_api(world.stats, "shop");
+    struct qe_api_stats *api = add_api(world.stats, "shop");
+
+    atomic_store(&api->monthly_budget_microdollars, 1);
+    atomic_store(&api->has_clock_skew, true);
+    atomic_store(&api->has_credentials, true);
+    atomic_store(&api->renews_credentials, true);
     atomic_store(&qe_stats_process(world.stats)->config_last_reload_success_unix_ms, 1);
     world_link(world_add(&list, "", "orders", QE_KIND_EMBEDDED), "", "orders-dlq");
     (void)world_add(&list, "", "orders-dlq", QE_KIND_EMBEDDED);
@@ -309,6 +399,9 @@ int main(void)
         cmocka_unit_test(what_a_consumer_did_is_shown),
         cmocka_unit_test(who_does_not_run_is_not_shown),
         cmocka_unit_test(requests_to_a_source_are_counted_by_operation_and_reason),
+        cmocka_unit_test(what_requests_cost_is_shown_by_service),
+        cmocka_unit_test(a_source_without_a_bill_has_no_cost),
+        cmocka_unit_test(clock_and_credentials_are_shown_once_they_are_known),
         cmocka_unit_test(the_exporter_describes_itself),
         cmocka_unit_test(what_the_kernel_does_not_tell_is_left_out),
         cmocka_unit_test(every_family_appears_when_there_is_something_to_say),

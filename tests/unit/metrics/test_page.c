@@ -10,10 +10,14 @@ static struct qe_queue_set *set_a(void)
 {
     struct qe_queue_list list = {0};
     struct qe_queue *orders = world_add(&list, "", "orders", QE_KIND_STANDARD);
+    struct qe_err err = {0};
 
     qe_free(orders->arn);
     orders->arn = qe_strdup("arn:aws:sqs:eu-west-1:1:orders");
     assert_non_null(orders->arn);
+    assert_ok(qe_queue_add_tag(orders, "team", "the \"red\" one", &err), err);
+    assert_ok(qe_queue_add_tag(orders, "cost-centre", "7", &err), err);
+    assert_ok(qe_queue_add_tag(orders, "empty", "", &err), err); /* as good as absent */
     world_link(orders, "", "orders-dlq");
     (void)world_add(&list, "", "orders-dlq", QE_KIND_STANDARD);
     world_link(world_add(&list, "/", "mail", QE_KIND_QUORUM), "/", "elsewhere");
