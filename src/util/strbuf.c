@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "util/mem.h"
+#include "util/secret.h"
 
 #define FIRST_CAPACITY_BYTES 64
 
@@ -13,14 +14,23 @@ void qe_strbuf_init(struct qe_strbuf *buf, size_t max_bytes)
     *buf = (struct qe_strbuf){.max_bytes = max_bytes};
 }
 
+static void wipe(struct qe_strbuf *buf)
+{
+    if (buf->is_secret && buf->data != NULL) {
+        qe_secret_wipe(buf->data, buf->capacity_bytes);
+    }
+}
+
 void qe_strbuf_deinit(struct qe_strbuf *buf)
 {
+    wipe(buf);
     qe_free(buf->data);
-    *buf = (struct qe_strbuf){.max_bytes = buf->max_bytes};
+    *buf = (struct qe_strbuf){.max_bytes = buf->max_bytes, .is_secret = buf->is_secret};
 }
 
 void qe_strbuf_reset(struct qe_strbuf *buf)
 {
+    wipe(buf);
     buf->length_bytes = 0;
     buf->failed = QE_OK;
     if (buf->data != NULL) {
@@ -32,6 +42,19 @@ static char *fail(struct qe_strbuf *buf, enum qe_err_code code)
 {
     buf->failed = code;
     return NULL;
+}
+
+/* realloc would leave a copy behind that nobody wipes. */
+static char *move_secret(struct qe_strbuf *buf, size_t capacity)
+{
+    char *moved = qe_calloc(capacity, 1);
+
+    if (moved != NULL && buf->data != NULL) {
+        memcpy(moved, buf->data, buf->length_bytes);
+        wipe(buf);
+        qe_free(buf->data);
+    }
+    return moved;
 }
 
 char *qe_strbuf_reserve(struct qe_strbuf *buf, size_t count)
@@ -53,7 +76,8 @@ char *qe_strbuf_reserve(struct qe_strbuf *buf, size_t count)
 
         capacity = capacity < needed ? needed : capacity;
         capacity = capacity > max_bytes + 1 ? max_bytes + 1 : capacity;
-        char *grown = qe_reallocarray(buf->data, capacity, 1);
+        char *grown =
+            buf->is_secret ? move_secret(buf, capacity) : qe_reallocarray(buf->data, capacity, 1);
 
         if (grown == NULL) {
             return fail(buf, QE_ERR_NOMEM);
@@ -147,6 +171,6 @@ char *qe_strbuf_detach(struct qe_strbuf *buf)
     if (data != NULL) {
         terminate(buf);
     }
-    *buf = (struct qe_strbuf){.max_bytes = buf->max_bytes};
+    *buf = (struct qe_strbuf){.max_bytes = buf->max_bytes, .is_secret = buf->is_secret};
     return data;
 }

@@ -4,6 +4,7 @@
 #ifndef QE_UTIL_STRBUF_H
 #define QE_UTIL_STRBUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -15,6 +16,9 @@ struct qe_strbuf {
     size_t capacity_bytes;
     size_t max_bytes;        /* 0 means QE_STRBUF_DEFAULT_MAX_BYTES */
     enum qe_err_code failed; /* QE_OK, QE_ERR_NOMEM or QE_ERR_LIMIT */
+    /* Set by the owner before the first append: what it holds is wiped before its memory is given
+     * back, also when it grows. Not after qe_strbuf_detach(). */
+    bool is_secret;
 };
 
 #define QE_STRBUF_DEFAULT_MAX_BYTES ((size_t)1 << 30)

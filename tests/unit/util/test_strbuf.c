@@ -77,6 +77,26 @@ static void reserved_room_is_writable_and_terminated_later(void **state)
     qe_free(text);
 }
 
+static void a_secret_text_is_gone_when_it_is_reset(void **state)
+{
+    (void)state;
+    struct qe_strbuf buf = {.is_secret = true};
+    char big[300];
+
+    memset(big, 's', sizeof big);
+    assert_int_equal(qe_strbuf_append_text(&buf, "a"), 0);
+    assert_int_equal(qe_strbuf_append(&buf, big, sizeof big), 0); /* it moves */
+    assert_int_equal(buf.length_bytes, 1 + sizeof big);
+    assert_int_equal(buf.data[0], 'a');
+    assert_int_equal(buf.data[sizeof big], 's');
+    qe_strbuf_reset(&buf);
+    for (size_t i = 0; i < buf.capacity_bytes; i++) {
+        assert_int_equal(buf.data[i], '\0');
+    }
+    qe_strbuf_deinit(&buf);
+    assert_true(buf.is_secret); /* so is what it holds next */
+}
+
 static int build(void *context, struct qe_err *err)
 {
     struct qe_strbuf buf = {0};
@@ -107,6 +127,7 @@ int main(void)
         cmocka_unit_test(a_long_printf_is_whole),
         cmocka_unit_test(past_the_cap_every_append_fails_until_reset),
         cmocka_unit_test(reserved_room_is_writable_and_terminated_later),
+        cmocka_unit_test(a_secret_text_is_gone_when_it_is_reset),
         cmocka_unit_test(running_out_of_memory_is_an_error),
     };
 
