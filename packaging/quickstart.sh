@@ -40,7 +40,7 @@ mkdir -p build
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libyaml-dev libpcre2-dev libcjson-dev
     libsqlite3-dev libmicrohttpd-dev zlib1g-dev libisal-dev libcurl4-openssl-dev libssl-dev)
 test_packages=(libcmocka-dev clang clang-format clang-tidy cppcheck libclang-rt-14-dev llvm python3
-    python3-prometheus-client)
+    python3-prometheus-client python3-yaml jsonnet)
 
 # shellcheck source=packaging/quickstart/servers.sh
 . packaging/quickstart/servers.sh
@@ -99,24 +99,8 @@ install() {
         --no-install-recommends "${missing[@]}"
 }
 
-# Prometheus and promtool without the service that Debian's package starts: unpacked, not installed.
-fetch_prometheus() {
-    local into=build/tools
-    export PATH="$root/$into/usr/bin:$PATH"
-    if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
-        return
-    fi
-    [ "${QE_INSTALL:-yes}" != no ] || die "prometheus and promtool are not on the PATH"
-    say "Unpacking Debian's prometheus into $into (no service is installed)"
-    mkdir -p "$into"
-    (
-        cd "$into"
-        rm -f prometheus_*.deb
-        apt-get download -o APT::Sandbox::User=root prometheus ||
-            { as_root apt-get update && apt-get download -o APT::Sandbox::User=root prometheus; }
-        dpkg-deb -x prometheus_*.deb . && rm -f prometheus_*.deb
-    ) >>"$log" 2>&1 </dev/null || die "could not fetch Debian's prometheus; see $log"
-}
+# shellcheck source=packaging/quickstart/prometheus.sh
+. packaging/quickstart/prometheus.sh
 
 configure() { # configure PRESET [CMAKE OPTION...]
     local preset=$1 launcher=()
