@@ -1,0 +1,157 @@
+"""The compact tests of alerts/tests/ as promtool knows them, with the rules that each needs and no others.
+
+One file per alert:
+
+    alert: QueueX                     # with `expr:` instead in weaknesses of several alerts, see below
+    labels: {queue: orders}           # of the alert; job, source and its severity are added
+    series: {depth: 'queue_x{queue="orders"}'}     # short names; job, instance and source are added
+    cases:
+    - name: what is promised
+      kind: fires                     # one of KINDS
+      step: 30s                       # of samples and evaluation; the default
+      given: {depth: 0x10 5x40}       # values as promtool writes them
+      pair: {depth: 0x10 5x40}        # the same from a second exporter
+      expect: {4m: none, 12m: firing} # none, pending, firing, or a list of {state, labels that differ}
+      says: {at: 12m, description: …, dashboard_url: …}   # word by word, with `queue` for the label set
+"""
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ALERTS = ROOT / "alerts"
+TESTS = ALERTS / "tests"
+sys.path.insert(0, str(ALERTS))
+sys.dont_write_bytecode = True
+
+KINDS = {"fires", "below", "for", "resolves", "missing", "restart", "jitter", "purge", "redrive", "pair", "quiet"}
+ADDED = {"job": "queue-exporter", "instance": "a:10019", "source": "s"}
+NAME = re.compile(r"[a-z]+:[a-z_]+:[a-z_0-9]+")
+
+
+def rules_in(groups):
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def needed(groups, alerts):
+    """The rules of `groups` that `alerts` need, themselves included, as one group in the same order."""
+    rules = rules_in(groups)
+    wanted, names = set(), {rule.get("record"): rule for rule in rules if "record" in rule}
+    todo = [rule for rule in rules if rule.get("alert") in alerts]
+    while todo:
+        rule = todo.pop()
+        if id(rule) not in wanted:
+            wanted.add(id(rule))
+            todo += [names[name] for name in NAME.findall(rule["expr"] + str(rule.get("annotations", "")))
+                     if name in names]
+    return [{"name": "test", "rules": [rule for rule in rules if id(rule) in wanted]}]
+
+
+def seconds(text):
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([smhd])", str(text)))
+
+
+def series_of(name, test, instance):
+    """`name` or the series it is short for, with the labels that it lacks."""
+    text = test.get("series", {}).get(name, name)
+    metric, _, labels = text.partition("{")
+    labels = labels.rstrip("}")
+    have = set(re.findall(r"(\w+)=", labels))
+    plain = metric.startswith(("process_", "queue_exporter_config", "queue_exporter_build")) or metric == "up"
+    added = {key: value for key, value in {**ADDED, "instance": instance}.items()
+             if key not in have and not (key == "source" and plain)}
+    return metric + "{" + ",".join([labels] * bool(labels) + [f'{key}="{value}"' for key, value in added.items()]) + "}"
+
+
+def labels_of(test, rule, differ):
+    labels = {"job": "queue-exporter", "source": "s", "severity": rule["labels"]["severity"],
+              **test.get("labels", {}), **differ}
+    return {key: value for key, value in labels.items() if value is not None}
+
+
+def expectation(test, rule, at, wanted):
+    rows = wanted if isinstance(wanted, list) else [] if wanted == "none" else [{"state": wanted}]
+    samples = []
+    for row in rows:
+        labels = labels_of(test, rule, {key: value for key, value in row.items() if key != "state"})
+        labels.update(alertname=rule["alert"], alertstate=row["state"])
+        text = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+        samples.append({"labels": f"ALERTS{{{text}}}", "value": 1})
+    return {"expr": f'ALERTS{{alertname="{rule["alert"]}"}}', "eval_time": at, "exp_samples": samples}
+
+
+def spoken(test, rule, says, values):
+    """An alert that fires, word by word."""
+    differ = says.get("labels", {})
+    annotations = {"summary": rule["annotations"]["summary"], "description": says["description"],
+                   "runbook_url": f"{values['runbook_base']}/{rule['alert']}.md",
+                   "dashboard_url": values["dashboard_base"] + says["dashboard_url"]}
+    labels = labels_of(test, rule, differ)
+    return {"eval_time": says["at"], "alertname": rule["alert"],
+            "exp_alerts": [{"exp_labels": labels, "exp_annotations": annotations}]}
+
+
+def expanded(test, groups, values):
+    """[promtool's test group of each case]."""
+    rules = {rule["alert"]: rule for rule in rules_in(groups) if "alert" in rule}
+    out = []
+    for case in test["cases"]:
+        alert = case.get("alert", test.get("alert"))
+        given = [(series_of(name, test, "a:10019"), value) for name, value in case["given"].items()]
+        given += [(series_of(name, test, "b:10019"), value) for name, value in case.get("pair", {}).items()]
+        step = case.get("step", "30s")
+        group = {"name": case["name"], "interval": step,
+                 "input_series": [{"series": series, "values": str(value)} for series, value in given],
+                 "promql_expr_test": [expectation(test | case.get("override", {}), rules[alert], at, wanted)
+                                      for at, wanted in case["expect"].items()]}
+        if "says" in case:
+            group["alert_rule_test"] = [spoken(test, rules[alert], case["says"], values)]
+        out.append(group)
+    return out
+
+
+def alerts_of(test):
+    return {case.get("alert", test.get("alert")) for case in test["cases"]}
+
+
+def run(test, groups, values, folder):
+    """Runs one compact file against `groups` with promtool; returns None, or what it said."""
+    folder = pathlib.Path(folder)
+    chosen = needed(groups, alerts_of(test))
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": chosen}), encoding="utf-8")
+    (folder / "test.yml").write_text(yaml.safe_dump({
+        "rule_files": ["rules.yml"], "evaluation_interval": test.get("evaluation", "30s"),
+        "tests": expanded(test, groups, values)}, sort_keys=False, width=1000), encoding="utf-8")
+    done = subprocess.run(["promtool", "test", "rules", str(folder / "test.yml")], text=True, capture_output=True,
+                          check=False)
+    return None if done.returncode == 0 else done.stdout + done.stderr
+
+
+def load_all():
+    """{file name without end: its compact test}."""
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(TESTS.glob("*.yml"))}
+
+
+def main(names):
+    """By hand: python3 tests/alerts/cases.py [FILE NAME WITHOUT .yml ...]"""
+    import generate  # pylint: disable=import-outside-toplevel
+    source = generate.load()
+    values = generate.values_of(source)
+    groups = generate.complete(generate.groups_of(source), values)
+    failed = 0
+    for name, test in load_all().items():
+        if not names or name in names:
+            with tempfile.TemporaryDirectory() as folder:
+                said = run(test, groups, values, folder)
+            print(f"{name}: {'ok' if said is None else said}")
+            failed += said is not None
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
