@@ -4,17 +4,22 @@
 #include <pthread.h>
 #include <string.h>
 
-/* The one file that speaks to cJSON. */
+/* Only the files util/json*.c speak to cJSON. */
 #include <cjson/cJSON.h>
 
+#include "util/json_internal.h"
 #include "util/mem.h"
 #include "util/number.h"
 
 static pthread_once_t s_hooks_once = PTHREAD_ONCE_INIT;
+static _Thread_local bool s_ran_out;
 
 static void *allocate(size_t size_bytes)
 {
-    return qe_reallocarray(NULL, 1, size_bytes);
+    void *block = qe_reallocarray(NULL, 1, size_bytes);
+
+    s_ran_out = s_ran_out || block == NULL;
+    return block;
 }
 
 static void set_hooks(void)
@@ -22,6 +27,17 @@ static void set_hooks(void)
     cJSON_Hooks hooks = {.malloc_fn = allocate, .free_fn = qe_free};
 
     cJSON_InitHooks(&hooks);
+}
+
+void qe_json_prepare(void)
+{
+    (void)pthread_once(&s_hooks_once, set_hooks);
+    s_ran_out = false;
+}
+
+bool qe_json_ran_out(void)
+{
+    return s_ran_out;
 }
 
 /* struct qe_json is never defined: a qe_json is a cJSON under another name. */
@@ -37,13 +53,13 @@ static cJSON *to_node(struct qe_json *json)
 
 struct qe_json *qe_json_new_object(void)
 {
-    (void)pthread_once(&s_hooks_once, set_hooks);
+    qe_json_prepare();
     return to_qe(cJSON_CreateObject());
 }
 
 struct qe_json *qe_json_new_array(void)
 {
-    (void)pthread_once(&s_hooks_once, set_hooks);
+    qe_json_prepare();
     return to_qe(cJSON_CreateArray());
 }
 
