@@ -1,0 +1,134 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "net/http_internal.h"
+#include "util/clock.h"
+
+/* The text of one part of the URL, to be freed with curl_free(); NULL: none. */
+static char *url_part(CURLU *url, CURLUPart part)
+{
+    char *text = NULL;
+
+    return curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK ? text : NULL;
+}
+
+const char *http_url(CURL *easy)
+{
+    char *text = NULL;
+
+    return curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &text) == CURLE_OK && text != NULL ? text
+                                                                                              : "";
+}
+
+void http_place(const char *url, char out[HTTP_PLACE_BYTES])
+{
+    CURLU *parsed = curl_url();
+
+    (void)snprintf(out, HTTP_PLACE_BYTES, "bad URL");
+    if (parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK) {
+        char *host = url_part(parsed, CURLUPART_HOST);
+        char *port = url_part(parsed, CURLUPART_PORT);
+
+        if (host != NULL && port != NULL) {
+            (void)snprintf(out, HTTP_PLACE_BYTES, "%s:%s", host, port);
+        }
+        curl_free(host);
+        curl_free(port);
+    }
+    curl_url_cleanup(parsed);
+}
+
+static bool was_sent(const struct http_exchange *exchange)
+{
+    long bytes = 0;
+
+    return curl_easy_getinfo(exchange->easy, CURLINFO_REQUEST_SIZE, &bytes) == CURLE_OK &&
+           bytes > 0;
+}
+
+static enum qe_err_code code_of(const struct http_exchange *exchange, CURLcode code)
+{
+    // clang-format off
+    static const struct {
+        CURLcode curl;
+        enum qe_err_code ours;
+    } table[] = {
+        {CURLE_URL_MALFORMAT, QE_ERR_INVALID},
+        {CURLE_OUT_OF_MEMORY, QE_ERR_NOMEM},
+        {CURLE_OPERATION_TIMEDOUT, QE_ERR_TIMEOUT},
+        {CURLE_WEIRD_SERVER_REPLY, QE_ERR_PROTOCOL},
+        {CURLE_FILESIZE_EXCEEDED, QE_ERR_LIMIT},
+        /* Files named in the configuration. */
+        {CURLE_SSL_CACERT_BADFILE, QE_ERR_INVALID},
+        {CURLE_SSL_CERTPROBLEM, QE_ERR_INVALID},
+    };
+    // clang-format on
+
+    if (code == CURLE_UNSUPPORTED_PROTOCOL) { /* of the URL, or an answer that is not HTTP */
+        return was_sent(exchange) ? QE_ERR_PROTOCOL : QE_ERR_INVALID;
+    }
+    if (code == CURLE_WRITE_ERROR) { /* one of our callbacks refused more */
+        if (exchange->reply.body.failed != QE_OK) {
+            return exchange->reply.body.failed;
+        }
+        if (exchange->reply.headers.failed != QE_OK) {
+            return exchange->reply.headers.failed;
+        }
+    }
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (table[i].curl == code) {
+            return table[i].ours;
+        }
+    }
+    return QE_ERR_NETWORK;
+}
+
+static void describe_timeout(const struct http_exchange *exchange, char *out, size_t out_bytes)
+{
+    const int64_t passed_ms = (qe_clock_mono_us() - exchange->started_mono_us) / 1000;
+    long long connected_us = 0;
+
+    if (was_sent(exchange)) {
+        (void)snprintf(out, out_bytes, "no %sanswer within %lld ms",
+                       exchange->reply.headers.length_bytes > 0 ? "complete " : "",
+                       (long long)passed_ms);
+        return;
+    }
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+    (void)snprintf(out, out_bytes, "%s within %lld ms",
+                   connected_us > 0 ? "connected, but no TLS" : "not connected",
+                   (long long)passed_ms);
+}
+
+void http_error(const struct http_exchange *exchange, CURLcode code, struct qe_err *err)
+{
+    const enum qe_err_code ours = code_of(exchange, code);
+    char place[HTTP_PLACE_BYTES];
+    char why[CURL_ERROR_SIZE];
+    long system_code = 0;
+
+    http_place(http_url(exchange->easy), place);
+    if (code == CURLE_COULDNT_CONNECT &&
+        curl_easy_getinfo(exchange->easy, CURLINFO_OS_ERRNO, &system_code) == CURLE_OK &&
+        system_code != 0) {
+        (void)qe_err_set_errno(err, (int)system_code, "%s: cannot connect", place);
+        err->code = QE_ERR_NETWORK;
+        return;
+    }
+    if (ours == QE_ERR_TIMEOUT) {
+        describe_timeout(exchange, why, sizeof why);
+    } else if (ours == QE_ERR_LIMIT && exchange->reply.headers.failed != QE_OK) {
+        (void)snprintf(why, sizeof why, "the answer's headers are longer than %zu bytes",
+                       QE_HTTP_HEADERS_MAX_BYTES);
+    } else if (ours == QE_ERR_LIMIT) {
+        (void)snprintf(why, sizeof why, "the answer is longer than %zu bytes",
+                       exchange->reply_max_bytes);
+    } else if (ours == QE_ERR_NOMEM) {
+        (void)snprintf(why, sizeof why, "out of memory");
+    } else {
+        (void)snprintf(why, sizeof why, "%s",
+                       exchange->curl_text[0] != '\0' ? exchange->curl_text
+                                                      : curl_easy_strerror(code));
+    }
+    (void)qe_err_set(err, ours, "%s: %s", place, why);
+}
