@@ -98,13 +98,19 @@ void qe_sqs_append_text(struct qe_strbuf *out, const char *text, size_t bytes);
 struct qe_sqs_attributes {
     struct qe_sample sample; /* all but the age */
     bool is_fifo;
+    bool dead_letter_known;    /* the redrive policy could be read: no ARN then means "none" */
     char arn[256];             /* "" unknown */
     char dead_letter_arn[256]; /* "" none */
     bool content_deduplication;
 };
+/* reply: of GetQueueAttributes; NULL is an empty answer. QE_ERR_PROTOCOL names the attribute that
+ * makes no sense; without the three counts there is no reading. */
 int qe_sqs_attributes_parse(const struct qe_json *reply, uint64_t in_flight_limit,
                             struct qe_sqs_attributes *out, struct qe_err *err) QE_MUST_CHECK;
-/* The attribute names to ask for, as a JSON array. */
+/* The attributes to ask for: exactly these, since one of `All` may be 8 KiB. */
+#define QE_SQS_ATTRIBUTE_NAMES_COUNT 10
+extern const char *const qe_sqs_attribute_name_list[QE_SQS_ATTRIBUTE_NAMES_COUNT];
+/* The same as a JSON array. */
 extern const char qe_sqs_attribute_names[];
 
 /* "arn:aws:sqs:eu-west-1:123456789012:orders" in pieces; false when it is none of a queue. */
