@@ -41,6 +41,20 @@ static void append_json_text(struct qe_strbuf *out, const char *text)
     (void)qe_strbuf_append_char(out, '"');
 }
 
+/* Plain text is a text; what has a type (from a broker that has such) is kept with it. */
+static void append_json_value(struct qe_strbuf *out, const struct qe_attribute *attribute)
+{
+    if (attribute->type[0] == '\0') {
+        append_json_text(out, attribute->value);
+        return;
+    }
+    (void)qe_strbuf_append_text(out, "{\"type\":");
+    append_json_text(out, attribute->type);
+    (void)qe_strbuf_append_text(out, ",\"value\":");
+    append_json_text(out, attribute->value);
+    (void)qe_strbuf_append_char(out, '}');
+}
+
 int qe_embedded_encode_attributes(const struct qe_attributes *attributes, struct qe_strbuf *out,
                                   struct qe_err *err)
 {
@@ -55,13 +69,14 @@ int qe_embedded_encode_attributes(const struct qe_attributes *attributes, struct
         const struct qe_attribute *one = &attributes->items[i];
 
         if (!qe_text_is_utf8(one->name, strlen(one->name)) ||
+            !qe_text_is_utf8(one->type, strlen(one->type)) ||
             !qe_text_is_utf8(one->value, strlen(one->value))) {
             return qe_err_set(err, QE_ERR_INVALID, "attribute %zu is not UTF-8", i + 1);
         }
         (void)qe_strbuf_append_char(out, i == 0 ? '{' : ',');
         append_json_text(out, one->name);
         (void)qe_strbuf_append_char(out, ':');
-        append_json_text(out, one->value);
+        append_json_value(out, one);
     }
     (void)qe_strbuf_append_char(out, '}');
     return qe_strbuf_error(out, err);
@@ -105,7 +120,8 @@ static int decode_attributes(struct qe_embedded *self, const char *json, struct 
     /* Rows past the cap can only come from a writer that went round the outbox. */
     for (; row == 1 && out->count < QE_MESSAGE_ATTRIBUTES_MAX;
          row = qe_embedded_step(self, each, err)) {
-        if (qe_attributes_add(out, text_of(each, 0), text_of(each, 1), err) != 0) {
+        if (qe_attributes_add_typed(out, text_of(each, 0), text_of(each, 1), text_of(each, 2),
+                                    err) != 0) {
             row = -1;
             break;
         }

@@ -79,7 +79,15 @@ const char *const qe_embedded_sql[QE_SQL_COUNT] = {
                       " ORDER BY enqueued_at DESC LIMIT 1",
     [QE_SQL_PURGE] = "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE queue_id = ?1"
                      " AND id <= ?2 AND enqueued_at <= ?3 ORDER BY enqueued_at LIMIT ?4)",
-    [QE_SQL_ATTRIBUTES] = "SELECT key, value FROM json_each(?1)",
+    /* Name, type, value. An object of exactly the texts "type" and "value" is a value with a type;
+     * anything else an outbox may hold is its own text. */
+    [QE_SQL_ATTRIBUTES] =
+        "SELECT key, CASE is_typed WHEN 1 THEN json_extract(value, '$.type') ELSE '' END,"
+        " CASE is_typed WHEN 1 THEN json_extract(value, '$.value') ELSE value END"
+        " FROM (SELECT key, value, CASE type WHEN 'object' THEN"
+        " coalesce(json_type(value, '$.type') = 'text' AND json_type(value, '$.value') = 'text'"
+        " AND json_remove(value, '$.type', '$.value') = '{}', 0) ELSE 0 END AS is_typed"
+        " FROM json_each(?1))",
 };
 
 sqlite3_stmt *qe_embedded_statement(struct qe_embedded *self, enum qe_embedded_statement which,
