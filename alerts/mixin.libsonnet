@@ -412,7 +412,7 @@
             },
             "annotations": {
               "summary": "A queue cannot be read.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} could not be read for %(unreadable_for)s: its alerts are blind." % c,
+              "description": "{{ $labels.queue }} of source {{ $labels.source }} could not be read for %(unreadable_for)s, so its alerts are blind." % c,
               "runbook_url": "%(runbook_base)s/QueueUnreadable.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-overview?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}" % c,
             },
@@ -426,7 +426,7 @@
             },
             "annotations": {
               "summary": "A source of queues cannot be reached.",
-              "description": "No exporter has reached source {{ $labels.source }} for %(source_down_for)s: nothing is known about any of its queues." % c,
+              "description": "No exporter has reached source {{ $labels.source }} for %(source_down_for)s. Nothing is known about any of its queues." % c,
               "runbook_url": "%(runbook_base)s/QueueSourceDown.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-overview?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}" % c,
             },
@@ -440,7 +440,7 @@
             },
             "annotations": {
               "summary": "One of several exporters cannot reach a source.",
-              "description": "Source {{ $labels.source }} is watched, but not by every exporter of job {{ $labels.job }}: one more failure and it is unseen.",
+              "description": "Source {{ $labels.source }} is watched, but not by every exporter of job {{ $labels.job }}. With one more failure it is unseen.",
               "runbook_url": "%(runbook_base)s/QueueSourceUnreachableFromOne.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
             },
@@ -454,7 +454,7 @@
             },
             "annotations": {
               "summary": "What is known about a source is old.",
-              "description": "Source {{ $labels.source }} was last read {{ $value | humanizeDuration }} ago: its alerts are blind.",
+              "description": "Source {{ $labels.source }} was last read {{ $value | humanizeDuration }} ago, so its alerts are blind.",
               "runbook_url": "%(runbook_base)s/QueueDataStale.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
             },
@@ -482,7 +482,7 @@
             },
             "annotations": {
               "summary": "One of several queue exporters is down.",
-              "description": "At least one exporter of job {{ $labels.job }} is down, another still serves: one more failure and nothing watches the queues.",
+              "description": "At least one exporter of job {{ $labels.job }} is down, another still serves. With one more failure nothing watches the queues.",
               "runbook_url": "%(runbook_base)s/QueueExporterReplicaDown.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
             },
@@ -510,7 +510,7 @@
             },
             "annotations": {
               "summary": "A source is read less often to keep its budget.",
-              "description": "Source {{ $labels.source }} is read {{ $value | humanize }} times less often than configured, so that the month's budget is kept: data is older. Watch fewer queues, poll less, or raise the budget.",
+              "description": "Source {{ $labels.source }} is read {{ $value | humanize }} times less often than configured, so that the month's budget is kept. Its data is older. Watch fewer queues, poll less, or raise the budget.",
               "runbook_url": "%(runbook_base)s/QueueExporterBudgetReached.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
             },
@@ -552,7 +552,7 @@
             },
             "annotations": {
               "summary": "An exporter's clock differs from that of a source.",
-              "description": "The clocks of the exporter and of source {{ $labels.source }} are {{ $value | humanizeDuration }} apart: ages are wrong by that, and at five minutes signed requests are refused.",
+              "description": "The clocks of the exporter and of source {{ $labels.source }} are {{ $value | humanizeDuration }} apart. Ages are wrong by that, and at five minutes signed requests are refused.",
               "runbook_url": "%(runbook_base)s/QueueExporterClockSkew.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
             },

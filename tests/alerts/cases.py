@@ -9,9 +9,9 @@ One file per alert:
     - name: what is promised
       kind: fires                     # one of KINDS
       step: 30s                       # of samples and evaluation; the default
-      given: {depth: 0x10 5x40}       # values as promtool writes them
+      given: {depth: 0x10 5x40}       # values as promtool writes them; (1x3 2)*5 repeats
       pair: {depth: 0x10 5x40}        # the same from a second exporter
-      expect: {4m: none, 12m: firing} # none, pending, firing, or a list of {state, labels that differ}
+      expect: {4m: none, 12m: firing} # none, pending, firing, quiet (not firing), or a list of {state, labels that differ}
       says: {at: 12m, description: …, dashboard_url: …}   # word by word, with `queue` for the label set
 """
 import pathlib
@@ -51,9 +51,9 @@ def needed(groups, alerts):
     return [{"name": "test", "rules": [rule for rule in rules if id(rule) in wanted]}]
 
 
-def seconds(text):
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([smhd])", str(text)))
+def written_out(values):
+    """promtool's notation has no repeated groups: `(1x3 2)*5` is written out."""
+    return re.sub(r"\(([^)]*)\)\*(\d+)", lambda match: " ".join([match.group(1)] * int(match.group(2))), str(values))
 
 
 def series_of(name, test, instance):
@@ -71,18 +71,19 @@ def series_of(name, test, instance):
 def labels_of(test, rule, differ):
     labels = {"job": "queue-exporter", "source": "s", "severity": rule["labels"]["severity"],
               **test.get("labels", {}), **differ}
-    return {key: value for key, value in labels.items() if value is not None}
+    return {key: value for key, value in labels.items() if value != "none"}
 
 
 def expectation(test, rule, at, wanted):
-    rows = wanted if isinstance(wanted, list) else [] if wanted == "none" else [{"state": wanted}]
+    rows = wanted if isinstance(wanted, list) else [] if wanted in ("none", "quiet") else [{"state": wanted}]
     samples = []
     for row in rows:
         labels = labels_of(test, rule, {key: value for key, value in row.items() if key != "state"})
         labels.update(alertname=rule["alert"], alertstate=row["state"])
         text = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
         samples.append({"labels": f"ALERTS{{{text}}}", "value": 1})
-    return {"expr": f'ALERTS{{alertname="{rule["alert"]}"}}', "eval_time": at, "exp_samples": samples}
+    state = ',alertstate="firing"' if wanted == "quiet" else ""
+    return {"expr": f'ALERTS{{alertname="{rule["alert"]}"{state}}}', "eval_time": at, "exp_samples": samples}
 
 
 def spoken(test, rule, says, values):
@@ -106,7 +107,7 @@ def expanded(test, groups, values):
         given += [(series_of(name, test, "b:10019"), value) for name, value in case.get("pair", {}).items()]
         step = case.get("step", "30s")
         group = {"name": case["name"], "interval": step,
-                 "input_series": [{"series": series, "values": str(value)} for series, value in given],
+                 "input_series": [{"series": series, "values": written_out(value)} for series, value in given],
                  "promql_expr_test": [expectation(test | case.get("override", {}), rules[alert], at, wanted)
                                       for at, wanted in case["expect"].items()]}
         if "says" in case:
@@ -133,8 +134,8 @@ def run(test, groups, values, folder):
 
 
 def load_all():
-    """{file name without end: its compact test}."""
-    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(TESTS.glob("*.yml"))}
+    """{file name without end: its compact test}, all text: else 0x100 would be a number."""
+    return {path.stem: yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) for path in sorted(TESTS.glob("*.yml"))}
 
 
 def main(names):
