@@ -180,6 +180,7 @@ static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, st
         .driver = driver,
         .driver_settings = settings->driver_settings,
         .api_stats = unit->api_stats,
+        .stats = qe_store_stats(runtime->store),
         .poll_interval_ms = settings->poll.poll_interval_ms,
         .poll_timeout_ms = settings->poll.poll_timeout_ms,
         .discovery_interval_ms = settings->poll.discovery_interval_ms,
@@ -265,9 +266,8 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
     if (options.api_stats == NULL) {
         return NULL;
     }
-    options.stats =
-        qe_stats_consumer(qe_store_stats(runtime->store), settings->source, settings->vhost,
-                          settings->queue, err);
+    options.stats = qe_stats_consumer(qe_store_stats(runtime->store), settings->source,
+                                      settings->vhost, settings->queue, err);
     if (options.stats == NULL || fill_handler(&settings->handler, &options, err) != 0) {
         return NULL;
     }

@@ -12,12 +12,14 @@ struct qe_batch_entry {
     enum qe_err_code error;
     bool skipped; /* not asked, by plan */
     struct qe_sample sample;
-    /* How much longer than one poll interval the driver plans to wait until it asks again: the
-     * sample stays good for that much longer. 0: the next poll asks. */
+    /* How much longer than one poll interval after this sample the driver plans to wait until it
+     * asks again: the sample stays good for stale_after and that much longer. 0: the next poll
+     * asks. On a skipped entry: a plan that has changed since (0: it has not). */
     int64_t extra_wait_ms;
-    /* Filled by the poller before sample(): age of the oldest message that our own consumer saw
-     * within the last poll interval, < 0: it saw none. A driver need not pay for an age that is
-     * here. */
+    /* Filled by the poller before sample(): age of the oldest message that our own consumer holds
+     * or was given within the last poll interval (qe_consumer_stats_observed_age); < 0: it saw
+     * none. A driver need not pay for an age that is here: where it sets none, the poller takes
+     * this one, as QE_AGE_CONSUMER. */
     double observed_age_seconds;
 };
 

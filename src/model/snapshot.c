@@ -53,10 +53,13 @@ struct qe_snapshot *qe_snapshot_new(const struct qe_snapshot_origin *origin,
 
 static int64_t expiry_of(const struct qe_queue_state *state, int64_t stale_after_ms)
 {
-    if (state->sample.known == 0 || stale_after_ms > INT64_MAX - state->last_success_mono_ms) {
+    const int64_t most = INT64_MAX - state->last_success_mono_ms;
+
+    if (state->sample.known == 0 || state->extra_wait_ms > most ||
+        stale_after_ms > most - state->extra_wait_ms) {
         return INT64_MAX;
     }
-    return state->last_success_mono_ms + stale_after_ms;
+    return state->last_success_mono_ms + stale_after_ms + state->extra_wait_ms;
 }
 
 int64_t qe_snapshot_drop_stale(struct qe_snapshot *snapshot, int64_t stale_after_ms,
@@ -105,16 +108,30 @@ static void carry_states(struct qe_snapshot *snapshot, const struct qe_snapshot 
     }
 }
 
+/* The source answers, so what put it down as a whole is over for this queue too. */
+static void take_skip(struct qe_queue_state *state, const struct qe_batch_entry *entry)
+{
+    state->up = state->up || (state->answered && state->sample.known != 0);
+    if (entry->extra_wait_ms > 0) {
+        state->extra_wait_ms = entry->extra_wait_ms;
+    }
+}
+
 static void take_entry(struct qe_queue_state *state, const struct qe_batch_entry *entry,
                        const struct qe_poll_report *report)
 {
     if (entry->error == QE_ERR_CANCELLED) { /* nobody asked: what was known stays as it was */
+        if (entry->skipped) {
+            take_skip(state, entry);
+        }
         return;
     }
     state->asked = true;
-    state->up = entry->error == QE_OK;
+    state->answered = entry->error == QE_OK;
+    state->up = state->answered;
     if (entry->error == QE_OK) {
         state->sample = entry->sample;
+        state->extra_wait_ms = entry->extra_wait_ms > 0 ? entry->extra_wait_ms : 0;
         state->last_success_unix_ms = report->now_unix_ms;
         state->last_success_mono_ms = report->now_mono_ms;
     }
@@ -134,6 +151,31 @@ static void take_batch(struct qe_snapshot *snapshot, const struct qe_batch *batc
     }
 }
 
+/* A queue that failed when it was last asked, and was not asked this time. */
+static bool has_older_failure(const struct qe_snapshot *snapshot, const struct qe_batch *batch)
+{
+    for (size_t i = 0; i < batch->set->count; i++) {
+        if (batch->entries[i].skipped && snapshot->states[i].asked && !snapshot->states[i].up) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Why the poll failed, or what went wrong with one queue: of this poll, or else of the one that
+ * last asked it. */
+static void take_last_error(struct qe_snapshot *snapshot, const struct qe_batch *batch,
+                            const struct qe_poll_report *report)
+{
+    struct qe_err *last = &snapshot->status.last_error;
+
+    if (report->error.code != QE_OK || batch == NULL) {
+        *last = report->error;
+    } else if (batch->first_error.code != QE_OK || !has_older_failure(snapshot, batch)) {
+        *last = batch->first_error;
+    }
+}
+
 static void take_report(struct qe_source_status *status, const struct qe_batch *batch,
                         const struct qe_poll_report *report)
 {
@@ -146,13 +188,9 @@ static void take_report(struct qe_source_status *status, const struct qe_batch *
         status->poll_failures_total[code]++;
     }
     qe_histogram_observe(&status->poll_duration_seconds, report->duration_seconds);
-    status->last_error = report->error;
     if (batch != NULL) {
         status->queues_listed = report->queues_listed;
         status->queues_dropped = report->queues_dropped;
-        if (code == QE_OK) {
-            status->last_error = batch->first_error;
-        }
     }
     if (code == QE_OK) {
         status->last_success_unix_ms = report->now_unix_ms;
@@ -179,6 +217,7 @@ void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *
                            const struct qe_poll_report *report)
 {
     take_batch(snapshot, batch, report);
+    take_last_error(snapshot, batch, report);
     take_report(&snapshot->status, batch, report);
 }
 

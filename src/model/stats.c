@@ -44,6 +44,34 @@ const char *qe_http_handler_name(enum qe_http_handler handler)
     return (unsigned)handler < QE_HTTP_HANDLER_COUNT ? s_http_handler_names[handler] : "unknown";
 }
 
+static double seconds_between(int64_t from_unix_ms, int64_t to_unix_ms)
+{
+    return to_unix_ms > from_unix_ms ? (double)(to_unix_ms - from_unix_ms) / 1e3 : 0;
+}
+
+double qe_consumer_stats_observed_age(const struct qe_consumer_stats *stats, int64_t now_unix_ms,
+                                      int64_t skew_ms, int64_t within_ms)
+{
+    /* The receive's time before what it brought: see the header. */
+    int64_t received_at = atomic_load(&stats->last_receive_unix_ms);
+    int64_t received = atomic_load(&stats->last_receive_oldest_sent_unix_ms);
+    int64_t in_hand = atomic_load(&stats->oldest_in_hand_sent_unix_ms);
+    double age = -1;
+
+    if (!atomic_load(&stats->active)) {
+        return -1;
+    }
+    if (in_hand > 0) {
+        age = seconds_between(in_hand, now_unix_ms + skew_ms);
+    }
+    if (received > 0 && now_unix_ms - received_at <= within_ms) {
+        double then = seconds_between(received, received_at + skew_ms);
+
+        age = then > age ? then : age;
+    }
+    return age;
+}
+
 void qe_api_stats_count(struct qe_api_stats *stats, size_t operation, enum qe_err_code code,
                         double duration_seconds)
 {

@@ -58,13 +58,25 @@ struct qe_consumer_stats {
     struct qe_histogram receives;
     atomic_int_least64_t in_progress, workers, workers_busy;
     atomic_int_least64_t last_success_unix_ms; /* 0: none yet */
-    /* For the age of the oldest message: the earliest sending time among the messages in hand, or
-     * 0; and the last time a receive said so (messages came, or the queue was empty), with what it
-     * saw. */
-    atomic_int_least64_t oldest_in_hand_sent_unix_ms;
-    atomic_int_least64_t last_receive_unix_ms;             /* 0: none yet */
-    atomic_int_least64_t last_receive_oldest_sent_unix_ms; /* 0: the receive was empty */
+    /* For the age of the oldest message; written by the consumer's receiver alone, in this order
+     * (so that no reader pairs an older message with a newer receive), and read through
+     * qe_consumer_stats_observed_age(). Times are those that age counts from: when the message came
+     * into this queue where the broker tells, else when it was sent. */
+    atomic_int_least64_t oldest_in_hand_sent_unix_ms; /* 0: nothing in hand, or no time known */
+    atomic_int_least64_t last_receive_oldest_sent_unix_ms; /* 0: it was empty, or no time known */
+    atomic_int_least64_t last_receive_unix_ms; /* when the last good receive ended; 0: none yet */
 };
+/* Age in seconds of the oldest message that this consumer knows to be, or just to have been, in its
+ * queue; < 0 when it knows of none. The older of
+ *   - what it holds (received and not settled), as of now;
+ *   - what its last receive brought, as of that receive, if that was at most `within_ms` ago. Not
+ * as of now: that message may be settled by now, and nothing ages after its end. A true bound from
+ * below, since the broker may keep older ones that it did not hand out. An empty receive says
+ * nothing here: that nothing is ready is no proof that nothing is in flight or delayed, and the
+ * broker's own counts say which. skew_ms: the broker's clock, which the messages' times are of,
+ * minus ours. Any thread. */
+double qe_consumer_stats_observed_age(const struct qe_consumer_stats *stats, int64_t now_unix_ms,
+                                      int64_t skew_ms, int64_t within_ms);
 
 /* Requests to one source's API, by operation. The driver owns the names (static). */
 #define QE_API_OPERATIONS_MAX 24

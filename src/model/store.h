@@ -1,9 +1,9 @@
 /* The store: per source the newest immutable snapshot. Pollers publish, scrapes acquire; nobody
  * waits for anybody.
  *
- * Trust: a failed poll or a failed queue keeps its last good sample until stale_after, then the
- * sample disappears and the status says why. A queue that is no longer listed disappears at once.
- * Nothing is ever made up. */
+ * Trust: a failed poll or a failed queue keeps its last good sample until stale_after (and as much
+ * longer as the driver planned not to ask), then the sample disappears and the status says why. A
+ * queue that is no longer listed disappears at once. Nothing is ever made up. */
 #ifndef QE_MODEL_STORE_H
 #define QE_MODEL_STORE_H
 
@@ -26,8 +26,15 @@ struct qe_queue_state {
     struct qe_sample sample;      /* known == 0: never read, or stale */
     int64_t last_success_unix_ms; /* 0 never */
     int64_t last_success_mono_ms; /* when staleness counts from */
-    bool up;                      /* the last poll that asked this queue got a good reading */
-    bool asked;                   /* some poll has asked: before that there is no queue_up either */
+    int64_t extra_wait_ms; /* planned before the next reading, beyond one interval: the sample stays
+                              good for stale_after and so much longer */
+    /* The last poll that asked this queue got a good reading, and no poll since has failed as a
+     * whole. */
+    bool up;
+    /* The queue's own last answer was a good reading: what brings `up` back when a poll that
+     * reaches the source again has planned not to ask this queue. */
+    bool answered;
+    bool asked; /* some poll has asked: before that there is no queue_up either */
     double objective_oldest_age_seconds; /* < 0: none configured */
 };
 
@@ -107,9 +114,10 @@ struct qe_poll_report {
 /* Publishes the outcome of a poll. batch may be NULL when the poll failed as a whole: old samples
  * then stay until stale, and every queue's `up` becomes false. With a batch, its set replaces the
  * old one; samples of queues in both sets carry over where the new entry failed. An entry that was
- * cancelled leaves its queue as it was; a poll cancelled as a whole (no batch) publishes nothing.
- * When the batch's set equals the published one (qe_queue_set_equal), the snapshot keeps the older
- * set, so that its annex is used again: the poller need not care.
+ * skipped by plan or cancelled leaves its queue as it was (last success, sample, and `up`, which a
+ * failure of the whole source in between does not keep down); a poll cancelled as a whole (no
+ * batch) publishes nothing. When the batch's set equals the published one (qe_queue_set_equal), the
+ * snapshot keeps the older set, so that its annex is used again: the poller need not care.
  * Ownership: batch is borrowed. Errors: -1 only when out of memory (or whatever the renderer says):
  * the old snapshot and its counters stay. */
 int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,

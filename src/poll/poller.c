@@ -108,6 +108,7 @@ void qe_poller_destroy(struct qe_poller *poller)
     qe_poller_stop(poller);
     (void)pthread_join(poller->thread, NULL);
     qe_queue_set_release(poller->set);
+    qe_free(poller->failing);
     (void)pthread_cond_destroy(&poller->wake);
     (void)pthread_mutex_destroy(&poller->lock);
     qe_free(poller);

@@ -15,6 +15,8 @@ struct qe_poller_options {
     const struct qe_driver *driver;
     const void *driver_settings;
     struct qe_api_stats *api_stats; /* may be NULL */
+    /* Where our own consumers of this source tell what they see; NULL: there are none. */
+    const struct qe_stats *stats;
     int64_t poll_interval_ms;
     int64_t poll_timeout_ms;
     int64_t discovery_interval_ms;

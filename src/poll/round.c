@@ -2,13 +2,17 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "poll/select.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/mem.h"
 
 /* A handle may be beyond repair while its source is well again: open a new one every so often. */
 #define FAILURES_PER_HANDLE 3
+#define SKEW_LEAST_MS 2000
 
 /* One poll's working state. */
 struct round {
@@ -79,6 +83,8 @@ static void adopt_set(struct qe_poller *poller, struct qe_queue_set *fresh)
         qe_queue_set_release(fresh);
         return;
     }
+    qe_free(poller->failing);
+    poller->failing = NULL;
     qe_queue_set_release(poller->set);
     poller->set = fresh;
 }
@@ -118,20 +124,45 @@ static int list_queues(struct round *round, struct qe_err *err)
     return 0;
 }
 
+/* What was not asked, by plan or because of an interrupt, is neither good nor failed. */
 struct tally {
+    size_t asked;
     size_t good;
     size_t missing;
     size_t failed;
+    size_t failing; /* that failed when they were last asked, now or earlier */
     enum qe_err_code first_code;
 };
 
-static struct tally tally_batch(const struct qe_batch *batch)
+/* Brings poller->failing up to date; returns how many it names. Without memory for it the poll is
+ * all that is known. */
+static size_t note_failing(struct qe_poller *poller, const struct qe_batch *batch, size_t failed)
+{
+    size_t failing = 0;
+
+    if (poller->failing == NULL && failed > 0) {
+        poller->failing = qe_calloc(batch->set->count, sizeof *poller->failing);
+    }
+    for (size_t i = 0; poller->failing != NULL && i < batch->set->count; i++) {
+        enum qe_err_code code = batch->entries[i].error;
+
+        poller->failing[i] = code == QE_ERR_CANCELLED ? poller->failing[i] : code != QE_OK;
+        failing += poller->failing[i] ? 1 : 0;
+    }
+    return poller->failing != NULL ? failing : failed;
+}
+
+static struct tally tally_batch(struct qe_poller *poller, const struct qe_batch *batch)
 {
     struct tally tally = {0};
 
     for (size_t i = 0; i < batch->set->count; i++) {
         enum qe_err_code code = batch->entries[i].error;
 
+        if (code == QE_ERR_CANCELLED) {
+            continue;
+        }
+        tally.asked++;
         if (code == QE_OK) {
             tally.good++;
             continue;
@@ -142,6 +173,7 @@ static struct tally tally_batch(const struct qe_batch *batch)
             tally.first_code = code;
         }
     }
+    tally.failing = note_failing(poller, batch, tally.failed);
     return tally;
 }
 
@@ -154,7 +186,7 @@ static void log_partial(struct qe_poller *poller, const struct qe_batch *batch, 
     char total_text[24];
 
     if (tally.failed == 0) {
-        if (qe_repeat_ended(&poller->partial)) {
+        if (tally.failing == 0 && qe_repeat_ended(&poller->partial)) {
             qe_log(QE_LOG_INFO, "every queue can be read again", "source", poller->options.source,
                    NULL);
         }
@@ -164,19 +196,19 @@ static void log_partial(struct qe_poller *poller, const struct qe_batch *batch, 
         return;
     }
     count_text(failed_text, tally.failed);
-    count_text(total_text, batch->set->count);
+    count_text(total_text, tally.asked);
     qe_log(QE_LOG_WARN, "some queues could not be read", "source", poller->options.source, "failed",
            failed_text, "of", total_text, "reason", qe_err_code_name(code), "error",
            batch->first_error.code != QE_OK ? batch->first_error.message : "no answer in time",
            NULL);
 }
 
-/* A source that answers for no queue at all is down, even when its driver found that out queue by
- * queue; one that says "no such queue" to every question is up. */
+/* A source that answers for no queue it is asked for is down, even when its driver found that out
+ * queue by queue; one that says "no such queue" to every question is up. */
 static void judge_batch(struct round *round)
 {
     struct qe_poller *poller = round->poller;
-    struct tally tally = tally_batch(&round->batch);
+    struct tally tally = tally_batch(poller, &round->batch);
 
     if (round->err.code == QE_OK) {
         round->err = round->batch.source_error;
@@ -184,7 +216,9 @@ static void judge_batch(struct round *round)
     if (round->batch.relist || tally.missing > poller->missing_count) {
         poller->next_list_mono_ms = 0;
     }
-    poller->missing_count = tally.missing;
+    if (tally.asked > 0) {
+        poller->missing_count = tally.missing;
+    }
     if (tally.good > 0 || tally.failed == tally.missing) {
         log_partial(poller, &round->batch, tally);
         return;
@@ -196,18 +230,69 @@ static void judge_batch(struct round *round)
         round->err = round->batch.first_error;
         return;
     }
-    (void)qe_err_set(&round->err, tally.first_code, "none of %zu queues answered",
-                     round->batch.set->count);
+    (void)qe_err_set(&round->err, tally.first_code, "none of %zu queues answered", tally.asked);
+}
+
+/* The broker's clock minus ours. It is told to the second, so that a clock which is right looks up
+ * to a second wrong: less than two is none. */
+static int64_t skew_ms(const struct qe_api_stats *stats)
+{
+    if (stats == NULL || !atomic_load(&stats->has_clock_skew)) {
+        return 0;
+    }
+    int64_t skew = atomic_load(&stats->clock_skew_ms);
+
+    return llabs(skew) < SKEW_LEAST_MS ? 0 : skew;
+}
+
+/* Consumers are few, queues may be many: each consumer looks for its queue. */
+static void observe(const struct qe_poller *poller, struct qe_batch *batch)
+{
+    const struct qe_poller_options *options = &poller->options;
+    const struct qe_consumer_stats *at =
+        options->stats == NULL ? NULL : qe_stats_first_consumer(options->stats);
+    int64_t now_unix_ms = qe_clock_unix_ms();
+
+    for (; at != NULL; at = at->next) {
+        if (strcmp(at->source, options->source) != 0) {
+            continue;
+        }
+        size_t index = qe_queue_set_find(batch->set, at->vhost, at->queue);
+
+        if (index != SIZE_MAX) {
+            batch->entries[index].observed_age_seconds = qe_consumer_stats_observed_age(
+                at, now_unix_ms, skew_ms(options->api_stats), options->poll_interval_ms);
+        }
+    }
+}
+
+/* Where the driver knows no age, what our own consumer saw is the best there is. */
+static void fill_observed_ages(struct qe_batch *batch)
+{
+    for (size_t i = 0; i < batch->set->count; i++) {
+        struct qe_batch_entry *entry = &batch->entries[i];
+
+        if (entry->error == QE_OK && entry->observed_age_seconds >= 0 &&
+            !qe_sample_has(&entry->sample, QE_FIELD_OLDEST_AGE_SECONDS)) {
+            qe_sample_set(&entry->sample, QE_FIELD_OLDEST_AGE_SECONDS, entry->observed_age_seconds);
+            entry->sample.age_method = QE_AGE_CONSUMER;
+        }
+    }
 }
 
 static void sample_queues(struct round *round)
 {
     struct qe_poller *poller = round->poller;
     struct qe_err err = {0};
+    int rc = qe_batch_init(&round->batch, poller->set, &err);
 
-    if (qe_batch_init(&round->batch, poller->set, &err) == 0 &&
-        poller->options.driver->sample(poller->handle, round->deadline_mono_ms, &round->batch,
-                                       &err) == 0) {
+    if (rc == 0) {
+        observe(poller, &round->batch);
+        rc = poller->options.driver->sample(poller->handle, round->deadline_mono_ms, &round->batch,
+                                            &err);
+    }
+    if (rc == 0) {
+        fill_observed_ages(&round->batch);
         judge_batch(round);
         return;
     }

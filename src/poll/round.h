@@ -30,6 +30,9 @@ struct qe_poller {
     size_t queues_listed;
     size_t queues_dropped;
     size_t missing_count; /* queues the last sample found gone */
+    /* Owned; parallel to set->items: the queue's last answer was a failure. With it a queue that is
+     * not asked in every poll is not taken for recovered. NULL: none failed yet. */
+    bool *failing;
     int64_t next_list_mono_ms;
     unsigned failures_in_row;
     bool was_up;

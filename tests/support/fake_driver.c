@@ -264,11 +264,18 @@ static void sample_all(struct qe_fake *fake, struct qe_batch *out)
     for (size_t i = 0; i < out->set->count; i++) {
         struct qe_sample sample = {0};
         enum qe_err_code code = QE_ERR_NOT_FOUND;
+        bool is_skipped = false;
 
         for (size_t j = 0; j < fake->queues_count; j++) {
             if (strcmp(fake->queues[j].name, out->set->items[i].name) == 0) {
                 code = fake->queues[j].sample_error;
+                is_skipped = fake->queues[j].is_skipped;
+                fake->queues[j].observed_age_seconds = out->entries[i].observed_age_seconds;
             }
+        }
+        if (is_skipped) {
+            qe_batch_skip(out, i);
+            continue;
         }
         if (code != QE_OK) {
             (void)qe_err_set(&err, code, "the fake was told to fail this queue");

@@ -29,6 +29,8 @@ struct qe_fake_queue {
     const char *name;              /* static text, as below */
     const char *dead_letter_queue; /* NULL: none */
     enum qe_err_code sample_error; /* this queue's reading fails so */
+    bool is_skipped;               /* its reading is left out by plan */
+    double observed_age_seconds;   /* what the last sample() was told; 0 before */
 };
 
 struct qe_fake_message {

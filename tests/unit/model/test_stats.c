@@ -131,6 +131,50 @@ static void nothing_is_stretched_at_first(void **state)
     qe_stats_destroy(stats);
 }
 
+/* What a consumer has told, and the age that follows from it at the 1000th second. */
+static void the_age_a_consumer_saw_is_bounded_from_below(void **state)
+{
+    static const struct {
+        int64_t in_hand_ms, received_at_ms, received_ms, skew_ms;
+        double age;
+        const char *why;
+    } rows[] = {
+        {0, 0, 0, 0, -1, "nothing seen yet"},
+        {0, 995000, 0, 0, -1, "an empty receive says nothing of the oldest message"},
+        {400000, 0, 0, 0, 600, "what is in hand ages until it is settled"},
+        {400000, 995000, 0, 0, 600, "in hand, and nothing else is ready"},
+        {0, 995000, 900000, 0, 95, "settled meanwhile: it was that old when it came"},
+        {999000, 995000, 900000, 0, 95, "the older of both"},
+        {800000, 995000, 900000, 0, 200, "the older of both"},
+        {0, 970000, 900000, 0, 70, "a receive just within the interval"},
+        {0, 969999, 900000, 0, -1, "a receive before the interval is history"},
+        {999000, 969999, 900000, 0, 1, "what is in hand is known all the same"},
+        {1000500, 0, 0, 0, 0, "from the future: not negative"},
+        {1000500, 0, 0, 10000, 9.5, "the broker's clock is ahead of ours"},
+        {0, 995000, 996000, 10000, 9, "the same for a receive"},
+        {900000, 0, 0, -10000, 90, "the broker's clock is behind ours"},
+    };
+
+    (void)state;
+    struct qe_stats *stats = make();
+    struct qe_consumer_stats *seen = consumer(stats, "s", "", "q");
+
+    atomic_store(&seen->active, true);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        atomic_store(&seen->oldest_in_hand_sent_unix_ms, rows[i].in_hand_ms);
+        atomic_store(&seen->last_receive_unix_ms, rows[i].received_at_ms);
+        atomic_store(&seen->last_receive_oldest_sent_unix_ms, rows[i].received_ms);
+        double age = qe_consumer_stats_observed_age(seen, 1000000, rows[i].skew_ms, 30000);
+
+        if (age < rows[i].age || age > rows[i].age) {
+            fail_msg("%s: %g", rows[i].why, age);
+        }
+    }
+    atomic_store(&seen->active, false);
+    assert_true(qe_consumer_stats_observed_age(seen, 1000000, 0, 30000) < 0);
+    qe_stats_destroy(stats);
+}
+
 static void a_cancelled_request_is_no_failure(void **state)
 {
     (void)state;
@@ -263,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_source_with_another_driver_counts_apart),
         cmocka_unit_test(what_is_billed_adds_up_to_the_nanodollar),
         cmocka_unit_test(nothing_is_stretched_at_first),
+        cmocka_unit_test(the_age_a_consumer_saw_is_bounded_from_below),
         cmocka_unit_test(a_cancelled_request_is_no_failure),
         cmocka_unit_test(http_requests_are_counted_by_known_code),
         cmocka_unit_test(every_label_value_has_a_name_of_its_own),
