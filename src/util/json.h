@@ -39,8 +39,8 @@ struct qe_json *qe_json_parse(const char *text, size_t bytes, struct qe_err *err
 /* All accept NULL and then say "no". Borrowed from the root. */
 bool qe_json_is_object(const struct qe_json *value);
 bool qe_json_is_array(const struct qe_json *value);
-/* The member of that name (case counts; the last one where a name stands twice); NULL when there is
- * none, when it is null, or when `object` is none. */
+/* The member of that name (case counts; the first one where a name stands twice); NULL when there
+ * is none, when it is null, or when `object` is none. */
 const struct qe_json *qe_json_get(const struct qe_json *object, const char *key);
 const char *qe_json_text(const struct qe_json *value);         /* NULL: not a string */
 bool qe_json_number(const struct qe_json *value, double *out); /* finite numbers only */

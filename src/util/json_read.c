@@ -220,16 +220,11 @@ bool qe_json_is_array(const struct qe_json *value)
 
 const struct qe_json *qe_json_get(const struct qe_json *object, const char *key)
 {
-    const cJSON *found = NULL;
-
     if (!qe_json_is_object(object)) {
         return NULL;
     }
-    for (const cJSON *node = to_node(object)->child; node != NULL; node = node->next) {
-        if (strcmp(node->string, key) == 0) {
-            found = node;
-        }
-    }
+    const cJSON *found = cJSON_GetObjectItemCaseSensitive(to_node(object), key);
+
     return cJSON_IsNull(found) ? NULL : to_qe(found);
 }
 

@@ -98,12 +98,12 @@ static void members_and_items_are_walked_in_order(void **state)
     qe_json_destroy(root);
 }
 
-static void the_last_of_two_equal_keys_wins(void **state)
+static void the_first_of_two_equal_keys_wins(void **state)
 {
     (void)state;
-    struct qe_json *root = parse("{\"a\":\"first\",\"b\":1,\"a\":\"last\",\"b\":null}");
+    struct qe_json *root = parse("{\"a\":\"first\",\"b\":null,\"a\":\"last\",\"b\":1}");
 
-    assert_string_equal(qe_json_text(qe_json_get(root, "a")), "last");
+    assert_string_equal(qe_json_text(qe_json_get(root, "a")), "first");
     assert_null(qe_json_get(root, "b"));
     qe_json_destroy(root);
 }
@@ -276,7 +276,7 @@ int main(void)
         cmocka_unit_test(a_value_of_another_kind_is_a_no),
         cmocka_unit_test(nothing_is_no_kind_of_value),
         cmocka_unit_test(members_and_items_are_walked_in_order),
-        cmocka_unit_test(the_last_of_two_equal_keys_wins),
+        cmocka_unit_test(the_first_of_two_equal_keys_wins),
         cmocka_unit_test(what_is_not_json_is_refused_at_its_byte),
         cmocka_unit_test(a_refusal_quotes_nothing_of_the_text),
         cmocka_unit_test(depth_has_a_limit),
