@@ -25,6 +25,7 @@ struct qe_aws_credentials {
     char *account_id;                    /* owned; "" unknown */
     int64_t expires_unix_ms;             /* 0: never */
     const char *provider;                /* static: "config", "environment", "web identity", ... */
+    bool outlives_expiry; /* instance metadata: good for a while longer when it cannot renew */
 };
 struct qe_aws_credentials *qe_aws_credentials_acquire(struct qe_aws_credentials *credentials);
 void qe_aws_credentials_release(struct qe_aws_credentials *credentials); /* accepts NULL */
@@ -66,8 +67,9 @@ void qe_aws_provider_release(struct qe_aws_provider *provider); /* accepts NULL 
  * refused), _TIMEOUT, _NETWORK, _PROTOCOL, _INVALID, _IO. */
 int qe_aws_provider_get(struct qe_aws_provider *provider, int64_t deadline_mono_ms,
                         struct qe_aws_credentials **out, struct qe_err *err) QE_MUST_CHECK;
-/* The service has refused these: the next get renews, once per set of credentials. Static ones are
- * read again from where they came. Any thread. */
+/* The service has refused these: the next get renews. Static ones are read again from where they
+ * came; while the same keys come out, not more often than every 30 s. Those that were replaced
+ * meanwhile are none of its business. Any thread. */
 void qe_aws_provider_refused(struct qe_aws_provider *provider,
                              const struct qe_aws_credentials *credentials);
 
