@@ -257,19 +257,18 @@ def variable(name, label, query, several=True, everything=".+", about=""):
     """A drop-down filled from Prometheus; everything is the regular expression of "All", or "" for none."""
     made = {"name": name, "label": label, "type": "query", "datasource": DATASOURCE, "query": promql(query),
             "refresh": 2, "sort": 1, "regex": "", "hide": 0, "skipUrlSync": False, "multi": several,
-            "includeAll": bool(everything), "options": [], "current": {}}
+            "includeAll": bool(everything), "options": []}
     if about:
         made["description"] = about
     if everything:
         made["allValue"] = everything
-        made["current"] = {"selected": True, "text": ["All"] if several else "All",
-                           "value": ["$__all"] if several else "$__all"}
+        made["current"] = {"selected": True, "text": ["All"], "value": ["$__all"]}
     return made
 
 
 DATASOURCE_VARIABLE = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus",
                        "refresh": 1, "regex": "", "hide": 0, "skipUrlSync": False, "multi": False,
-                       "includeAll": False, "options": [], "current": {}}
+                       "includeAll": False, "options": []}
 JOB = variable("job", "Job", "label_values(queue_exporter_build_info, job)")
 INSTANCE = variable("instance", "Instance", 'label_values(queue_exporter_build_info{job=~"$job"}, instance)')
 

@@ -44,6 +44,8 @@ test_packages=(libcmocka-dev clang clang-format clang-tidy cppcheck libclang-rt-
 
 # shellcheck source=packaging/quickstart/servers.sh
 . packaging/quickstart/servers.sh
+# shellcheck source=packaging/quickstart/dashboards.sh
+. packaging/quickstart/dashboards.sh
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -326,6 +328,7 @@ else
     install "${build_packages[@]}" "${test_packages[@]}" $(server_packages)
     fetch_prometheus
     test_servers
+    dashboard_types
     export QE_REQUIRE_SERVERS=1
     run_tests
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Every query of every dashboard against a real Prometheus: that of the demo, and of what it might have been."""
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -12,8 +13,8 @@ import unittest
 from boards import boards, parsed, queries, reasons, targets, variable_query
 from promql import filled
 
-if shutil.which("prometheus") is None or shutil.which("promtool") is None:
-    print("skipped: prometheus and promtool are not on the PATH")
+if not shutil.which("prometheus") or not shutil.which("promtool") or "QE_EXPORTER" not in os.environ:
+    print("skipped: prometheus and promtool are not on the PATH, or QE_EXPORTER and QE_QUEUECTL name no programs")
     sys.exit(77)
 
 from demo import JOB, WithDemo, fetch, wait_for  # noqa: E402
