@@ -19,11 +19,10 @@
 
 #include "aws/credentials.h"
 #include "aws/endpoint.h"
+#include "aws/error.h"
 #include "net/http_client.h"
 #include "util/err.h"
 #include "util/strbuf.h"
-
-#define QE_AWS_CODE_BYTES 96
 
 /* One call. Zero it, fill the first part, start it; it is the client's until wait gives it back. */
 struct qe_aws_call {
@@ -34,7 +33,9 @@ struct qe_aws_call {
     size_t reply_max_bytes; /* 0: as of net/ */
     size_t operation;       /* index for qe_api_stats */
     bool is_long_poll;
-    bool no_retry;   /* one attempt, for what must not happen twice */
+    /* For what must not happen twice: not sent again once it may have happened. Refused for its
+     * credentials or its time it has not, and is sent again as any other. */
+    bool no_retry;
     double billable; /* units per attempt, counted when it is sent */
     double dollars;  /* of one attempt */
     void *context;
@@ -69,24 +70,28 @@ struct qe_aws_observer {
 };
 
 struct qe_aws_client_options {
-    struct qe_aws_provider *provider; /* acquired by the client */
+    struct qe_aws_provider *provider; /* borrowed; outlives the client */
     struct qe_aws_observer observer;
-    const char *ca_file;   /* NULL: AWS_CA_BUNDLE or the system's */
-    unsigned max_attempts; /* 0: AWS_MAX_ATTEMPTS or 3 */
-    uint64_t jitter_seed;  /* 0: from the kernel */
+    const struct qe_aws_world *world; /* for its environment only, at once; NULL: the real one */
+    const char *ca_file;              /* NULL: AWS_CA_BUNDLE or the system's */
+    unsigned max_attempts;            /* 0: AWS_MAX_ATTEMPTS or 3 */
+    uint64_t jitter_seed;             /* 0: from the kernel */
     size_t connections_max;
 };
 
 struct qe_aws_client;
 
-/* Does not touch the network: credentials, region and endpoints are found by the first call. */
+/* Does not touch the network: credentials, region and endpoints are found by the first call.
+ * Environment: AWS_MAX_ATTEMPTS, AWS_CA_BUNDLE, AWS_DISABLE_CLOCK_SKEW_CORRECTION.
+ * Errors: QE_ERR_NOMEM; QE_ERR_INVALID for an AWS_MAX_ATTEMPTS that is no number within 1..100. */
 struct qe_aws_client *qe_aws_client_new(const struct qe_aws_client_options *options,
                                         struct qe_err *err) QE_MUST_CHECK;
 /* Aborts what is in flight; those calls are the caller's again. Accepts NULL. */
 void qe_aws_client_destroy(struct qe_aws_client *client);
 
-/* Sends a call. -1: it could not be begun (credentials, region, memory), call->err says it too, and
- * the call is the caller's. */
+/* Sends a call; may block up to its deadline where credentials must be fetched first. -1: it could
+ * not be begun (credentials, region, memory, deadline), call->err says it too, and the call is the
+ * caller's. */
 int qe_aws_start(struct qe_aws_client *client, struct qe_aws_call *call,
                  struct qe_err *err) QE_MUST_CHECK;
 size_t qe_aws_in_flight(const struct qe_aws_client *client); /* those that pause count */
