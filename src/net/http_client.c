@@ -10,9 +10,10 @@
 #include "util/mem.h"
 
 #define CONNECTIONS_DEFAULT 64
-/* curl ends a request at its deadline itself, and with better words; ours is a net. */
+/* curl ends a request at its deadline itself; ours is a net under that. */
 #define DEADLINE_GRACE_MS 50
 #define POLL_FAILED_PAUSE_MS 10
+#define OPTION_TEXTS 4
 
 struct exchange_list {
     struct http_exchange *first;
@@ -22,7 +23,8 @@ struct exchange_list {
 
 struct qe_http_client {
     CURLM *multi;                          /* owned */
-    struct qe_http_client_options options; /* texts owned */
+    struct qe_http_client_options options; /* texts borrowed from option_texts */
+    char *option_texts[OPTION_TEXTS];      /* owned */
     struct exchange_list running;          /* each is in multi */
     struct exchange_list finished;         /* their replies wait to be taken */
     struct exchange_list spare;
@@ -73,22 +75,26 @@ static void list_remove(struct exchange_list *list, struct http_exchange *exchan
 
 /* --- the client --- */
 
-static int copy_text(const char *from, const char **out)
+static int copy_text(const char *from, char **owned, const char **out)
 {
-    *out = from == NULL ? NULL : qe_strdup(from);
-    return from == NULL || *out != NULL ? 0 : -1;
+    if (from != NULL && (*owned = qe_strdup(from)) == NULL) {
+        return -1;
+    }
+    *out = *owned;
+    return 0;
 }
 
 static int copy_options(struct qe_http_client *client, const struct qe_http_client_options *from)
 {
     struct qe_http_client_options *to = &client->options;
+    char **owned = client->option_texts;
     int failed = 0;
 
     to->connections_max = from->connections_max > 0 ? from->connections_max : CONNECTIONS_DEFAULT;
-    failed |= copy_text(from->ca_file, &to->ca_file);
-    failed |= copy_text(from->cert_file, &to->cert_file);
-    failed |= copy_text(from->key_file, &to->key_file);
-    failed |= copy_text(from->user_agent, &to->user_agent);
+    failed |= copy_text(from->ca_file, &owned[0], &to->ca_file);
+    failed |= copy_text(from->cert_file, &owned[1], &to->cert_file);
+    failed |= copy_text(from->key_file, &owned[2], &to->key_file);
+    failed |= copy_text(from->user_agent, &owned[3], &to->user_agent);
     return failed;
 }
 
@@ -127,12 +133,6 @@ static void free_list(struct exchange_list *list)
     }
 }
 
-/* The options are const for their users, and ours to free. */
-static void free_text(const char *text)
-{
-    qe_free((void *)(uintptr_t)text);
-}
-
 void qe_http_client_destroy(struct qe_http_client *client)
 {
     if (client == NULL) {
@@ -141,10 +141,9 @@ void qe_http_client_destroy(struct qe_http_client *client)
     qe_http_abort(client);
     free_list(&client->spare);
     (void)curl_multi_cleanup(client->multi);
-    free_text(client->options.ca_file);
-    free_text(client->options.cert_file);
-    free_text(client->options.key_file);
-    free_text(client->options.user_agent);
+    for (size_t i = 0; i < OPTION_TEXTS; i++) {
+        qe_free(client->option_texts[i]);
+    }
     qe_free(client);
 }
 
@@ -240,8 +239,7 @@ static void collect(struct qe_http_client *client)
 }
 
 /* Ends what has passed its deadline although curl did not end it; INT64_MAX: ends everything. */
-static void fail_overdue(struct qe_http_client *client, int64_t now_mono_ms, enum qe_err_code code,
-                         const char *why)
+static void end_overdue(struct qe_http_client *client, int64_t now_mono_ms, CURLcode code)
 {
     int64_t nearest_mono_ms = INT64_MAX;
 
@@ -249,7 +247,7 @@ static void fail_overdue(struct qe_http_client *client, int64_t now_mono_ms, enu
          exchange = next) {
         next = exchange->next;
         if (exchange->deadline_mono_ms <= now_mono_ms) {
-            http_exchange_fail(exchange, code, NULL, why);
+            http_exchange_finish(exchange, code);
             stop(client, exchange);
             list_append(&client->finished, exchange);
         } else if (exchange->deadline_mono_ms < nearest_mono_ms) {
@@ -264,13 +262,13 @@ static void move_on(struct qe_http_client *client)
     int running = 0;
 
     if (curl_multi_perform(client->multi, &running) != CURLM_OK) {
-        fail_overdue(client, INT64_MAX, QE_ERR_NOMEM, "libcurl failed");
+        end_overdue(client, INT64_MAX, CURLE_OUT_OF_MEMORY);
     }
     collect(client);
     const int64_t overdue_mono_ms = qe_clock_mono_ms() - DEADLINE_GRACE_MS;
 
     if (client->nearest_deadline_mono_ms <= overdue_mono_ms) {
-        fail_overdue(client, overdue_mono_ms, QE_ERR_TIMEOUT, "no answer by the deadline");
+        end_overdue(client, overdue_mono_ms, CURLE_OPERATION_TIMEDOUT);
     }
 }
 
@@ -291,7 +289,7 @@ static void sleep_until(struct qe_http_client *client, int64_t until_mono_ms)
     if (curl_multi_poll(client->multi, NULL, 0, timeout_ms, NULL) != CURLM_OK) {
         const struct timespec pause = {.tv_nsec = POLL_FAILED_PAUSE_MS * 1000000L};
 
-        fail_overdue(client, INT64_MAX, QE_ERR_NOMEM, "libcurl cannot wait");
+        end_overdue(client, INT64_MAX, CURLE_OUT_OF_MEMORY);
         (void)nanosleep(&pause, NULL); /* whoever tries again at once must not spin */
     }
 }

@@ -7,9 +7,10 @@
  * No callbacks: the caller's loop decides how many are in flight and what comes next. Redirects are
  * never followed (a signed request must not leak to another host), nothing is retried here (but
  * libcurl itself sends a request again when a kept connection turns out to be dead before any
- * byte of an answer), and only http and https are spoken.
+ * byte of an answer; every sixth time it gives up, which is a QE_ERR_NETWORK), and only http and
+ * https are spoken.
  *
- * Thread: one, but for qe_http_interrupt(). */
+ * The program must ignore SIGPIPE. Thread: one, but for qe_http_interrupt(). */
 #ifndef QE_NET_HTTP_CLIENT_H
 #define QE_NET_HTTP_CLIENT_H
 

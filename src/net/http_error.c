@@ -86,7 +86,7 @@ static enum qe_err_code code_of(const struct http_exchange *exchange, CURLcode c
 static void describe_timeout(const struct http_exchange *exchange, char *out, size_t out_bytes)
 {
     const int64_t passed_ms = (qe_clock_mono_us() - exchange->started_mono_us) / 1000;
-    long long connected_us = 0;
+    long local_port = 0;
 
     if (was_sent(exchange)) {
         (void)snprintf(out, out_bytes, "no %sanswer within %lld ms",
@@ -94,9 +94,9 @@ static void describe_timeout(const struct http_exchange *exchange, char *out, si
                        (long long)passed_ms);
         return;
     }
-    (void)curl_easy_getinfo(exchange->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+    (void)curl_easy_getinfo(exchange->easy, CURLINFO_LOCAL_PORT, &local_port);
     (void)snprintf(out, out_bytes, "%s within %lld ms",
-                   connected_us > 0 ? "connected, but no TLS" : "not connected",
+                   local_port > 0 ? "connected, but no TLS" : "not connected",
                    (long long)passed_ms);
 }
 

@@ -332,22 +332,6 @@ static void note_end(struct http_exchange *exchange)
         (double)(qe_clock_mono_us() - exchange->started_mono_us) / 1e6;
 }
 
-void http_exchange_finish(struct http_exchange *exchange, CURLcode code)
-{
-    long status = 0;
-
-    note_end(exchange);
-    if (code != CURLE_OK) {
-        http_error(exchange, code, &exchange->reply.err);
-    } else if (curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
-               status > 0) {
-        exchange->reply.status = (unsigned)status;
-        (void)qe_strbuf_text(&exchange->reply.body);
-    } else {
-        http_error(exchange, CURLE_WEIRD_SERVER_REPLY, &exchange->reply.err);
-    }
-}
-
 void http_exchange_fail(struct http_exchange *exchange, enum qe_err_code code, const char *url,
                         const char *why)
 {
@@ -356,6 +340,24 @@ void http_exchange_fail(struct http_exchange *exchange, enum qe_err_code code, c
     note_end(exchange);
     http_place(url != NULL ? url : http_url(exchange->easy), place);
     (void)qe_err_set(&exchange->reply.err, code, "%s: %s", place, why);
+}
+
+void http_exchange_finish(struct http_exchange *exchange, CURLcode code)
+{
+    long status = 0;
+
+    if (code == CURLE_OK && !exchange->headers_done) { /* fine with curl */
+        http_exchange_fail(exchange, QE_ERR_NETWORK, NULL, "the answer was cut short");
+        return;
+    }
+    note_end(exchange);
+    if (code == CURLE_OK &&
+        curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK) {
+        exchange->reply.status = (unsigned)status;
+        (void)qe_strbuf_text(&exchange->reply.body); /* NUL-terminated */
+    } else {
+        http_error(exchange, code, &exchange->reply.err);
+    }
 }
 
 void http_exchange_hand_over(struct http_exchange *exchange, struct qe_http_reply *out_reply)

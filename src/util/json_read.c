@@ -163,10 +163,15 @@ static int check(const char *text, size_t bytes, struct qe_err *err)
     return scan.depth == 0 ? 0 : fail_at(err, bytes); /* cut short */
 }
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* The byte behind the white space at `at`. */
 static size_t skip_space(const char *text, size_t bytes, size_t at)
 {
-    while (at < bytes && memchr(" \t\r\n", text[at], 4) != NULL) {
+    while (at < bytes && is_space(text[at])) {
         at++;
     }
     return at;
