@@ -90,22 +90,22 @@ REQUESTS = Row("Requests to brokers, and what they cost", [
           "each exporter keeps; near 100 % it polls less often.",
           Query(f"""720 * sum {EACH} (increase(queue_exporter_api_cost_dollars_total{{S}}[1h]))
                 / sum {EACH} (queue_exporter_monthly_budget_dollars{{S}})""", SI),
-          unit="percentunit", width=8, colors=steps("transparent", (0.8, YELLOW), (1, RED)), none="no budget",
+          unit="percentunit", width=6, colors=steps("transparent", (0.8, YELLOW), (1, RED)), none="no budget",
           runbooks=["QueueExporterBudgetReached"]),
     lines("Stretched intervals", "How much longer than configured the time between requests has become to keep the "
           "budget; 1 is not stretched.",
           Query("max by (job, instance, source, service) (queue_exporter_interval_stretch_ratio{S})",
-                "{{source}} {{service}} {{instance}}"), width=8, none="no budget",
+                "{{source}} {{service}} {{instance}}"), width=6, none="no budget",
           runbooks=["QueueExporterBudgetReached"]),
-    lines("Credentials and clock", "Time until credentials expire, failed tries to renew them, and how far this "
-          "machine's clock is from the provider's.",
-          Query(f"min {EACH} (queue_exporter_credentials_expiry_timestamp_seconds{{S}}) - time()",
-                f"valid for {SI}"),
+    lines("Credentials", "Failed tries to renew credentials; and for how long the present ones are valid, on the right.",
           Query(f"sum {EACH} (increase(queue_exporter_credentials_refresh_failures_total{{S}}[WINDOW]))",
                 f"renewals failed {SI}", RED),
-          Query(f"max {EACH} (queue_exporter_clock_skew_seconds{{S}})", f"clock skew {SI}", YELLOW),
-          unit="s", width=8, minimum=None, none="no credentials",
-          runbooks=["QueueExporterCredentialsFailing", "QueueExporterClockSkew"]),
+          Query(f"min {EACH} (queue_exporter_credentials_expiry_timestamp_seconds{{S}}) - time()",
+                f"valid for {SI}", GREEN, right="s"),
+          width=6, none="no credentials", runbooks=["QueueExporterCredentialsFailing"]),
+    lines("Clock skew", "How far this machine's clock is from the provider's; minutes make it refuse requests.",
+          Query(f"max {EACH} (queue_exporter_clock_skew_seconds{{S}})", SI),
+          unit="s", width=6, minimum=None, none="not known", runbooks=["QueueExporterClockSkew"]),
 ])
 
 PROCESS = Row("Process", [

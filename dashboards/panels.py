@@ -59,8 +59,9 @@ def words(**texts):
 class Query:
     expr: str
     legend: str = ""
-    color: str = ""      # fixed colour of the one series of this query, by its legend
-    axis: str = ""       # "dashed" draws a limit rather than a measurement
+    color: str = ""       # fixed colour of the one series of this query, by its legend
+    dashed: bool = False  # a limit rather than a measurement
+    right: str = ""       # an axis of its own, on the right, of this unit
 
     def target(self, ref, kind):
         table = kind == "table"
@@ -162,10 +163,13 @@ def lines(title, about, *queries, unit="short", width=12, height=8, stacked=Fals
         properties = {}
         if query.color:
             properties["color"] = {"mode": "fixed", "fixedColor": query.color}
-        if query.axis == "dashed":
+        if query.dashed:
             properties["custom_lineStyle"] = {"fill": "dash", "dash": [10, 10]}
             properties["custom_fillOpacity"] = 0
             properties["custom_stacking"] = {"mode": "none", "group": "A"}
+        if query.right:
+            properties["unit"] = query.right
+            properties["custom_axisPlacement"] = "right"
         if properties:
             overrides.append(_override("byFrameRefID", chr(ord("A") + i), **properties))
     shown = {"calcs": ["lastNotNull", "max"], "displayMode": "table"} if legend == "table" else \

@@ -77,12 +77,12 @@ BACKLOG = Row("Backlog", [
 
 AGES = Row("Age", [
     lines("Oldest message", "Age of the oldest message against the objective of this queue.",
-          Query(AGE, f"oldest {V}", BLUE), Query(OBJECTIVE, f"objective {V}", RED, "dashed"),
+          Query(AGE, f"oldest {V}", BLUE), Query(OBJECTIVE, f"objective {V}", RED, dashed=True),
           unit="s", runbooks=["QueueMessagesTooOld"]),
     lines("Time until loss", "How long until retention deletes the oldest message, as a safe lower bound, against how "
           "long the broker keeps one.",
           Query(MARGIN, f"until loss {V}", BLUE),
-          Query("max by QUEUE (queue_message_retention_seconds{Q})", f"retention {V}", GREY, "dashed"),
+          Query("max by QUEUE (queue_message_retention_seconds{Q})", f"retention {V}", GREY, dashed=True),
           unit="s", width=6, legend="list", runbooks=["QueueMessagesExpiring"]),
     lines("Size", "Size of the message bodies, where the broker knows it.",
           Query("max by QUEUE (queue_size_bytes{Q})", f"size {V}"), unit="bytes", width=6, legend="list",
@@ -117,13 +117,13 @@ CONSUMERS = Row("Consumers", [
           "at the broker.",
           Query("sum by QUEUE (queue_consumer_workers_busy{Q})", f"busy {V}", GREEN),
           Query("sum by QUEUE (queue_consumer_messages_in_progress{Q})", f"messages in hand {V}", BLUE),
-          Query("sum by QUEUE (queue_consumer_workers{Q})", f"workers {V}", GREY, "dashed"),
+          Query("sum by QUEUE (queue_consumer_workers{Q})", f"workers {V}", GREY, dashed=True),
           width=8, none="no consumers", runbooks=["QueueConsumerStuck"]),
     lines("Deliveries of one message", "How often the messages received had been delivered, this time included. A "
           "high p99 is poison: messages that no attempt gets through.",
           Query(quantile(0.5, "message_receives"), f"p50 {V}", GREEN),
           Query(quantile(0.99, "message_receives"), f"p99 {V}", RED),
-          Query("max by QUEUE (queue_dead_letter_max_receives{Q})", f"limit of the broker {V}", GREY, "dashed"),
+          Query("max by QUEUE (queue_dead_letter_max_receives{Q})", f"limit of the broker {V}", GREY, dashed=True),
           width=8, none="no consumers", runbooks=["QueuePoisonMessages"]),
     lines("Signs of trouble", "Stale settles: handling took longer than the message stayed hidden, so that another "
           "consumer got it as well. Settle failures: the broker did not take the answer.",

@@ -8,6 +8,8 @@ import sys
 import tempfile
 import unittest
 
+import yaml
+
 from boards import FOLDER, ROOT, boards, panels
 
 GENERATE = FOLDER / "generate.py"
@@ -128,6 +130,18 @@ class Links(unittest.TestCase):
             self.assertIn("queue-exporter", board["tags"], uid)
             self.assertTrue(any(link["type"] == "dashboards" and link["tags"] == ["queue-exporter"] and
                                 link["includeVars"] and link["keepTime"] for link in board["links"]), uid)
+
+
+class Provisioning(unittest.TestCase):
+    def test_the_readme_puts_the_files_where_grafana_is_told_to_look(self):
+        folder, readme = FOLDER / "provisioning", (FOLDER / "README.md").read_text(encoding="utf-8")
+        provider = yaml.safe_load((folder / "dashboards" / "queue-exporter.yml").read_text(encoding="utf-8"))
+        self.assertEqual(provider["apiVersion"], 1)
+        self.assertIn(f"json/*.json {provider['providers'][0]['options']['path']}/\n", readme)
+        source = yaml.safe_load((folder / "datasources" / "queue-exporter.yml").read_text(encoding="utf-8"))
+        self.assertEqual((source["apiVersion"], source["datasources"][0]["type"]), (1, "prometheus"))
+        for path in folder.rglob("*.yml"):
+            self.assertIn(f"dashboards/{path.relative_to(FOLDER)} /etc/grafana/provisioning/{path.parent.name}/\n", readme)
 
 
 if __name__ == "__main__":
