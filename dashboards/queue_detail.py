@@ -181,7 +181,7 @@ BROKER = Row("Broker and limits", [
         Column("Setting", label="check"),
         Column("Holds", "max by (vhost, check) (queue_config_warning{Q})", unit="bool_yes_no"),
     ], width=6, height=8, none="no doubts", runbooks=["QueueConfigurationWarning"]),
-    table("Settings", "What the broker has configured for this queue.", [
+    table("Settings", "What the broker has configured for this queue, and when something last happened to it.", [
         Column("Queue", label="queue"),
         Column("Vhost", label="vhost"),
         Column("Retention", "max by QUEUE (queue_message_retention_seconds{Q})", unit="s"),
@@ -190,6 +190,8 @@ BROKER = Row("Broker and limits", [
         Column("Receives before dead-lettering", "max by QUEUE (queue_dead_letter_max_receives{Q})"),
         Column("Is a dead-letter queue", "max by QUEUE (queue_is_dead_letter_queue{Q})", unit="bool_yes_no"),
         Column("Last read", "1000 * max by QUEUE (queue_last_success_timestamp_seconds{Q})", unit="dateTimeFromNow"),
+        Column("Last handled", "1000 * max by QUEUE (queue_consumer_last_success_timestamp_seconds{Q})",
+               unit="dateTimeFromNow"),
     ], height=4),
 ])
 

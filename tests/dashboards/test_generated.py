@@ -125,6 +125,17 @@ class Links(unittest.TestCase):
         self.assertGreaterEqual(len(named), 10)
         self.assertEqual([name for name in sorted(named) if not (runbooks / name).is_file()], [])
 
+    def test_alerts_lead_to_dashboards_and_variables_that_exist(self):
+        path = ROOT / "alerts" / "queue.rules.yml"
+        groups = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        urls = [rule["annotations"]["dashboard_url"] for group in groups for rule in group["rules"] if "alert" in rule]
+        self.assertGreater(len(urls), 20)
+        for url in urls:
+            uid, query = re.search(r"/d/([\w-]+)\?(.*)", url).groups()
+            self.assertIn(uid, boards())
+            known = {f"var-{variable['name']}" for variable in boards()[uid]["templating"]["list"]}
+            self.assertLessEqual(set(re.findall(r"(?:^|&)([\w-]+)=", query)), known, url)
+
     def test_the_three_find_each_other(self):
         for uid, board in boards().items():
             self.assertIn("queue-exporter", board["tags"], uid)
@@ -141,7 +152,8 @@ class Provisioning(unittest.TestCase):
         source = yaml.safe_load((folder / "datasources" / "queue-exporter.yml").read_text(encoding="utf-8"))
         self.assertEqual((source["apiVersion"], source["datasources"][0]["type"]), (1, "prometheus"))
         for path in folder.rglob("*.yml"):
-            self.assertIn(f"dashboards/{path.relative_to(FOLDER)} /etc/grafana/provisioning/{path.parent.name}/\n", readme)
+            target = f"/etc/grafana/provisioning/{path.parent.name}/"
+            self.assertIn(f"dashboards/{path.relative_to(FOLDER)} {target}\n", readme)
 
 
 if __name__ == "__main__":

@@ -199,6 +199,12 @@ class Catalogue(unittest.TestCase):
                     metric, label = re.fullmatch(r"label_values\((\w+).*,\s*(\w+)\)", variable["query"]).groups()
                     self.assertIn(label, catalogue()[metric][1], (uid, variable["name"]))
 
+    def test_every_metric_is_on_some_dashboard(self):
+        def family(series):
+            return re.sub(r"_(bucket|sum|count)$", "", series)
+        shown = {family(selector.metric) for where, query in queries() for selector in parsed(where, query)[0]}
+        self.assertEqual({family(series) for series in catalogue()} - shown, set(reasons("unseen")))
+
     def test_counters_are_rated_and_gauges_are_not(self):
         for where, query in queries():
             for selector in parsed(where, query)[0]:
