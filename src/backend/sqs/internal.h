@@ -60,7 +60,9 @@ struct qe_sqs {
      * to end their wait: a wait that is interrupted while this is not set goes on. */
     atomic_bool interrupted;
     int64_t credentials_seen_mono_ms; /* when the stats last learnt of them */
-    double own_dollars;               /* what this handle's requests cost so far */
+    double watch_dollars; /* what this handle's readings and ages cost so far: what a budget can
+                             stretch */
+    int64_t clock_skew_ms; /* the service's clock minus ours */
     struct qe_sqs_watch *watch;       /* owned; NULL until the first list or sample */
     struct qe_sqs_work *work;         /* owned; NULL until the first send, receive, settle, ... */
 };
@@ -146,6 +148,9 @@ int qe_sqs_redrive_status(void *self, const struct qe_queue *dlq, int64_t deadli
                           struct qe_redrive_task *out, struct qe_err *err);
 int qe_sqs_redrive_cancel(void *self, const struct qe_queue *dlq, int64_t deadline_mono_ms,
                           struct qe_err *err);
+/* Before the clients are aborted: waits a moment for polls in flight, and gives back what they
+ * bring and what was not handed out. A handle that never worked is fine. */
+void qe_sqs_receive_end(struct qe_sqs *sqs);
 /* Accepts NULL. Nothing is in flight any more, but the clients still live. */
 void qe_sqs_work_destroy(struct qe_sqs_work *work);
 

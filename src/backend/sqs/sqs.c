@@ -69,6 +69,7 @@ static void destroy(void *handle)
     if (self == NULL) {
         return;
     }
+    qe_sqs_receive_end(self); /* gives back what nobody will handle */
     struct qe_aws_client *poll_client = atomic_load(&self->poll_client);
 
     if (self->client != NULL) {

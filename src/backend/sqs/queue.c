@@ -1,0 +1,370 @@
+/* What working needs to know of a queue, and PurgeQueue. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/sqs/work.h"
+#include "util/mem.h"
+#include "util/text.h"
+
+#define QUEUES_MAX 10000
+#define DEFAULT_VISIBILITY_MS 30000 /* SQS's own, where the queue's may not be read */
+/* A changed visibility timeout is asked for with each receive, so nothing breaks meanwhile. */
+#define FACTS_AGE_MS 300000
+#define FACTS_RETRY_MS 60000
+#define SHRINK_BYTES ((size_t)256 << 10)
+
+/* --- rings --- */
+
+static int ring_init(struct qe_sqs_ring *ring, size_t size)
+{
+    ring->numbers = qe_calloc(size, sizeof *ring->numbers);
+    ring->size = ring->numbers == NULL ? 0 : size;
+    return ring->numbers == NULL ? -1 : 0;
+}
+
+bool qe_sqs_ring_has(const struct qe_sqs_ring *ring, uint64_t number)
+{
+    for (size_t i = 0; i < ring->size; i++) {
+        if (ring->numbers[i] == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void qe_sqs_ring_add(struct qe_sqs_ring *ring, uint64_t number)
+{
+    ring->numbers[ring->next] = number;
+    ring->next = (ring->next + 1) % ring->size;
+}
+
+void qe_sqs_ring_remove(struct qe_sqs_ring *ring, uint64_t number)
+{
+    for (size_t i = 0; i < ring->size; i++) {
+        if (ring->numbers[i] == number) {
+            ring->numbers[i] = 0;
+        }
+    }
+}
+
+static uint64_t fnv1a(uint64_t hash, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    }
+    return hash;
+}
+
+uint64_t qe_sqs_receipt_number(const struct qe_sqs_queue *queue, const char *receipt)
+{
+    uint64_t number = fnv1a(fnv1a(UINT64_C(14695981039346656037), queue->url), receipt);
+
+    return number == 0 ? 1 : number; /* 0 is an empty place */
+}
+
+/* --- life --- */
+
+int qe_sqs_work_begin(struct qe_sqs *sqs, struct qe_err *err)
+{
+    if (sqs->work != NULL) {
+        return 0;
+    }
+    struct qe_sqs_work *work = qe_calloc(1, sizeof *work);
+
+    if (work == NULL || ring_init(&work->settled, QE_SQS_SETTLED_MAX) != 0 ||
+        ring_init(&work->copied, QE_SQS_COPIED_MAX) != 0) {
+        qe_sqs_work_destroy(work);
+        return qe_err_set(err, QE_ERR_NOMEM, "source %s", sqs->source);
+    }
+    qe_random_init(&work->random, 0);
+    sqs->work = work;
+    return 0;
+}
+
+static void queue_destroy(struct qe_sqs_queue *queue)
+{
+    if (queue == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < QE_SQS_PARALLEL_MAX; i++) {
+        qe_aws_call_deinit(&queue->polls[i].call);
+    }
+    qe_sqs_hold_deinit(queue);
+    qe_free(queue->name);
+    qe_free(queue->url);
+    qe_free(queue);
+}
+
+void qe_sqs_work_destroy(struct qe_sqs_work *work)
+{
+    if (work == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < work->queues_count; i++) {
+        queue_destroy(work->queues[i]);
+    }
+    for (size_t i = 0; i < QE_SQS_PARALLEL_MAX; i++) {
+        qe_aws_call_deinit(&work->slots[i].call);
+    }
+    qe_aws_call_deinit(&work->call);
+    qe_free(work->queues);
+    qe_free(work->settled.numbers);
+    qe_free(work->copied.numbers);
+    qe_free(work);
+}
+
+void qe_sqs_call_shrink(struct qe_aws_call *call)
+{
+    if (call->body.capacity_bytes > SHRINK_BYTES ||
+        call->reply_body.capacity_bytes > SHRINK_BYTES) {
+        qe_aws_call_deinit(call);
+        *call = (struct qe_aws_call){0};
+    }
+}
+
+/* --- finding --- */
+
+void qe_sqs_append_queue_url(struct qe_strbuf *out, const struct qe_sqs_queue *queue)
+{
+    (void)qe_strbuf_append_text(out, "{\"QueueUrl\":");
+    qe_sqs_append_text(out, queue->url, strlen(queue->url));
+}
+
+static int ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                   char **out_url, struct qe_err *err)
+{
+    struct qe_aws_call *call = &sqs->work->call;
+    struct qe_json *answer = NULL;
+
+    qe_sqs_call_init(sqs, call, QE_SQS_GET_QUEUE_URL, deadline_mono_ms);
+    (void)qe_strbuf_append_text(&call->body, "{\"QueueName\":");
+    qe_sqs_append_text(&call->body, queue->name, strlen(queue->name));
+    if (queue->account_id[0] != '\0') {
+        (void)qe_strbuf_append_text(&call->body, ",\"QueueOwnerAWSAccountId\":");
+        qe_sqs_append_text(&call->body, queue->account_id, strlen(queue->account_id));
+    }
+    (void)qe_strbuf_append_char(&call->body, '}');
+    if (qe_sqs_ask(sqs, call, &answer, err) != 0) {
+        return qe_err_wrap(err, "queue \"%s\"", queue->name);
+    }
+    const char *url = qe_json_text(qe_json_get(answer, "QueueUrl"));
+    int rc = 0;
+
+    if (url == NULL || url[0] == '\0') {
+        rc =
+            qe_err_set(err, QE_ERR_PROTOCOL, "queue \"%s\": GetQueueUrl: no QueueUrl", queue->name);
+    } else {
+        *out_url = qe_strdup(url);
+        rc = *out_url == NULL ? qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name) : 0;
+    }
+    qe_json_destroy(answer);
+    return rc;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text);
+    size_t end_length = strlen(end);
+
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* `url` is owned from the call on, even on failure. */
+static int add_queue(struct qe_sqs_work *work, const char *name, char *url,
+                     struct qe_sqs_queue **out, struct qe_err *err)
+{
+    struct qe_sqs_queue *queue = qe_calloc(1, sizeof *queue);
+
+    if (queue == NULL) {
+        qe_free(url);
+        return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", name);
+    }
+    queue->url = url;
+    queue->name = qe_strdup(name);
+    if (queue->name == NULL || qe_grow(&work->queues, work->queues_count, &work->queues_capacity,
+                                       QUEUES_MAX, sizeof(struct qe_sqs_queue *)) != 0) {
+        queue_destroy(queue);
+        return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", name);
+    }
+    queue->is_fifo = ends_with(name, ".fifo");
+    queue->visibility_ms = DEFAULT_VISIBILITY_MS;
+    for (size_t i = 0; i < QE_SQS_PARALLEL_MAX; i++) {
+        queue->polls[i].queue = queue;
+    }
+    work->queues[work->queues_count++] = queue;
+    *out = queue;
+    return 0;
+}
+
+/* The same name may stand for another queue, of another account. */
+static bool is_same(const struct qe_sqs_queue *known, const struct qe_queue *queue)
+{
+    char account[32] = "";
+
+    if (strcmp(known->name, queue->name) != 0) {
+        return false;
+    }
+    if (queue->address[0] != '\0') {
+        return strcmp(known->url, queue->address) == 0;
+    }
+    (void)snprintf(account, sizeof account, "/%s/", queue->account_id);
+    return queue->account_id[0] == '\0' || strstr(known->url, account) != NULL;
+}
+
+static struct qe_sqs_queue *known_queue(const struct qe_sqs_work *work,
+                                        const struct qe_queue *queue)
+{
+    for (size_t i = 0; i < work->queues_count; i++) {
+        struct qe_sqs_queue *known = work->queues[i];
+
+        if (is_same(known, queue)) {
+            return known;
+        }
+    }
+    return NULL;
+}
+
+int qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                      struct qe_sqs_queue **out, struct qe_err *err)
+{
+    char *url = NULL;
+
+    if (qe_sqs_work_begin(sqs, err) != 0) {
+        return -1;
+    }
+    struct qe_sqs_queue *known = known_queue(sqs->work, queue);
+
+    if (known != NULL) {
+        *out = known;
+        return 0;
+    }
+    if (queue->address[0] != '\0') {
+        url = qe_strdup(queue->address);
+        if (url == NULL) {
+            return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
+        }
+    } else if (ask_url(sqs, queue, deadline_mono_ms, &url, err) != 0) {
+        return -1;
+    }
+    return add_queue(sqs->work, queue->name, url, out, err);
+}
+
+void qe_sqs_queue_forget(struct qe_sqs *sqs, struct qe_sqs_queue *queue)
+{
+    struct qe_sqs_work *work = sqs->work;
+
+    for (size_t i = 0; i < QE_SQS_PARALLEL_MAX; i++) {
+        if (queue->polls[i].is_started) {
+            return; /* it is still spoken of */
+        }
+    }
+    for (size_t i = 0; i < work->queues_count; i++) {
+        if (work->queues[i] == queue) {
+            queue_destroy(queue);
+            work->queues[i] = work->queues[--work->queues_count];
+            return;
+        }
+    }
+}
+
+/* --- facts --- */
+
+static int take_facts(struct qe_sqs_queue *queue, const struct qe_json *answer,
+                      uint64_t in_flight_limit, struct qe_err *err)
+{
+    struct qe_sqs_attributes facts = {0};
+
+    if (qe_sqs_attributes_parse(answer, in_flight_limit, &facts, err) != 0) {
+        return -1;
+    }
+    if (qe_sample_has(&facts.sample, QE_FIELD_VISIBILITY_TIMEOUT_SECONDS)) {
+        double seconds = facts.sample.values[QE_FIELD_VISIBILITY_TIMEOUT_SECONDS];
+
+        /* Without any, a delivery would be over before it is here: what is asked for is 1 s. */
+        queue->visibility_ms = seconds < 1 ? 1000 : (int64_t)(seconds * 1000);
+    }
+    queue->delay_ms = 0;
+    if (qe_sample_has(&facts.sample, QE_FIELD_DELIVERY_DELAY_SECONDS)) {
+        double seconds = facts.sample.values[QE_FIELD_DELIVERY_DELAY_SECONDS];
+
+        queue->delay_ms = (int64_t)(seconds * 1000);
+    }
+    queue->is_fifo = queue->is_fifo || facts.is_fifo;
+    queue->content_deduplication = facts.content_deduplication;
+    memcpy(queue->arn, facts.arn, sizeof queue->arn);
+    memcpy(queue->dead_letter_arn, facts.dead_letter_arn, sizeof queue->dead_letter_arn);
+    return 0;
+}
+
+int qe_sqs_queue_learn(struct qe_sqs *sqs, struct qe_sqs_queue *queue, bool interruptible,
+                       int64_t deadline_mono_ms, struct qe_err *err)
+{
+    struct qe_aws_call *call = &sqs->work->call;
+    struct qe_json *answer = NULL;
+    struct qe_err why = {0};
+    int64_t now = qe_clock_mono_ms();
+    bool known = queue->facts_mono_ms != 0;
+
+    if (known && now - queue->facts_mono_ms < FACTS_AGE_MS) {
+        return 0;
+    }
+    qe_sqs_call_init(sqs, call, QE_SQS_GET_QUEUE_ATTRIBUTES, deadline_mono_ms);
+    qe_sqs_append_queue_url(&call->body, queue);
+    (void)qe_strbuf_printf(&call->body, ",\"AttributeNames\":%s}", qe_sqs_attribute_names);
+    int rc = interruptible ? qe_sqs_ask_interruptible(sqs, call, &answer, &why)
+                           : qe_sqs_ask(sqs, call, &answer, &why);
+
+    if (rc == 0) {
+        rc = take_facts(queue, answer, sqs->settings->in_flight_limit, &why);
+    }
+    qe_json_destroy(answer);
+    if (rc == 0 || why.code == QE_ERR_AUTH) {
+        queue->facts_mono_ms = now;
+        queue->facts_error = why;
+        return 0;
+    }
+    if (known && why.code != QE_ERR_CANCELLED && why.code != QE_ERR_NOT_FOUND) {
+        queue->facts_mono_ms = now - FACTS_AGE_MS + FACTS_RETRY_MS;
+        return 0;
+    }
+    *err = why;
+    return qe_err_wrap(err, "queue \"%s\"", queue->name);
+}
+
+/* --- PurgeQueue --- */
+
+int qe_sqs_purge(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                 uint64_t *out_count, struct qe_err *err)
+{
+    struct qe_sqs *sqs = self;
+    struct qe_sqs_queue *target = NULL;
+    struct qe_json *answer = NULL;
+
+    if (qe_sqs_queue_find(sqs, queue, deadline_mono_ms, &target, err) != 0) {
+        return -1;
+    }
+    struct qe_aws_call *call = &sqs->work->call;
+
+    qe_sqs_call_init(sqs, call, QE_SQS_PURGE_QUEUE, deadline_mono_ms);
+    qe_sqs_append_queue_url(&call->body, target);
+    (void)qe_strbuf_append_char(&call->body, '}');
+    if (qe_sqs_ask(sqs, call, &answer, err) != 0) {
+        if (qe_aws_call_has_code(call, "PurgeQueueInProgress")) {
+            return qe_err_set(err, QE_ERR_THROTTLED,
+                              "queue \"%s\" was purged less than 60 s ago, and SQS purges a queue "
+                              "once in 60 s: wait, then purge again",
+                              queue->name);
+        }
+        if (err->code == QE_ERR_NOT_FOUND) {
+            qe_sqs_queue_forget(sqs, target);
+        }
+        return qe_err_wrap(err, "queue \"%s\"", queue->name);
+    }
+    qe_json_destroy(answer);
+    for (size_t i = 0; i < target->held.count; i++) {
+        qe_message_deinit(&target->held.items[i]);
+    }
+    target->held.count = 0;
+    *out_count = UINT64_MAX;
+    return 0;
+}
