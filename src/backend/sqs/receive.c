@@ -116,7 +116,6 @@ static void bill_answer(struct qe_sqs *sqs, const struct qe_aws_call *call)
     if (chunks > 1) {
         double dollars = (chunks - 1) * sqs->settings->cost.sqs_dollars_per_million / 1e6;
 
-        sqs->own_dollars += dollars;
         qe_api_stats_bill(sqs->stats, QE_SQS_BILLED_SQS, chunks - 1, dollars);
     }
 }
