@@ -97,7 +97,7 @@ REQUESTS = Row("Requests to brokers, and what they cost", [
           Query("max by (job, instance, source, service) (queue_exporter_interval_stretch_ratio{S})",
                 "{{source}} {{service}} {{instance}}"), width=6, none="no budget",
           runbooks=["QueueExporterBudgetReached"]),
-    lines("Credentials", "Failed tries to renew credentials; and for how long the present ones are valid, on the right.",
+    lines("Credentials", "Failed tries to renew credentials; on the right, for how long the present ones are valid.",
           Query(f"sum {EACH} (increase(queue_exporter_credentials_refresh_failures_total{{S}}[WINDOW]))",
                 f"renewals failed {SI}", RED),
           Query(f"min {EACH} (queue_exporter_credentials_expiry_timestamp_seconds{{S}}) - time()",

@@ -22,8 +22,8 @@ DRAIN = f"{READY} / (-min by QUEUE (deriv(queue_messages_ready{{Q}}[15m])) > 0)"
 
 # The chosen data source, job and time range go along; the row names the queue.
 QUEUE_URL = ("/d/queue-detail?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
-             "&var-source=${__data.fields.Source}&var-vhost=${__data.fields.Vhost}&var-queue=${__data.fields.Queue}"
-             "&${__url_time_range}")
+             "&var-source=${__data.fields.Source:percentencode}&var-vhost=${__data.fields.Vhost:percentencode}"
+             "&var-queue=${__data.fields.Queue:percentencode}&${__url_time_range}")
 
 
 def per_queue(expr):
@@ -112,15 +112,24 @@ def make(runbook_base):
             lines("Oldest messages", "The ten queues whose oldest message was oldest in the time shown.",
                   Query(top_age(), QUEUE_LEGEND), unit="s", runbooks=["QueueMessagesTooOld"]),
         ]),
-        Row("Dead letters", [
+        Row("Dead letters and settings", [
             lines("Dead letters by dead-letter queue", "The ten largest dead-letter queues; each counts once.",
                   Query(f"topk(10, {DEAD_LETTERS})", "{{source}} {{dead_letter_vhost}} {{dead_letter_queue}}"),
-                  runbooks=["QueueDeadLetterQueueNotEmpty"]),
+                  width=8, runbooks=["QueueDeadLetterQueueNotEmpty"]),
             lines("New dead letters", "Growth above the lowest count of the ten minutes before; a purge or a redrive "
                   "does not show.", Query("""topk(10, max by (job, source, dead_letter_vhost, dead_letter_queue) (
                       queue_dead_letter_messages{Q} - min_over_time(queue_dead_letter_messages{Q}[10m])) > 0)""",
                                           "{{source}} {{dead_letter_vhost}} {{dead_letter_queue}}"),
-                  bars=True, none="no growth", runbooks=["QueueDeadLettersGrowing"]),
+                  bars=True, width=8, none="no growth", runbooks=["QueueDeadLettersGrowing"]),
+            table("Doubtful settings", "What the exporter's own look at the settings of queues found, such as a queue "
+                  "without a dead-letter queue.", [
+                Column("Source", label="source"),
+                Column("Vhost", label="vhost"),
+                Column("Queue", label="queue", links=[("Queue dashboard", QUEUE_URL)]),
+                Column("Setting", label="check"),
+                Column("Holds", per_queue("max by (job, source, vhost, queue, check) (queue_config_warning{Q})"),
+                       unit="bool_yes_no", width=70),
+            ], width=8, height=8, none="no doubts", runbooks=["QueueConfigurationWarning"]),
         ]),
         Row("Flow", [
             lines("Messages handled by consumers", "What the reference consumers did with the selected queues, all "

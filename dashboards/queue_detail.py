@@ -17,7 +17,8 @@ MARGIN = "min by QUEUE (queue_expiry_margin_seconds{Q})"
 # This queue's own selector, as the target of others.
 INTO = '{S, dead_letter_vhost=~"$vhost|", dead_letter_queue=~"$queue"}'
 DETAIL_URL = ("/d/queue-detail?${datasource:queryparam}&${job:queryparam}&${instance:queryparam}"
-              "&${source:queryparam}&${vhost:queryparam}&var-queue=${__data.fields.%s}&${__url_time_range}")
+              "&${source:queryparam}&${vhost:queryparam}&var-queue=${__data.fields.%s:percentencode}"
+              "&${__url_time_range}")
 
 
 def consumer_rate(family, by="by QUEUE"):
