@@ -77,7 +77,10 @@ static void on_billed(void *self, const struct qe_aws_call *call)
     enum qe_sqs_billed service =
         call->service == QE_AWS_CLOUDWATCH ? QE_SQS_BILLED_CLOUDWATCH : QE_SQS_BILLED_SQS;
 
-    sqs->own_dollars += call->dollars;
+    if (call->operation == QE_SQS_GET_QUEUE_ATTRIBUTES ||
+        call->operation == QE_SQS_GET_METRIC_DATA) {
+        sqs->watch_dollars += call->dollars;
+    }
     qe_api_stats_bill(sqs->stats, service, call->billable, call->dollars);
 }
 
@@ -85,8 +88,9 @@ static void on_clock_skew(void *self, double seconds)
 {
     struct qe_sqs *sqs = self;
 
+    sqs->clock_skew_ms = llround(seconds * 1000);
     if (sqs->stats != NULL) {
-        atomic_store(&sqs->stats->clock_skew_ms, llround(seconds * 1000));
+        atomic_store(&sqs->stats->clock_skew_ms, sqs->clock_skew_ms);
         atomic_store(&sqs->stats->has_clock_skew, true);
     }
 }
