@@ -13,6 +13,8 @@ struct qe_json *
 qe_json_new_object(void); /* NULL when out of memory; every adder accepts NULL and then fails */
 struct qe_json *qe_json_new_array(void);
 void qe_json_destroy(struct qe_json *root); /* accepts NULL; never on a child */
+/* The same, and every text in it is wiped first: for what holds secrets. */
+void qe_json_destroy_wiped(struct qe_json *root);
 
 /* All return 0, or -1 when out of memory. Text must be UTF-8. */
 int qe_json_add_text(struct qe_json *object, const char *key, const char *text);
