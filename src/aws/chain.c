@@ -42,8 +42,8 @@ enum qe_aws_found qe_aws_find_in_config(struct qe_aws_search *search,
 }
 
 static qe_aws_find *const s_places[] = {
-    qe_aws_find_in_config,
-    qe_aws_find_in_environment,
+    qe_aws_find_in_config,  qe_aws_find_in_environment, qe_aws_find_in_web_identity,
+    qe_aws_find_in_profile, qe_aws_find_in_container,   qe_aws_find_in_imds,
 };
 
 static int find(struct qe_aws_search *search, struct qe_aws_credentials **out, struct qe_err *err)
@@ -59,14 +59,48 @@ static int find(struct qe_aws_search *search, struct qe_aws_credentials **out, s
                       qe_strbuf_text(&search->skipped));
 }
 
+/* The role that the configuration asks for, on top of what was found. Replaces *credentials. */
+static int put_role(const struct qe_aws_search *search, struct qe_aws_credentials **credentials,
+                    struct qe_err *err)
+{
+    const struct qe_aws_self *self = search->settings->self;
+    const struct qe_aws_role role = {
+        .arn = self->texts[QE_AWS_SELF_ROLE_ARN],
+        .session_name = self->texts[QE_AWS_SELF_ROLE_SESSION_NAME],
+        .external_id = self->texts[QE_AWS_SELF_ROLE_EXTERNAL_ID],
+        .duration_s = self->role_duration_ms / 1000,
+        .base = *credentials,
+    };
+    struct qe_aws_credentials *made = NULL;
+
+    if (role.arn == NULL) {
+        return 0;
+    }
+    if (qe_aws_assume_role(search, &role, &made, err) != 0) {
+        return qe_err_wrap(err, "with credentials of %s", role.base->provider);
+    }
+    qe_aws_credentials_release(*credentials);
+    *credentials = made;
+    return 0;
+}
+
 int qe_aws_search_all(const struct qe_aws_settings *settings, int64_t deadline_mono_ms,
                       struct qe_aws_credentials **out, struct qe_err *err)
 {
     struct qe_aws_search search = {.settings = settings, .deadline_mono_ms = deadline_mono_ms};
+    struct qe_aws_credentials *found = NULL;
 
     qe_strbuf_init(&search.skipped, SKIPPED_MAX_BYTES);
-    const int rc = find(&search, out, err);
+    int rc = find(&search, &found, err);
 
+    if (rc == 0) {
+        rc = put_role(&search, &found, err);
+    }
     qe_strbuf_deinit(&search.skipped);
-    return rc;
+    if (rc != 0) {
+        qe_aws_credentials_release(found);
+        return -1;
+    }
+    *out = found;
+    return 0;
 }

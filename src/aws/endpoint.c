@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "aws/endpoint_internal.h"
+#include "aws/url.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
 #include "util/text.h"
 
-#define URL_MAX_BYTES 2048
-#define HOST_MAX_BYTES 255 /* of a name in the DNS, and its dots */
 #define LABEL_MAX_BYTES 63
 #define DIGITS "0123456789"
 #define LABEL_CHARACTERS "abcdefghijklmnopqrstuvwxyz" DIGITS "-"
@@ -112,8 +111,8 @@ int qe_aws_endpoint_default(enum qe_aws_service service, const char *region,
                             struct qe_aws_endpoint_flags flags, struct qe_aws_endpoint *out,
                             struct qe_err *err)
 {
-    char host[HOST_MAX_BYTES + 1];
-    char url[HOST_MAX_BYTES + 16];
+    char host[QE_AWS_HOST_MAX_BYTES + 1];
+    char url[QE_AWS_HOST_MAX_BYTES + 16];
     char path[] = "/";
     char own_region[LABEL_MAX_BYTES + 1];
 
@@ -135,104 +134,18 @@ int qe_aws_endpoint_default(enum qe_aws_service service, const char *region,
     return fill(out, &made, err);
 }
 
-/* A URL taken apart; the parts point into it. */
-struct parts {
-    const char *host; /* with its brackets, without the port */
-    size_t host_bytes;
-    const char *port; /* "" none */
-    size_t port_bytes;
-    const char *path; /* "" or from its '/' on */
-    bool is_https;
-};
-
-static bool is_name(const char *host, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const char c = host[i];
-
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '-' || c == '.' || c == '_')) {
-            return false;
-        }
-    }
-    return count > 0 && count <= HOST_MAX_BYTES && host[0] != '-' && host[0] != '.';
-}
-
-static bool is_ipv6(const char *host, size_t count)
-{
-    return count > 2 && count <= 64 && host[0] == '[' && host[count - 1] == ']' &&
-           strspn(host + 1, "0123456789abcdefABCDEF:.") == count - 2;
-}
-
-static bool is_port(const char *port, size_t count)
-{
-    uint64_t number = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        number = number * 10 + (uint64_t)(port[i] - '0');
-    }
-    return count > 0 && count <= 5 && strspn(port, DIGITS) == count && number > 0 &&
-           number <= 65535;
-}
-
-/* NULL, or what is wrong with it. */
-static const char *split(const char *url, struct parts *out)
-{
-    const size_t length = strlen(url);
-
-    for (size_t i = 0; i < length; i++) {
-        if (url[i] <= ' ' || url[i] > '~') {
-            return "it holds a blank or another character that has no place in a URL";
-        }
-    }
-    if (length > URL_MAX_BYTES) {
-        return "it is too long";
-    }
-    out->is_https = strncmp(url, "https://", 8) == 0;
-    if (!out->is_https && strncmp(url, "http://", 7) != 0) {
-        return "it does not begin with https:// or http://";
-    }
-    out->host = url + (out->is_https ? 8 : 7);
-    const size_t authority_bytes = strcspn(out->host, "/?#");
-    const char *end = out->host + authority_bytes;
-
-    if (memchr(out->host, '@', authority_bytes) != NULL) {
-        return "it holds a user name or password";
-    }
-    out->host_bytes =
-        out->host[0] == '[' ? strcspn(out->host, "]/") + 1 : strcspn(out->host, ":/?#");
-    out->path = end;
-    if (end[strcspn(end, "?#")] != '\0') {
-        return "it has a query or a fragment";
-    }
-    if (out->host_bytes > authority_bytes ||
-        !(is_name(out->host, out->host_bytes) || is_ipv6(out->host, out->host_bytes))) {
-        return "its host is missing or not a host name";
-    }
-    out->port = out->host + out->host_bytes;
-    out->port_bytes = (size_t)(end - out->port);
-    if (out->port_bytes > 0) {
-        if (out->port[0] != ':' || !is_port(out->port + 1, out->port_bytes - 1)) {
-            return "its port is not a number from 1 to 65535";
-        }
-        out->port++;
-        out->port_bytes--;
-    }
-    return NULL;
-}
-
-static bool is_default_port(const struct parts *parts)
+static bool is_default_port(const struct qe_aws_url *parts)
 {
     const char *usual = parts->is_https ? "443" : "80";
 
     return parts->port_bytes == strlen(usual) && memcmp(parts->port, usual, parts->port_bytes) == 0;
 }
 
-static int build(enum qe_aws_service service, const struct parts *parts, const char *region,
+static int build(enum qe_aws_service service, const struct qe_aws_url *parts, const char *region,
                  struct qe_aws_endpoint *out, struct qe_err *err)
 {
-    char host[HOST_MAX_BYTES + 8];
-    char path[URL_MAX_BYTES + 2];
+    char host[QE_AWS_HOST_MAX_BYTES + 8];
+    char path[QE_AWS_URL_MAX_BYTES + 2];
     char url[sizeof host + sizeof path + 16];
     char own_region[LABEL_MAX_BYTES + 1];
     const bool with_port = parts->port_bytes > 0 && !is_default_port(parts);
@@ -258,12 +171,12 @@ static int build(enum qe_aws_service service, const struct parts *parts, const c
 int qe_aws_endpoint_from_url(enum qe_aws_service service, const char *url, const char *region,
                              struct qe_aws_endpoint *out, struct qe_err *err)
 {
-    struct parts parts = {0};
+    struct qe_aws_url parts = {0};
 
     if (check_region(region, err) != 0) {
         return -1;
     }
-    const char *wrong = split(url, &parts);
+    const char *wrong = qe_aws_url_split(url, false, &parts);
 
     /* Not the URL itself: it might be one with a password in it. */
     return wrong == NULL ? build(service, &parts, region, out, err)

@@ -62,16 +62,13 @@ static struct qe_aws_credentials *make(const struct qe_aws_world *world, struct 
     return qe_aws_credentials_new(&parts, err);
 }
 
-enum qe_aws_found qe_aws_find_in_environment(struct qe_aws_search *search,
-                                             struct qe_aws_credentials **out, struct qe_err *err)
+enum qe_aws_found qe_aws_use_environment(struct qe_aws_search *search,
+                                         struct qe_aws_credentials **out, struct qe_err *err)
 {
     const struct qe_aws_world *world = search->settings->world;
     const char *id = qe_aws_env(world, "AWS_ACCESS_KEY_ID");
     const char *secret = qe_aws_env(world, "AWS_SECRET_ACCESS_KEY");
 
-    if (search->settings->self->texts[QE_AWS_SELF_PROFILE] != NULL) {
-        return qe_aws_skip(search, PLACE, "passed by, since the configuration names a profile");
-    }
     if (id == NULL && secret == NULL) {
         return qe_aws_skip(search, PLACE, "AWS_ACCESS_KEY_ID is not set");
     }
@@ -93,4 +90,12 @@ enum qe_aws_found qe_aws_find_in_environment(struct qe_aws_search *search,
         return QE_AWS_BROKEN;
     }
     return QE_AWS_FOUND;
+}
+
+enum qe_aws_found qe_aws_find_in_environment(struct qe_aws_search *search,
+                                             struct qe_aws_credentials **out, struct qe_err *err)
+{
+    return search->settings->self->texts[QE_AWS_SELF_PROFILE] == NULL
+               ? qe_aws_use_environment(search, out, err)
+               : qe_aws_skip(search, PLACE, "passed by, since the configuration names a profile");
 }

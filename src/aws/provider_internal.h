@@ -8,6 +8,7 @@
 
 #include "aws/credentials.h"
 #include "aws/endpoint.h"
+#include "aws/profile.h"
 #include "aws/world.h"
 #include "util/err.h"
 #include "util/secret.h"
@@ -69,9 +70,21 @@ bool qe_aws_self_equal(const struct qe_aws_self *a, const struct qe_aws_self *b)
 
 /* --- settings.c: what environment and files say --- */
 
+enum qe_aws_file_state {
+    QE_AWS_FILE_READ = 0,
+    QE_AWS_FILE_MISSING,
+    QE_AWS_FILE_UNREADABLE, /* at its usual place; at one that somebody named it is an error */
+    QE_AWS_FILE_NOWHERE     /* no HOME */
+};
 struct qe_aws_settings {
-    const struct qe_aws_world *world; /* borrowed */
-    const struct qe_aws_self *self;   /* borrowed */
+    const struct qe_aws_world *world;      /* borrowed */
+    const struct qe_aws_self *self;        /* borrowed */
+    struct qe_aws_profiles *profiles;      /* owned */
+    const char *profile_name;              /* borrowed from self or world; "default" */
+    const char *profile_named_by;          /* static: who chose it */
+    const struct qe_aws_section *profile;  /* borrowed from profiles; NULL: there is none */
+    char *paths[2];                        /* owned; by enum qe_aws_profile_file; NULL: nowhere */
+    enum qe_aws_file_state file_states[2]; /* same */
 };
 /* Reads the files. QE_ERR_INVALID with file and line for what cannot be parsed. */
 int qe_aws_settings_init(struct qe_aws_settings *settings, const struct qe_aws_self *self,
@@ -80,6 +93,19 @@ void qe_aws_settings_deinit(struct qe_aws_settings *settings); /* = {0} is fine 
 
 /* An environment variable; NULL when it is not set or blank. */
 const char *qe_aws_env(const struct qe_aws_world *world, const char *name);
+/* An environment variable, or else the profile's key of that meaning; NULL: neither. *out_place
+ * (may be NULL) is which of them. */
+const char *qe_aws_setting(const struct qe_aws_settings *settings, const char *variable,
+                           const char *key, const char **out_place);
+/* The authorities that TLS trusts; NULL: the system's. */
+const char *qe_aws_ca_file(const struct qe_aws_settings *settings);
+/* One that is "true" or "false"; false when it is not set. QE_ERR_INVALID names it. */
+int qe_aws_setting_flag(const struct qe_aws_settings *settings, const char *variable,
+                        const char *key, bool *out, struct qe_err *err) QE_MUST_CHECK;
+/* One whole number within [min, max]. */
+int qe_aws_setting_number(const struct qe_aws_settings *settings, const char *variable,
+                          const char *key, uint64_t max, uint64_t fallback, uint64_t *out,
+                          struct qe_err *err) QE_MUST_CHECK;
 
 /* --- region.c, endpoint_resolve.c --- */
 
@@ -109,10 +135,95 @@ typedef enum qe_aws_found qe_aws_find(struct qe_aws_search *search, struct qe_aw
 
 qe_aws_find qe_aws_find_in_config;
 qe_aws_find qe_aws_find_in_environment;
+qe_aws_find qe_aws_find_in_web_identity;
+qe_aws_find qe_aws_find_in_profile;
+qe_aws_find qe_aws_find_in_container;
+qe_aws_find qe_aws_find_in_imds;
 
 /* Notes that a place was passed by. */
 enum qe_aws_found qe_aws_skip(struct qe_aws_search *search, const char *place, const char *fmt, ...)
     QE_PRINTF(3, 4);
+
+/* Tries of one request, and the pauses between them. */
+struct qe_aws_tries {
+    unsigned count; /* that were made */
+    unsigned most;
+    int64_t pause_ms;   /* after the first; doubled each time */
+    bool is_even;       /* the pauses are all of that length */
+    int64_t attempt_ms; /* one try takes no longer */
+};
+/* When the next try must be over. */
+int64_t qe_aws_tries_deadline(const struct qe_aws_tries *tries, const struct qe_aws_search *search);
+/* After a try that failed and may be made again: pauses and says true, or false when it was the
+ * last or no time is left. */
+bool qe_aws_tries_again(struct qe_aws_tries *tries, const struct qe_aws_search *search);
+
+/* --- public_text.c: what may be shown of others' words --- */
+
+#define QE_AWS_PUBLIC_BYTES 301
+/* One line, printable, cut, and without anything that looks like a key or token. Returns out. */
+char *qe_aws_public_text(const char *text, size_t count, char out[QE_AWS_PUBLIC_BYTES]);
+
+/* --- credentials_json.c --- */
+
+/* How a place writes credentials down. */
+struct qe_aws_json_form {
+    const char *provider;
+    const char *token_key;  /* "Token", "SessionToken" */
+    const char *account_id; /* when the text has none; NULL: unknown */
+    bool is_versioned;      /* has "Version": 1 */
+    bool has_code;          /* has "Code": "Success", or another and a "Message" */
+    bool must_expire;
+    bool outlives_expiry;
+};
+/* Errors: QE_ERR_PROTOCOL, _AUTH (another Code), _NOMEM; the text is in none of them. */
+struct qe_aws_credentials *qe_aws_credentials_from_json(const char *text, size_t bytes,
+                                                        const struct qe_aws_json_form *form,
+                                                        struct qe_err *err) QE_MUST_CHECK;
+
+/* --- provider_imds.c --- */
+
+/* The region that instance metadata names. Ownership: the caller frees. */
+int qe_aws_imds_region(const struct qe_aws_settings *settings, int64_t deadline_mono_ms,
+                       char **out_region, struct qe_err *err) QE_MUST_CHECK;
+
+/* --- provider_environment.c --- */
+
+/* Also when the configuration names a profile: it may say credential_source = Environment. */
+qe_aws_find qe_aws_use_environment;
+
+/* --- provider_process.c --- */
+
+/* Runs what a profile's credential_process says. */
+int qe_aws_run_process(const struct qe_aws_search *search, const char *command,
+                       const char *account_id, struct qe_aws_credentials **out,
+                       struct qe_err *err) QE_MUST_CHECK;
+
+/* --- provider_web_identity.c --- */
+
+/* Reads the token and takes the role. session_name NULL: ours. */
+int qe_aws_use_web_identity(const struct qe_aws_search *search, const char *token_path,
+                            const char *role_arn, const char *session_name,
+                            struct qe_aws_credentials **out, struct qe_err *err) QE_MUST_CHECK;
+
+/* --- sts.c --- */
+
+struct qe_aws_role {
+    const char *arn;
+    const char *session_name;       /* NULL: "queue-exporter" */
+    const char *external_id;        /* NULL: none */
+    int64_t duration_s;             /* 0: STS's own, an hour */
+    const char *web_identity_token; /* NULL: signed with `base` */
+    const struct qe_aws_credentials *base;
+};
+/* Asks STS for credentials of a role. Errors: QE_ERR_AUTH, _THROTTLED, _TIMEOUT, _NETWORK,
+ * _PROTOCOL, _INVALID (no region, or an argument that STS does not take). */
+int qe_aws_assume_role(const struct qe_aws_search *search, const struct qe_aws_role *role,
+                       struct qe_aws_credentials **out, struct qe_err *err) QE_MUST_CHECK;
+/* An answer of STS, XML or JSON. */
+struct qe_aws_credentials *qe_aws_credentials_from_sts(const char *text, size_t bytes,
+                                                       const char *provider,
+                                                       struct qe_err *err) QE_MUST_CHECK;
 
 /* All places in their order, then the role of the configuration. */
 int qe_aws_search_all(const struct qe_aws_settings *settings, int64_t deadline_mono_ms,
