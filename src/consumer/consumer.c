@@ -27,7 +27,8 @@ static int allocate(struct qe_consumer *consumer, struct qe_err *err)
     size_t workers = (size_t)options->workers;
     size_t ahead = workers * AHEAD_PER_WORKER < AHEAD_MAX ? workers * AHEAD_PER_WORKER : AHEAD_MAX;
 
-    /* The kind is not known until the driver lists the queue; nothing reads it before. */
+    /* The kind is not known until the driver lists the queue; what is read of it before, or where
+     * listing is not allowed, holds for any kind. */
     if (qe_queue_init(&consumer->queue, options->vhost, options->queue, QE_KIND_EMBEDDED, err) !=
         0) {
         return -1;
@@ -124,6 +125,10 @@ static struct qe_consumer *new_with_locks(const struct qe_consumer_options *opti
     consumer->options = *options;
     consumer->deps = (struct qe_deps){.source = options->source, .stats = options->api_stats};
     consumer->handling_mean_ms = -1;
+    if (options->driver->services != NULL) {
+        consumer->settle_wait_ms =
+            options->settle_wait_ms > 0 ? options->settle_wait_ms : QE_SETTLE_WAIT_MS;
+    }
     qe_random_init(&consumer->random, options->jitter_seed);
     return consumer;
 }

@@ -9,13 +9,18 @@
  *   reject   dead-lettered at once; without a dead-letter queue released with the longest backoff
  *            and a warning, never acknowledged
  *
+ * Where the driver names services that send a bill, an outcome waits up to 20 ms for others, so
+ * that ten share one call; but not on FIFO queues and in ordered groups, whose next message waits
+ * for it, and not at a stop. Elsewhere it is settled at once, with whatever else is done by then.
+ *
  * Messages wait for a worker only when the handler is fast (a tenth of a second of work at most is
  * fetched ahead) and never longer than 5 s or half their visibility: then they are given back.
  *
  * What it counts (struct qe_consumer_stats): received, per delivery; processed, released and
  * dead_lettered, once the broker has confirmed; failed and handling_seconds, per handler run, but
  * not for one that the stop cut short; settle_failures, per try. wait_seconds is from sending to
- * the first handling. in_progress is everything in hand, also what waits to be settled. */
+ * the first handling. in_progress is everything in hand, also what waits to be settled.
+ * empty_receives counts long polls that lasted their whole time. */
 #ifndef QE_CONSUMER_CONSUMER_H
 #define QE_CONSUMER_CONSUMER_H
 
@@ -44,6 +49,7 @@ struct qe_consumer_options {
     uint64_t max_receives;   /* 0: the queue's own policy decides; else the consumer dead-letters at
                                 this receive count */
     int64_t receive_wait_ms; /* long poll; 0: 20 s */
+    int64_t settle_wait_ms;  /* for others, where calls are billed; 0: 20 ms */
     uint64_t jitter_seed;    /* 0: from the kernel */
 };
 

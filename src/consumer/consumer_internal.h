@@ -1,5 +1,5 @@
-/* The consumer's parts among themselves: consumer.c (life), receiver.c (the loop), settle.c (what
- * the receiver tells the broker), worker.c (running the handler).
+/* The consumer's parts among themselves: consumer.c (life), receiver.c (the loop), intake.c (what
+ * it receives), settle.c (what it tells the broker), worker.c (running the handler).
  *
  * The receiver does every driver call. A job goes FREE -> WAITING -> RUNNING -> DONE -> SETTLING ->
  * FREE; a worker makes only the two steps around the handler, the receiver all others. So an
@@ -18,6 +18,9 @@
 #include "util/repeat.h"
 
 #define QE_CONSUMER_WORKERS_MAX 1024
+/* What is billed per call is settled in lots of ten, which is what brokers take at once. */
+#define QE_SETTLE_BATCH 10
+#define QE_SETTLE_WAIT_MS 20
 /* One settle or extend call; the driver needs far less when the broker is well. */
 #define QE_CONSUMER_CALL_MS 5000
 /* After the stop deadline: for handlers to notice, and for the last settlements. */
@@ -50,6 +53,7 @@ struct qe_job {
     bool timed_out; /* cancelled at its handling deadline: no longer extended */
     bool stopped;   /* cancelled because the consumer stops */
     struct qe_verdict verdict;
+    bool in_batch; /* SETTLING: waits for others, to be settled with them */
     int64_t settle_at_mono_ms;
     unsigned settle_attempts;
 };
@@ -75,6 +79,8 @@ struct qe_consumer {
     size_t waiting_count;
     size_t running_count;
     size_t done_count;
+    size_t batch_open_count; /* the receiver is inside receive() until so many are settled; 0: no
+                                batch is open */
     double handling_mean_ms; /* moving; < 0: nothing handled yet */
 
     /* The receiver's own. */
@@ -82,6 +88,10 @@ struct qe_consumer {
     size_t jobs_count;
     size_t in_hand_count;              /* not FREE */
     size_t in_hand_bytes;              /* bodies */
+    size_t batch_count;                /* jobs in_batch */
+    int64_t settle_wait_ms;            /* how long a batch waits for more; 0: not at all */
+    int64_t oldest_unix_ms;            /* what age counts from, of the oldest in hand; 0 none */
+    bool oldest_is_gone;               /* oldest_unix_ms is to be found anew */
     struct qe_settlement *settlements; /* owned; room for all jobs, as the two below */
     struct qe_job **picked;
     struct qe_message_list incoming;
@@ -112,11 +122,21 @@ void *qe_worker_main(void *argument);   /* a struct qe_worker */
 
 /* --- receiver's thread only --- */
 
+/* Makes jobs of what was received, and tells its age. */
+void qe_intake_accept(struct qe_consumer *consumer);
+/* A whole long poll has brought nothing. */
+void qe_intake_note_empty(struct qe_consumer *consumer);
+/* The message is about to be forgotten. */
+void qe_intake_note_gone(struct qe_consumer *consumer, const struct qe_message *message);
+/* Tells the age of the oldest in hand, if that may have changed. */
+void qe_intake_tell_oldest(struct qe_consumer *consumer);
+
 /* Takes over what workers finished: counts it and decides what becomes of it. */
 void qe_settle_collect(struct qe_consumer *consumer);
 /* Marks a job that was never handled to be given back at once. The caller holds no lock. */
 void qe_settle_give_back(struct qe_consumer *consumer, struct qe_job *job);
-/* Tells the broker everything that is decided and due, in one call. */
+/* Tells the broker everything that is decided and due, in one call. Where calls cost money what is
+ * decided waits up to QE_SETTLE_WAIT_MS for company, until there are QE_SETTLE_BATCH of it. */
 void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms);
 /* Extends the deliveries whose handlers still run and that have used up half of their time. */
 void qe_settle_extend_due(struct qe_consumer *consumer, int64_t now_mono_ms);

@@ -11,8 +11,6 @@
 /* Fetched ahead: what the workers finish in this time, but not more bytes than that. */
 #define AHEAD_MS 100.0
 #define AHEAD_MAX_BYTES ((size_t)8 << 20)
-/* A message that waits longer for a worker is given back, for another consumer to take. */
-#define WAIT_FOR_WORKER_MS 5000
 /* When a message is handled in less than this, it is worth a moment to settle a whole lot at once.
  */
 #define FAST_HANDLING_MS 0.5
@@ -36,8 +34,8 @@ static void close_handle(struct qe_consumer *consumer)
     consumer->options.driver->destroy(handle);
 }
 
-/* The driver may need more than the name (an address): take the queue as it is listed. One that is
- * not listed is asked for by name all the same, and the driver says what is wrong. */
+/* What is listed tells more than the name (an address, the kind). A queue that is not listed, or
+ * that we may not list, is asked for by name all the same, and the driver says what is wrong. */
 static int find_queue(struct qe_consumer *consumer, struct qe_err *err)
 {
     const struct qe_driver *driver = consumer->options.driver;
@@ -48,7 +46,7 @@ static int find_queue(struct qe_consumer *consumer, struct qe_err *err)
     }
     if (driver->list(consumer->handle, qe_clock_mono_ms() + LIST_CALL_MS, &list, err) != 0) {
         qe_queue_list_deinit(&list);
-        return qe_err_wrap(err, "list");
+        return err->code == QE_ERR_AUTH ? 0 : qe_err_wrap(err, "list");
     }
     for (size_t i = 0; i < list.count; i++) {
         if (qe_queue_compare(&list.items[i], &consumer->queue) == 0) {
@@ -101,97 +99,7 @@ static void receive_failed(struct qe_consumer *consumer, const struct qe_err *er
     }
 }
 
-/* --- messages in --- */
-
-static struct qe_job *free_job(struct qe_consumer *consumer, size_t *cursor)
-{
-    for (; *cursor < consumer->jobs_count; (*cursor)++) {
-        if (consumer->jobs[*cursor].state == QE_JOB_FREE) {
-            return &consumer->jobs[(*cursor)++];
-        }
-    }
-    return NULL;
-}
-
-static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
-                        struct qe_message *message)
-{
-    struct qe_consumer_stats *stats = consumer->options.stats;
-    int64_t now = qe_clock_mono_ms();
-    int64_t lapse = message->visible_until_mono_ms;
-    int64_t wait_ms = WAIT_FOR_WORKER_MS;
-
-    job->next = NULL;
-    job->message = *message;
-    *message = (struct qe_message){0}; /* handed over */
-    atomic_store(&job->cancelled, false);
-    job->skipped = false;
-    job->timed_out = false;
-    job->stopped = false;
-    job->settle_attempts = 0;
-    job->settle_at_mono_ms = 0;
-    job->visibility_ms = lapse > 0 ? lapse - now : 0;
-    job->extend_at_mono_ms = lapse > 0 ? now + job->visibility_ms / 2 : INT64_MAX;
-    if (lapse > 0) {
-        wait_ms = min_ms(wait_ms, job->visibility_ms / 2);
-    }
-    job->give_back_mono_ms = now + wait_ms;
-    consumer->in_hand_count++;
-    consumer->in_hand_bytes += job->message.body_bytes;
-    (void)atomic_fetch_add(&stats->in_progress, 1);
-    qe_counter_add(&stats->received, 1);
-    if (job->message.receives > 1) {
-        qe_counter_add(&stats->redeliveries, 1);
-    }
-    if (job->message.receives > 0) {
-        qe_histogram_observe(&stats->receives, job->message.receives);
-    }
-}
-
-/* With the lock held. */
-static void put_in_line(struct qe_consumer *consumer, struct qe_job *job)
-{
-    if (consumer->line_last == NULL) {
-        consumer->line_first = job;
-    } else {
-        consumer->line_last->next = job;
-    }
-    consumer->line_last = job;
-    consumer->waiting_count++;
-    job->state = QE_JOB_WAITING;
-    (void)pthread_cond_signal(&consumer->work);
-}
-
-/* Jobs that are not FREE may be changing state under the workers' hands: hence the lock. */
-static void accept_messages(struct qe_consumer *consumer)
-{
-    struct qe_message_list *list = &consumer->incoming;
-    size_t cursor = 0;
-    size_t taken = 0;
-
-    pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < list->count; i++) {
-        struct qe_job *job = free_job(consumer, &cursor);
-
-        if (job == NULL) {
-            break; /* more than was asked for: left to their visibility */
-        }
-        consumer->picked[taken++] = job;
-    }
-    pthread_mutex_unlock(&consumer->lock);
-    for (size_t i = 0; i < taken; i++) {
-        prepare_job(consumer, consumer->picked[i], &list->items[i]);
-    }
-    pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < taken; i++) {
-        put_in_line(consumer, consumer->picked[i]);
-    }
-    pthread_mutex_unlock(&consumer->lock);
-    for (size_t i = 0; i < list->count; i++) {
-        qe_message_deinit(&list->items[i]);
-    }
-    list->count = 0;
-}
+/* --- how many more --- */
 
 /* With the lock held. A worker in a long handling will not be there for what is fetched ahead. */
 static size_t count_nimble_workers(const struct qe_consumer *consumer, int64_t now_mono_ms)
@@ -211,10 +119,12 @@ static size_t count_nimble_workers(const struct qe_consumer *consumer, int64_t n
 
 /* With the lock held. How many more messages may be in hand: one per worker, and ahead of them what
  * they will have finished in a moment. A slow handler thus holds back nothing that another consumer
- * could do, and what was given back is not fetched again at once. */
+ * could do, and what was given back is not fetched again at once. What only waits for others to be
+ * settled with keeps no worker busy. */
 static size_t room(const struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     size_t workers = (size_t)consumer->options.workers;
+    size_t in_work = consumer->in_hand_count - consumer->batch_count;
     size_t target = workers;
 
     if (consumer->handling_mean_ms >= 0 && consumer->in_hand_bytes < AHEAD_MAX_BYTES) {
@@ -224,7 +134,10 @@ static size_t room(const struct qe_consumer *consumer, int64_t now_mono_ms)
 
         target += (size_t)(ahead < most ? ahead : most);
     }
-    return target > consumer->in_hand_count ? target - consumer->in_hand_count : 0;
+    size_t room = target > in_work ? target - in_work : 0;
+    size_t free_jobs = consumer->jobs_count - consumer->in_hand_count;
+
+    return room < free_jobs ? room : free_jobs;
 }
 
 /* --- the loop --- */
@@ -321,7 +234,7 @@ static void linger(struct qe_consumer *consumer)
     pthread_mutex_unlock(&consumer->lock);
 }
 
-static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono_ms)
+static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono_ms, bool is_whole)
 {
     const struct qe_driver *driver = consumer->options.driver;
     struct qe_err err = {0};
@@ -330,6 +243,7 @@ static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono
 
     pthread_mutex_lock(&consumer->lock);
     consumer->receiving = false;
+    consumer->batch_open_count = 0;
     pthread_mutex_unlock(&consumer->lock);
     if (rc != 0) {
         receive_failed(consumer, &err);
@@ -341,10 +255,13 @@ static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono
                consumer->options.queue, NULL);
     }
     if (consumer->incoming.count == 0) {
-        qe_counter_add(&consumer->options.stats->empty_receives, 1);
+        /* One that something else to do has cut short says nothing. */
+        if (is_whole) {
+            qe_intake_note_empty(consumer);
+        }
         return;
     }
-    accept_messages(consumer);
+    qe_intake_accept(consumer);
     linger(consumer);
 }
 
@@ -369,7 +286,9 @@ static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
 /* Receives, or sleeps until something is due. */
 static void receive_or_sleep(struct qe_consumer *consumer)
 {
-    int64_t wait_ms = consumer->options.receive_wait_ms;
+    const int64_t wait_ms = consumer->options.receive_wait_ms > 0
+                                ? consumer->options.receive_wait_ms
+                                : DEFAULT_RECEIVE_WAIT_MS;
     bool is_open = ensure_handle(consumer, qe_clock_mono_ms());
     int64_t now = qe_clock_mono_ms();
 
@@ -381,14 +300,14 @@ static void receive_or_sleep(struct qe_consumer *consumer)
     bool receives = !busy && !paused && is_open && max > 0;
     if (receives) {
         consumer->receiving = true;
+        consumer->batch_open_count = consumer->batch_count;
     } else if (!busy) {
         wake = paused ? min_ms(wake, consumer->next_receive_mono_ms) : wake;
         (void)qe_clock_cond_wait(&consumer->wake, &consumer->lock, wake);
     }
     pthread_mutex_unlock(&consumer->lock);
     if (receives) {
-        receive(consumer, max,
-                min_ms(wake, now + (wait_ms > 0 ? wait_ms : DEFAULT_RECEIVE_WAIT_MS)));
+        receive(consumer, max, min_ms(wake, now + wait_ms), wake >= now + wait_ms);
     }
 }
 
@@ -444,6 +363,7 @@ static bool step(struct qe_consumer *consumer)
     qe_settle_collect(consumer);
     qe_settle_due(consumer, now);
     qe_settle_extend_due(consumer, now);
+    qe_intake_tell_oldest(consumer);
     if (stopping) {
         return !stop_or_sleep(consumer);
     }
@@ -457,6 +377,7 @@ void *qe_receiver_main(void *argument)
 
     while (step(consumer)) {
     }
+    qe_intake_tell_oldest(consumer);
     close_handle(consumer);
     return NULL;
 }

@@ -11,6 +11,8 @@
 /* After a failed extension, unless the rest of the visibility is shorter still. */
 #define EXTEND_RETRY_MS 1000
 #define EXTEND_RETRY_LEAST_MS 20
+/* A delivery that ends so soon is settled before it does, whatever a call costs. */
+#define LAPSE_NEAR_MS 1000
 
 void qe_consumer_log_trouble(struct qe_consumer *consumer, struct qe_repeat *repeat,
                              const char *what, const struct qe_err *err)
@@ -52,8 +54,8 @@ static void warn_no_dead_letter_queue(struct qe_consumer *consumer, const struct
 {
     qe_consumer_log_trouble(
         consumer, &consumer->dead_letter_trouble,
-        "a message belongs into a dead-letter queue, but the queue has none; it "
-        "is released with the longest backoff: give the queue one",
+        "a message belongs into a dead-letter queue and cannot be moved there; it is released with "
+        "the longest backoff: give the queue a dead-letter queue",
         err);
 }
 
@@ -119,6 +121,29 @@ void qe_settle_give_back(struct qe_consumer *consumer, struct qe_job *job)
     job->settle_at_mono_ms = 0;
 }
 
+/* Not what the broker waits for before it delivers the next of an ordered group, nor what is about
+ * to lapse. */
+static bool waits_for_others(const struct qe_consumer *consumer, const struct qe_message *message,
+                             int64_t now_mono_ms)
+{
+    enum qe_queue_kind kind = consumer->queue.kind;
+    int64_t lapse = message->visible_until_mono_ms;
+
+    if (kind == QE_KIND_FIFO || (kind != QE_KIND_STANDARD && message->group[0] != '\0')) {
+        return false;
+    }
+    return consumer->settle_wait_ms > 0 && (lapse == 0 || lapse - now_mono_ms > LAPSE_NEAR_MS);
+}
+
+static void schedule(struct qe_consumer *consumer, struct qe_job *job)
+{
+    int64_t now = qe_clock_mono_ms();
+
+    job->in_batch = waits_for_others(consumer, &job->message, now);
+    job->settle_at_mono_ms = job->in_batch ? now + consumer->settle_wait_ms : 0;
+    consumer->batch_count += job->in_batch ? 1 : 0;
+}
+
 void qe_settle_collect(struct qe_consumer *consumer)
 {
     size_t count = 0;
@@ -140,12 +165,13 @@ void qe_settle_collect(struct qe_consumer *consumer)
             continue;
         }
         decide(consumer, job);
-        job->settle_at_mono_ms = 0;
+        schedule(consumer, job);
     }
 }
 
 static void forget(struct qe_consumer *consumer, struct qe_job *job)
 {
+    qe_intake_note_gone(consumer, &job->message);
     consumer->in_hand_count--;
     consumer->in_hand_bytes -= job->message.body_bytes;
     (void)atomic_fetch_sub(&consumer->options.stats->in_progress, 1);
@@ -241,24 +267,43 @@ static int64_t call_deadline(struct qe_consumer *consumer, int64_t now_mono_ms)
     return deadline > now_mono_ms + CALL_LEAST_MS ? deadline : now_mono_ms + CALL_LEAST_MS;
 }
 
+/* Once a call is to be made, it takes along whatever waits for one. */
+static size_t pick_due(struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    bool with_batch = consumer->batch_count >= QE_SETTLE_BATCH;
+    size_t count = 0;
+
+    pthread_mutex_lock(&consumer->lock);
+    with_batch = with_batch || consumer->stopping;
+    for (size_t i = 0; i < consumer->jobs_count && !with_batch && consumer->batch_count > 0; i++) {
+        const struct qe_job *job = &consumer->jobs[i];
+
+        with_batch = job->state == QE_JOB_SETTLING && job->settle_at_mono_ms <= now_mono_ms;
+    }
+    for (size_t i = 0; i < consumer->jobs_count; i++) {
+        struct qe_job *job = &consumer->jobs[i];
+
+        if (job->state == QE_JOB_SETTLING &&
+            (job->settle_at_mono_ms <= now_mono_ms || (with_batch && job->in_batch))) {
+            consumer->picked[count++] = job;
+            consumer->batch_count -= job->in_batch ? 1 : 0;
+            job->in_batch = false;
+        }
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    return count;
+}
+
 void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     const struct qe_driver *driver = consumer->options.driver;
     struct qe_err err = {0};
-    size_t count = 0;
 
     if (consumer->handle == NULL || consumer->in_hand_count == 0) {
         return;
     }
-    pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < consumer->jobs_count; i++) {
-        struct qe_job *job = &consumer->jobs[i];
+    size_t count = pick_due(consumer, now_mono_ms);
 
-        if (job->state == QE_JOB_SETTLING && job->settle_at_mono_ms <= now_mono_ms) {
-            consumer->picked[count++] = job;
-        }
-    }
-    pthread_mutex_unlock(&consumer->lock);
     for (size_t i = 0; i < count; i++) {
         const struct qe_job *job = consumer->picked[i];
 
@@ -312,7 +357,7 @@ static void extend(struct qe_consumer *consumer, struct qe_job *job)
                             "a running message's visibility was not extended; it may be delivered "
                             "twice",
                             &err);
-    if (err.code != QE_ERR_NOT_FOUND) {
+    if (qe_err_is_retryable(err.code) || err.code == QE_ERR_IO) {
         job->extend_at_mono_ms =
             now + (wait > EXTEND_RETRY_LEAST_MS ? wait : EXTEND_RETRY_LEAST_MS);
     }
@@ -352,6 +397,8 @@ void qe_settle_abandon(struct qe_consumer *consumer)
     }
     pthread_mutex_unlock(&consumer->lock);
     for (size_t i = 0; i < count; i++) {
+        consumer->batch_count -= consumer->picked[i]->in_batch ? 1 : 0;
+        consumer->picked[i]->in_batch = false;
         forget(consumer, consumer->picked[i]);
     }
 }

@@ -18,10 +18,17 @@ static struct qe_job *take_from_line(struct qe_consumer *consumer)
     return job;
 }
 
+/* With the lock held. The receiver comes back soon anyway, to settle a batch that has room. */
+static bool joins_batch(const struct qe_consumer *consumer)
+{
+    return consumer->batch_open_count > 0 &&
+           consumer->batch_open_count + consumer->done_count < QE_SETTLE_BATCH;
+}
+
 /* With the lock held. A receiver inside a long poll would hear of this only at its end. */
 static void tell_receiver(struct qe_consumer *consumer)
 {
-    if (consumer->receiving) {
+    if (consumer->receiving && !joins_batch(consumer)) {
         consumer->receiving = false; /* one interrupt ends one call */
         consumer->options.driver->interrupt(consumer->handle);
     }

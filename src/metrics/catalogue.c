@@ -172,9 +172,9 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
     [QE_FAMILY_CONSUMER_DUPLICATES_SKIPPED] =
         {"queue_consumer_duplicates_skipped", QE_METRIC_COUNTER, QE_PART_LIVE, "", QUEUE_LABELS,
          "Deliveries settled without running the handler because it had already succeeded."},
-    [QE_FAMILY_CONSUMER_EMPTY_RECEIVES] = {"queue_consumer_empty_receives", QE_METRIC_COUNTER,
-                                           QE_PART_LIVE, "", QUEUE_LABELS,
-                                           "Receive calls that returned no message."},
+    [QE_FAMILY_CONSUMER_EMPTY_RECEIVES] =
+        {"queue_consumer_empty_receives", QE_METRIC_COUNTER, QE_PART_LIVE, "", QUEUE_LABELS,
+         "Long polls that lasted their whole time and brought no message."},
     [QE_FAMILY_CONSUMER_STALE_SETTLES] =
         {"queue_consumer_stale_settles", QE_METRIC_COUNTER, QE_PART_LIVE, "", QUEUE_LABELS,
          "Settlements that came too late: the delivery was no longer ours."},

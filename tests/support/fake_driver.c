@@ -233,7 +233,7 @@ static int list_one(const struct qe_fake_queue *from, struct qe_queue_list *out,
 {
     struct qe_queue *queue = qe_queue_list_add(out, err);
 
-    if (queue == NULL || qe_queue_init(queue, "", from->name, QE_KIND_EMBEDDED, err) != 0) {
+    if (queue == NULL || qe_queue_init(queue, "", from->name, from->kind, err) != 0) {
         return -1;
     }
     queue->dead_letter_known = true;
@@ -339,6 +339,11 @@ static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *o
     message->receipt = qe_strdup(receipt);
     message->receives = from->receives;
     message->sent_unix_ms = from->sent_unix_ms;
+    message->enqueued_unix_ms = from->enqueued_unix_ms;
+    if (from->group != NULL) {
+        qe_free(message->group);
+        message->group = qe_strdup(from->group);
+    }
     message->visible_until_mono_ms = from->visible_from_mono_ms;
     message->tag = index;
     (void)note(fake, QE_FAKE_RECEIVE, index);
@@ -503,3 +508,17 @@ const struct qe_driver qe_driver_fake_poor = {.name = "poor",
                                               .settle = fake_settle,
                                               .interrupt = fake_interrupt,
                                               .destroy = fake_destroy};
+
+static const char *const s_fake_services[] = {"fake", NULL};
+
+const struct qe_driver qe_driver_fake_billed = {
+    .name = "billed",
+    .caps = QE_CAP_LIST | QE_CAP_RECEIVE | QE_CAP_EXTEND | QE_CAP_DELAY | QE_CAP_DEAD_LETTER,
+    .services = s_fake_services,
+    .create = fake_create,
+    .list = fake_list,
+    .receive = fake_receive,
+    .settle = fake_settle,
+    .extend = fake_extend,
+    .interrupt = fake_interrupt,
+    .destroy = fake_destroy};

@@ -28,6 +28,7 @@ enum qe_fake_call {
 struct qe_fake_queue {
     const char *name;              /* static text, as below */
     const char *dead_letter_queue; /* NULL: none */
+    enum qe_queue_kind kind;
     enum qe_err_code sample_error; /* this queue's reading fails so */
     bool is_skipped;               /* its reading is left out by plan */
     double observed_age_seconds;   /* what the last sample() was told; 0 before */
@@ -43,6 +44,8 @@ struct qe_fake_message {
     uint64_t delivery; /* what the receipt names; 0: not in flight */
     int64_t visible_from_mono_ms;
     int64_t sent_unix_ms;
+    int64_t enqueued_unix_ms; /* 0: not told */
+    const char *group;        /* static text; NULL: none */
 };
 
 /* What was told to the broker about a message, in order. */
@@ -81,6 +84,8 @@ struct qe_fake {
 extern const struct qe_driver qe_driver_fake;
 /* The same without dead-lettering and extending: a broker that can do little. */
 extern const struct qe_driver qe_driver_fake_poor;
+/* The same as the first, but whose owner sends a bill. */
+extern const struct qe_driver qe_driver_fake_billed;
 
 /* On the heap: it is large. Fails the test when it cannot. */
 struct qe_fake *qe_fake_new(void);

@@ -118,6 +118,34 @@ static void stale_delivery_is_not_extended_again(void **state)
     rig_destroy(rig);
 }
 
+static void extension_that_the_broker_will_never_grant_is_not_tried_again(void **state)
+{
+    struct rig *rig = rig_new(1);
+
+    (void)state;
+    rig->fake->visibility_ms = 2000;
+    qe_fake_fail(rig->fake, QE_FAKE_EXTEND, 1000, QE_ERR_INVALID);
+    qe_fake_send(rig->fake, "slow", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_calls(rig->fake, QE_FAKE_EXTEND) == 1);
+    qe_fake_pause_ms(400); /* a failed one would be tried again within 250 ms */
+    assert_int_equal(qe_fake_calls(rig->fake, QE_FAKE_EXTEND), 1);
+    rig_destroy(rig);
+}
+
+static void queue_that_may_not_be_listed_is_asked_for_by_name(void **state)
+{
+    struct rig *rig = rig_new(1);
+
+    (void)state;
+    qe_fake_fail(rig->fake, QE_FAKE_LIST, 1000, QE_ERR_AUTH);
+    qe_fake_send(rig->fake, "quick", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(qe_fake_calls(rig->fake, QE_FAKE_CREATE), 1);
+    rig_destroy(rig);
+}
+
 static void failed_extension_is_tried_again_before_the_delivery_lapses(void **state)
 {
     struct rig *rig = rig_new(1);
@@ -185,6 +213,8 @@ int main(void)
         cmocka_unit_test(message_that_cannot_be_settled_comes_back_by_its_visibility),
         cmocka_unit_test(stale_receipt_is_counted_and_left_alone),
         cmocka_unit_test(stale_delivery_is_not_extended_again),
+        cmocka_unit_test(extension_that_the_broker_will_never_grant_is_not_tried_again),
+        cmocka_unit_test(queue_that_may_not_be_listed_is_asked_for_by_name),
         cmocka_unit_test(failed_extension_is_tried_again_before_the_delivery_lapses),
         cmocka_unit_test(permanent_error_without_dead_letter_queue_is_never_acknowledged),
         cmocka_unit_test(broker_that_cannot_dead_letter_or_extend_gets_the_message_back)};

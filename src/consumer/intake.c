@@ -1,0 +1,173 @@
+/* Messages in: from what a receive brought to jobs that wait for a worker; and what is told of
+ * their age. */
+#include "consumer/consumer_internal.h"
+#include "util/clock.h"
+
+/* A message that waits longer for a worker is given back, for another consumer to take. */
+#define WAIT_FOR_WORKER_MS 5000
+
+static int64_t min_ms(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* --- how old --- */
+
+/* What a message's age counts from; 0 unknown. */
+static int64_t age_from(const struct qe_message *message)
+{
+    return message->enqueued_unix_ms > 0 ? message->enqueued_unix_ms : message->sent_unix_ms;
+}
+
+/* The earlier of two times, of which 0 is none. */
+static int64_t earlier(int64_t a_unix_ms, int64_t b_unix_ms)
+{
+    if (a_unix_ms == 0 || b_unix_ms == 0) {
+        return a_unix_ms + b_unix_ms;
+    }
+    return min_ms(a_unix_ms, b_unix_ms);
+}
+
+/* In the order that the header of the statistics asks for. */
+static void tell_receive(struct qe_consumer *consumer, int64_t oldest_unix_ms)
+{
+    struct qe_consumer_stats *stats = consumer->options.stats;
+
+    atomic_store(&stats->last_receive_oldest_sent_unix_ms, oldest_unix_ms);
+    atomic_store(&stats->last_receive_unix_ms, qe_clock_unix_ms());
+}
+
+void qe_intake_note_empty(struct qe_consumer *consumer)
+{
+    qe_counter_add(&consumer->options.stats->empty_receives, 1);
+    tell_receive(consumer, 0);
+}
+
+/* What came is in hand now. */
+static void note_received(struct qe_consumer *consumer)
+{
+    int64_t oldest_unix_ms = 0;
+
+    for (size_t i = 0; i < consumer->incoming.count; i++) {
+        oldest_unix_ms = earlier(oldest_unix_ms, age_from(&consumer->incoming.items[i]));
+    }
+    tell_receive(consumer, oldest_unix_ms);
+    consumer->oldest_unix_ms = earlier(consumer->oldest_unix_ms, oldest_unix_ms);
+    atomic_store(&consumer->options.stats->oldest_in_hand_sent_unix_ms, consumer->oldest_unix_ms);
+}
+
+void qe_intake_note_gone(struct qe_consumer *consumer, const struct qe_message *message)
+{
+    consumer->oldest_is_gone =
+        consumer->oldest_is_gone || age_from(message) == consumer->oldest_unix_ms;
+}
+
+void qe_intake_tell_oldest(struct qe_consumer *consumer)
+{
+    int64_t oldest_unix_ms = 0;
+
+    if (!consumer->oldest_is_gone) {
+        return;
+    }
+    /* A job without a message is FREE, which needs no lock to see: only this thread brings and
+     * takes messages. */
+    for (size_t i = 0; i < consumer->jobs_count && consumer->in_hand_count > 0; i++) {
+        oldest_unix_ms = earlier(oldest_unix_ms, age_from(&consumer->jobs[i].message));
+    }
+    consumer->oldest_is_gone = false;
+    consumer->oldest_unix_ms = oldest_unix_ms;
+    atomic_store(&consumer->options.stats->oldest_in_hand_sent_unix_ms, oldest_unix_ms);
+}
+
+/* --- in hand --- */
+
+static struct qe_job *free_job(struct qe_consumer *consumer, size_t *cursor)
+{
+    for (; *cursor < consumer->jobs_count; (*cursor)++) {
+        if (consumer->jobs[*cursor].state == QE_JOB_FREE) {
+            return &consumer->jobs[(*cursor)++];
+        }
+    }
+    return NULL;
+}
+
+static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
+                        struct qe_message *message)
+{
+    struct qe_consumer_stats *stats = consumer->options.stats;
+    int64_t now = qe_clock_mono_ms();
+    int64_t lapse = message->visible_until_mono_ms;
+    int64_t wait_ms = WAIT_FOR_WORKER_MS;
+
+    job->next = NULL;
+    job->message = *message;
+    *message = (struct qe_message){0}; /* handed over */
+    atomic_store(&job->cancelled, false);
+    job->skipped = false;
+    job->timed_out = false;
+    job->stopped = false;
+    job->settle_attempts = 0;
+    job->settle_at_mono_ms = 0;
+    job->visibility_ms = lapse > 0 ? lapse - now : 0;
+    job->extend_at_mono_ms = lapse > 0 ? now + job->visibility_ms / 2 : INT64_MAX;
+    if (lapse > 0) {
+        wait_ms = min_ms(wait_ms, job->visibility_ms / 2);
+    }
+    job->give_back_mono_ms = now + wait_ms;
+    consumer->in_hand_count++;
+    consumer->in_hand_bytes += job->message.body_bytes;
+    (void)atomic_fetch_add(&stats->in_progress, 1);
+    qe_counter_add(&stats->received, 1);
+    if (job->message.receives > 1) {
+        qe_counter_add(&stats->redeliveries, 1);
+    }
+    if (job->message.receives > 0) {
+        qe_histogram_observe(&stats->receives, job->message.receives);
+    }
+}
+
+/* With the lock held. */
+static void put_in_line(struct qe_consumer *consumer, struct qe_job *job)
+{
+    if (consumer->line_last == NULL) {
+        consumer->line_first = job;
+    } else {
+        consumer->line_last->next = job;
+    }
+    consumer->line_last = job;
+    consumer->waiting_count++;
+    job->state = QE_JOB_WAITING;
+    (void)pthread_cond_signal(&consumer->work);
+}
+
+/* Jobs that are not FREE may be changing state under the workers' hands: hence the lock. */
+void qe_intake_accept(struct qe_consumer *consumer)
+{
+    struct qe_message_list *list = &consumer->incoming;
+    size_t cursor = 0;
+    size_t taken = 0;
+
+    note_received(consumer);
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < list->count; i++) {
+        struct qe_job *job = free_job(consumer, &cursor);
+
+        if (job == NULL) {
+            break; /* more than was asked for: left to their visibility */
+        }
+        consumer->picked[taken++] = job;
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    for (size_t i = 0; i < taken; i++) {
+        prepare_job(consumer, consumer->picked[i], &list->items[i]);
+    }
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < taken; i++) {
+        put_in_line(consumer, consumer->picked[i]);
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    for (size_t i = 0; i < list->count; i++) {
+        qe_message_deinit(&list->items[i]);
+    }
+    list->count = 0;
+}
