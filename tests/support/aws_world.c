@@ -262,6 +262,22 @@ void qe_made_world_answer(struct qe_made_world *made, const char *method, const 
                                                                    .body = copy_text(body)};
 }
 
+void qe_made_world_body(struct qe_made_world *made, const char *body)
+{
+    struct qe_made_answer *last = &made->answers[made->answers_count - 1];
+
+    free(last->body);
+    last->body = copy_text(body);
+}
+
+void qe_made_world_headers(struct qe_made_world *made, const char *headers)
+{
+    struct qe_made_answer *last = &made->answers[made->answers_count - 1];
+
+    free(last->headers);
+    last->headers = copy_text(headers);
+}
+
 void qe_made_world_no_answer(struct qe_made_world *made, const char *url, enum qe_err_code code)
 {
     assert_true(made->answers_count < QE_MADE_ITEMS_MAX);

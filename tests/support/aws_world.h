@@ -72,6 +72,9 @@ void qe_made_world_file(struct qe_made_world *made, const char *path, const char
 /* method or url NULL: whichever. */
 void qe_made_world_answer(struct qe_made_world *made, const char *method, const char *url,
                           unsigned status, const char *body);
+/* Of the last answer, in place of the body it has. */
+void qe_made_world_body(struct qe_made_world *made, const char *body);
+void qe_made_world_headers(struct qe_made_world *made, const char *headers);
 void qe_made_world_no_answer(struct qe_made_world *made, const char *url, enum qe_err_code code);
 /* Moves both clocks. */
 void qe_made_world_pass(struct qe_made_world *made, int64_t ms);
