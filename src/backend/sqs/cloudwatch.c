@@ -337,7 +337,7 @@ int qe_sqs_ages_ask(struct qe_sqs *sqs, struct qe_batch *batch, struct qe_sqs_re
                         .deadline_mono_ms = deadline_mono_ms,
                         .now_unix_s = (qe_clock_unix_ms() + skew_ms) / 1000};
     const struct qe_sqs_flow flow = {
-        .deadline_mono_ms = deadline_mono_ms, .self = &ages, .next = next, .finished = finished};
+        .until_mono_ms = deadline_mono_ms, .self = &ages, .next = next, .finished = finished};
     struct qe_err why = {0};
 
     if (now_mono_ms < watch->ages_pause_mono_ms || deadline_mono_ms - now_mono_ms < LEAST_TIME_MS) {

@@ -21,7 +21,7 @@ static int start(struct run *run, size_t index, struct qe_err *err)
     if (qe_aws_start(run->sqs->client, call, err) == 0) {
         return 0;
     }
-    if (qe_clock_mono_ms() < run->flow->deadline_mono_ms) {
+    if (qe_clock_mono_ms() < run->flow->until_mono_ms) {
         return -1;
     }
     run->is_exhausted = true;
@@ -38,7 +38,7 @@ static int start_some(struct run *run, struct qe_err *err)
     for (; run->free_count > 0 && !run->is_exhausted;) {
         const int64_t now_us = qe_clock_mono_us();
 
-        if (now_us / 1000 >= run->flow->deadline_mono_ms) {
+        if (now_us / 1000 >= run->flow->until_mono_ms) {
             run->is_exhausted = true;
             return 0;
         }
@@ -81,7 +81,7 @@ static int64_t wait_until(const struct run *run)
 {
     const int64_t pause = run->pause_until_mono_ms;
 
-    return pause > run->flow->deadline_mono_ms ? run->flow->deadline_mono_ms : pause;
+    return pause > run->flow->until_mono_ms ? run->flow->until_mono_ms : pause;
 }
 
 /* Waits for one event. */

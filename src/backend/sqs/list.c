@@ -262,7 +262,8 @@ static int learn_once(struct listing *listing, int64_t until_mono_ms, struct qe_
     const size_t room = LEARN_MAX - listing->learnt_count;
     struct qe_sqs_record **found = qe_calloc(room, sizeof(struct qe_sqs_record *));
     struct qe_sqs_reader reader = {.sqs = listing->sqs,
-                                   .deadline_mono_ms = until_mono_ms,
+                                   .deadline_mono_ms = listing->deadline_mono_ms,
+                                   .until_mono_ms = until_mono_ms,
                                    .records = found,
                                    .self = &reader,
                                    .done = note_learnt};

@@ -301,10 +301,8 @@ static enum qe_sqs_flow_verdict finished(void *self, struct qe_aws_call *call, s
 
 int qe_sqs_read_queues(struct qe_sqs_reader *reader, struct qe_err *err)
 {
-    const struct qe_sqs_flow flow = {.deadline_mono_ms = reader->deadline_mono_ms,
-                                     .self = reader,
-                                     .next = next,
-                                     .finished = finished};
+    const struct qe_sqs_flow flow = {
+        .until_mono_ms = reader->until_mono_ms, .self = reader, .next = next, .finished = finished};
 
     return qe_sqs_flow_run(reader->sqs, &flow, err);
 }

@@ -277,6 +277,7 @@ static int read_due(struct sampling *sampling, struct qe_err *err)
 {
     struct qe_sqs_reader reader = {.sqs = sampling->sqs,
                                    .deadline_mono_ms = sampling->deadline_mono_ms,
+                                   .until_mono_ms = sampling->deadline_mono_ms,
                                    .records = sampling->watch->due,
                                    .count = sampling->due_count,
                                    .self = sampling,

@@ -123,8 +123,8 @@ static const struct qe_option s_cadence_options[] = {
      .default_text = "2m",
      .min = 100,
      .max = 24 * HOUR_MS,
-     .help = "No queue waits longer for its next reading, whatever the cadence or the budget says "
-             "(nor ever shorter than `poll_interval`)."},
+     .help = "Longest time between two readings of a queue, whatever the cadence or the budget "
+             "says. Below `poll_interval` it has no effect."},
 };
 
 static const struct qe_section s_cadence_section = {

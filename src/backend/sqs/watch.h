@@ -100,7 +100,7 @@ enum qe_sqs_flow_verdict {
 };
 
 struct qe_sqs_flow {
-    int64_t deadline_mono_ms;
+    int64_t until_mono_ms; /* no call begins after this; each ends by its own deadline */
     void *self;
     /* Fills the next call with qe_sqs_call_init() and a body; false: there is none any more. */
     bool (*next)(void *self, struct qe_aws_call *call);
@@ -108,9 +108,9 @@ struct qe_sqs_flow {
     enum qe_sqs_flow_verdict (*finished)(void *self, struct qe_aws_call *call, struct qe_err *err);
 };
 
-/* Runs until there is no next call, or the deadline has come: then what is in flight ends by
- * itself, and no other begins. -1: stopped; QE_ERR_CANCELLED by an interrupt; or a call could not
- * be begun (credentials, region, memory), which would hold for every other. */
+/* Runs until there is no next call, or the time has come, and what is in flight has ended. -1:
+ * stopped; QE_ERR_CANCELLED by an interrupt; or a call could not be begun (credentials, region,
+ * memory), which would hold for every other. */
 int qe_sqs_flow_run(struct qe_sqs *sqs, const struct qe_sqs_flow *flow,
                     struct qe_err *err) QE_MUST_CHECK;
 
@@ -119,6 +119,7 @@ int qe_sqs_flow_run(struct qe_sqs *sqs, const struct qe_sqs_flow *flow,
 struct qe_sqs_reader {
     struct qe_sqs *sqs;
     int64_t deadline_mono_ms;
+    int64_t until_mono_ms;          /* as of the flow; the deadline at most */
     struct qe_sqs_record **records; /* borrowed; to read, in this order */
     size_t count;
     void *self;
