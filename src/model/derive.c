@@ -2,6 +2,9 @@
 
 #include <math.h>
 
+/* The share of its limit from which a number in flight is worth a warning. */
+#define IN_FLIGHT_NEAR 0.8
+
 static const char *const s_warning_names[QE_WARN_COUNT] = {
     "no_dead_letter_queue",   "dead_letter_retention_too_short",
     "max_receives_too_low",   "visibility_below_handling_time",
@@ -49,13 +52,39 @@ static bool dead_letter_retention_is_short(const struct qe_snapshot *snapshot, s
     return false;
 }
 
+/* Brokers with these kinds do not dead-letter from one into the other. */
+static bool is_wrong_type(const struct qe_queue *from, const struct qe_queue *to)
+{
+    return (from->kind == QE_KIND_FIFO && to->kind == QE_KIND_STANDARD) ||
+           (from->kind == QE_KIND_STANDARD && to->kind == QE_KIND_FIFO);
+}
+
+/* What the queue's links say of themselves: bits of enum qe_warning. */
+static unsigned link_warnings(const struct qe_queue_set *set, size_t index)
+{
+    const struct qe_queue *queue = &set->items[index];
+    unsigned warnings = 0;
+
+    for (size_t i = 0; i < queue->links_count; i++) {
+        size_t target = set->link_targets[index][i];
+
+        if (target == SIZE_MAX) {
+            warnings |= 1u << QE_WARN_DEAD_LETTER_QUEUE_UNREADABLE;
+        } else if (is_wrong_type(queue, &set->items[target])) {
+            warnings |= 1u << QE_WARN_DEAD_LETTER_WRONG_TYPE;
+        }
+    }
+    return warnings;
+}
+
 unsigned qe_derive_warnings(const struct qe_snapshot *snapshot, size_t index,
                             double handling_p99_seconds)
 {
     const struct qe_queue *queue = &snapshot->set->items[index];
     const struct qe_sample *sample = sample_of(snapshot, index);
-    unsigned warnings = 0;
+    unsigned warnings = link_warnings(snapshot->set, index);
     double value = 0;
+    double limit = 0;
 
     if (queue->dead_letter_known && queue->links_count == 0 &&
         !snapshot->set->is_dead_letter_queue[index]) {
@@ -67,6 +96,11 @@ unsigned qe_derive_warnings(const struct qe_snapshot *snapshot, size_t index,
     /* One receive: the first crash of a consumer buries a healthy message. */
     if (get(sample, QE_FIELD_MAX_RECEIVES, &value) && value == 1) {
         warnings |= 1u << QE_WARN_MAX_RECEIVES_TOO_LOW;
+    }
+    if (get(sample, QE_FIELD_IN_FLIGHT_MESSAGES, &value) &&
+        get(sample, QE_FIELD_IN_FLIGHT_LIMIT_MESSAGES, &limit) && limit > 0 &&
+        value > IN_FLIGHT_NEAR * limit) {
+        warnings |= 1u << QE_WARN_IN_FLIGHT_NEAR_LIMIT;
     }
     /* Past the last bound all that is known is that it is longer than that bound. */
     if (isinf(handling_p99_seconds)) {

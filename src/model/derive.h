@@ -14,8 +14,8 @@ enum qe_warning {
     QE_WARN_MAX_RECEIVES_TOO_LOW,
     QE_WARN_VISIBILITY_BELOW_HANDLING_TIME,
     QE_WARN_DEAD_LETTER_WRONG_TYPE, /* an ordered queue into an unordered one, or the reverse */
-    QE_WARN_DEAD_LETTER_QUEUE_UNREADABLE, /* the link is known, the queue it names is not there to
-                                             be read */
+    QE_WARN_DEAD_LETTER_QUEUE_UNREADABLE, /* the link is known, the queue it names is none of those
+                                             listed: in another account, not allowed, deleted */
     QE_WARN_IN_FLIGHT_NEAR_LIMIT,         /* above 80 % */
     QE_WARN_COUNT
 };

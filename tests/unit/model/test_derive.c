@@ -42,9 +42,11 @@ static void set_field(struct scene *scene, size_t queue, enum qe_field field, do
     qe_sample_set(&scene->states[queue].sample, field, value);
 }
 
+/* Without the one that holds for ORDERS all the time, since it links to what is not watched. */
 static unsigned warnings(const struct scene *scene, size_t queue, double p99)
 {
-    return qe_derive_warnings(&scene->snapshot, queue, p99);
+    return qe_derive_warnings(&scene->snapshot, queue, p99) &
+           ~(queue == ORDERS ? 1u << QE_WARN_DEAD_LETTER_QUEUE_UNREADABLE : 0u);
 }
 
 static void nothing_known_warns_of_nothing(void **state)
@@ -109,6 +111,72 @@ static void visibility_is_compared_with_what_handling_takes(void **state)
     set_field(&scene, PAYMENTS, QE_FIELD_VISIBILITY_TIMEOUT_SECONDS, 3600);
     assert_int_equal(warnings(&scene, PAYMENTS, (double)INFINITY), 0);
     qe_queue_set_release(scene.snapshot.set);
+}
+
+static void dead_letter_queue_that_cannot_be_read_is_said_so(void **state)
+{
+    (void)state;
+    struct scene scene;
+
+    make_scene(&scene, true);
+    assert_int_equal(qe_derive_warnings(&scene.snapshot, ORDERS, -1),
+                     1u << QE_WARN_DEAD_LETTER_QUEUE_UNREADABLE);
+    assert_int_equal(qe_derive_warnings(&scene.snapshot, PAYMENTS, -1), 0);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void dead_letter_queue_must_be_of_the_same_type(void **state)
+{
+    static const struct {
+        enum qe_queue_kind from, to;
+        bool is_wrong;
+    } rows[] = {
+        {QE_KIND_STANDARD, QE_KIND_STANDARD, false}, {QE_KIND_STANDARD, QE_KIND_FIFO, true},
+        {QE_KIND_FIFO, QE_KIND_STANDARD, true},      {QE_KIND_FIFO, QE_KIND_FIFO, false},
+        {QE_KIND_EMBEDDED, QE_KIND_FIFO, false},     {QE_KIND_QUORUM, QE_KIND_CLASSIC, false},
+        {QE_KIND_STANDARD, QE_KIND_STREAM, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct scene scene;
+
+        make_scene(&scene, true);
+        scene.snapshot.set->items[PAYMENTS].kind = rows[i].from;
+        scene.snapshot.set->items[DLQ].kind = rows[i].to;
+        if (warnings(&scene, PAYMENTS, -1) !=
+            (rows[i].is_wrong ? 1u << QE_WARN_DEAD_LETTER_WRONG_TYPE : 0u)) {
+            fail_msg("row %zu", i);
+        }
+        assert_int_equal(warnings(&scene, DLQ, -1), 0);
+        qe_queue_set_release(scene.snapshot.set);
+    }
+}
+
+static void in_flight_is_near_its_limit_above_four_fifths(void **state)
+{
+    static const struct {
+        double in_flight, limit;
+        bool is_near;
+    } rows[] = {
+        {96000, 120000, false}, {96001, 120000, true},  {0, 120000, false},
+        {120000, 120000, true}, {130000, 120000, true}, {5, 0, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct scene scene;
+
+        make_scene(&scene, true);
+        set_field(&scene, PAYMENTS, QE_FIELD_IN_FLIGHT_MESSAGES, rows[i].in_flight);
+        assert_int_equal(warnings(&scene, PAYMENTS, -1), 0); /* without a limit */
+        set_field(&scene, PAYMENTS, QE_FIELD_IN_FLIGHT_LIMIT_MESSAGES, rows[i].limit);
+        if (warnings(&scene, PAYMENTS, -1) !=
+            (rows[i].is_near ? 1u << QE_WARN_IN_FLIGHT_NEAR_LIMIT : 0u)) {
+            fail_msg("row %zu", i);
+        }
+        qe_queue_set_release(scene.snapshot.set);
+    }
 }
 
 static void the_margin_is_retention_less_age(void **state)
@@ -202,6 +270,7 @@ static void warnings_have_names(void **state)
     assert_string_equal(qe_warning_name(QE_WARN_NO_DEAD_LETTER_QUEUE), "no_dead_letter_queue");
     assert_string_equal(qe_warning_name(QE_WARN_VISIBILITY_BELOW_HANDLING_TIME),
                         "visibility_below_handling_time");
+    assert_string_equal(qe_warning_name(QE_WARN_IN_FLIGHT_NEAR_LIMIT), "in_flight_near_limit");
 }
 
 int main(void)
@@ -211,6 +280,9 @@ int main(void)
         cmocka_unit_test(each_setting_is_warned_of_by_itself),
         cmocka_unit_test(retention_that_restarts_is_never_too_short),
         cmocka_unit_test(visibility_is_compared_with_what_handling_takes),
+        cmocka_unit_test(dead_letter_queue_that_cannot_be_read_is_said_so),
+        cmocka_unit_test(dead_letter_queue_must_be_of_the_same_type),
+        cmocka_unit_test(in_flight_is_near_its_limit_above_four_fifths),
         cmocka_unit_test(the_margin_is_retention_less_age),
         cmocka_unit_test(an_empty_queue_has_nothing_to_lose),
         cmocka_unit_test(where_retention_counts_from_the_first_send_the_longest_way_is_taken),
