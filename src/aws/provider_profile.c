@@ -316,7 +316,9 @@ static void describe(const struct qe_aws_settings *settings, enum qe_aws_profile
                                           [QE_AWS_FILE_NOWHERE] = " (HOME is not set)"};
 
     (void)qe_strbuf_printf(out, "%.200s%s",
-                           settings->paths[file] == NULL ? ".aws" : settings->paths[file],
+                           settings->paths[file] != NULL ? settings->paths[file]
+                           : file == QE_AWS_FILE_CONFIG  ? "~/.aws/config"
+                                                         : "~/.aws/credentials",
                            s_words[settings->file_states[file]]);
 }
 
