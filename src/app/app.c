@@ -19,6 +19,9 @@
 #include "util/log.h"
 #include "util/mem.h"
 
+/* An error and the place it is in; the log cuts what is longer still. */
+#define LINE_MAX_BYTES (QE_ERR_MESSAGE_BYTES + 512)
+
 struct qe_app {
     const struct qe_flags *flags;
     struct qe_stats *stats;
@@ -108,7 +111,7 @@ static int request_reload(void *context, struct qe_strbuf *reason)
 
 static void log_lines(const char *lines)
 {
-    char line[512];
+    char line[LINE_MAX_BYTES];
 
     for (const char *at = lines; *at != '\0'; at += strcspn(at, "\n"), at += *at == '\n') {
         (void)snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);

@@ -1,5 +1,6 @@
 #include "http/landing.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 
 #define PAGE_MAX_BYTES ((size_t)8 << 20)
 #define NONCE_BYTES 16
+#define COLUMNS "8" /* of the table of sources */
 #define MINUTE_SECONDS 60LL
 #define HOUR_SECONDS 3600LL
 #define DAY_SECONDS 86400LL
@@ -25,7 +27,8 @@ static const char s_style[] =
     "div{overflow-x:auto}table{border-collapse:collapse;width:100%}\n"
     "th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);"
     "vertical-align:top}\n"
-    ".n{text-align:right;font-variant-numeric:tabular-nums}\n";
+    ".n{text-align:right;font-variant-numeric:tabular-nums}\n"
+    ".has-error td{border-bottom:0}.error td{padding:0 0 .6rem 1.2rem;overflow-wrap:anywhere}\n";
 
 static const char *escape_of(char c)
 {
@@ -146,12 +149,35 @@ static void append_queues(struct qe_strbuf *out, const struct qe_snapshot *snaps
     (void)qe_strbuf_append_text(out, "</td>");
 }
 
+/* One may be many sentences long, such as a search that names all the places it looked in: a row of
+ * its own, and a line for each part. */
+static void append_error(struct qe_strbuf *out, const struct qe_err *error)
+{
+    const char *end = NULL;
+
+    (void)qe_strbuf_append_text(out, "<tr class=\"error\"><td colspan=\"" COLUMNS
+                                     "\"><span class=\"down\">");
+    qe_landing_append_escaped(out, qe_err_code_name(error->code));
+    (void)qe_strbuf_append_text(out, "</span>: ");
+    for (const char *at = error->message; at != NULL; at = end) {
+        char part[QE_ERR_MESSAGE_BYTES];
+
+        end = strstr(at, "; ");
+        end = end != NULL ? end + 2 : NULL;
+        (void)snprintf(part, sizeof part, "%.*s", end != NULL ? (int)(end - at) - 1 : -1, at);
+        qe_landing_append_escaped(out, part);
+        (void)qe_strbuf_append_text(out, end != NULL ? "<br>" : "");
+    }
+    (void)qe_strbuf_append_text(out, "</td></tr>\n");
+}
+
 static void append_source(struct qe_strbuf *out, const struct qe_snapshot *snapshot,
                           int64_t now_unix_ms)
 {
     const struct qe_source_status *status = &snapshot->status;
+    bool has_error = status->last_error.code != QE_OK;
 
-    (void)qe_strbuf_append_text(out, "<tr><td>");
+    (void)qe_strbuf_append_text(out, has_error ? "<tr class=\"has-error\"><td>" : "<tr><td>");
     qe_landing_append_escaped(out, snapshot->source);
     (void)qe_strbuf_append_text(out, "</td><td>");
     qe_landing_append_escaped(out, snapshot->backend);
@@ -164,14 +190,10 @@ static void append_source(struct qe_strbuf *out, const struct qe_snapshot *snaps
     } else {
         (void)qe_strbuf_append_text(out, "never read");
     }
-    (void)qe_strbuf_append_text(out, "</td><td>");
-    if (status->last_error.code != QE_OK) {
-        (void)qe_strbuf_append_text(out, "<span class=\"down\">");
-        qe_landing_append_escaped(out, qe_err_code_name(status->last_error.code));
-        (void)qe_strbuf_append_text(out, "</span>: ");
-        qe_landing_append_escaped(out, status->last_error.message);
-    }
     (void)qe_strbuf_append_text(out, "</td></tr>\n");
+    if (has_error) {
+        append_error(out, &status->last_error);
+    }
 }
 
 static void append_head(struct qe_strbuf *out, const struct qe_landing_facts *facts,
@@ -208,7 +230,7 @@ static void append_sources(struct qe_strbuf *out, const struct qe_landing_facts 
         out, "<div><table>\n<thead><tr><th>Source</th><th>Type</th><th>State</th>"
              "<th class=\"n\">Watched</th><th class=\"n\">Listed</th><th class=\"n\">Dropped</th>"
              "<th class=\"n\">Dead letters</th><th class=\"n\">Age of data</th>"
-             "<th>Last error</th></tr></thead>\n<tbody>\n");
+             "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < facts->snapshots_count; i++) {
         append_source(out, facts->snapshots[i], facts->now_unix_ms);
     }

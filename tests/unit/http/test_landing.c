@@ -132,14 +132,40 @@ static void each_source_has_one_line_with_what_is_known(void **state)
     assert_contains(&page, "<tr><td>good</td><td>embedded</td><td class=\"up\">up</td>"
                            "<td class=\"n\">2</td><td class=\"n\">77</td>"
                            "<td class=\"n down\">5</td><td class=\"n\">42</td>"
-                           "<td class=\"n\">12 s</td><td></td></tr>");
+                           "<td class=\"n\">12 s</td></tr>");
     assert_contains(&page, "<td>b&lt;a&gt;d</td><td>embedded</td><td class=\"down\">down</td>");
-    assert_contains(&page, "<td class=\"n\">never read</td><td><span class=\"down\">network</span>"
-                           ": no &lt;route&gt; &amp; more</td>");
+    assert_contains(&page,
+                    "<td class=\"n\">never read</td></tr>\n"
+                    "<tr class=\"error\"><td colspan=\"8\"><span class=\"down\">network</span>"
+                    ": no &lt;route&gt; &amp; more</td></tr>\n");
     assert_contains(&page, "<td>new</td><td>embedded</td><td class=\"soft\">not polled yet</td>");
     assert_null(strstr(page.html, "<script"));
     assert_null(strstr(page.html, "http")); /* nothing from elsewhere */
     qe_landing_page_deinit(&page);
+    qe_landing_page_deinit(&page);
+}
+
+static void long_error_is_whole_with_a_line_for_each_part(void **state)
+{
+    struct scene scene;
+    struct qe_landing_page page = {0};
+    struct qe_err err = {0};
+    char message[QE_ERR_MESSAGE_BYTES + 200];
+    char end[QE_ERR_MESSAGE_BYTES];
+
+    (void)state;
+    scene_init(&scene);
+    memset(message, 'x', sizeof message - 1);
+    message[sizeof message - 1] = '\0';
+    memcpy(message, "config: <no> keys; environment: A;B is not set; ", 48);
+    (void)qe_err_set(&scene.snapshots[1].status.last_error, QE_ERR_AUTH, "%s", message);
+    (void)strcpy(end, scene.snapshots[1].status.last_error.message + 48);
+    assert_true(strlen(end) > 900);
+    int rc = qe_landing_page_init(&page, &scene.facts, &err);
+    assert_ok(rc, err);
+    assert_contains(&page,
+                    "</span>: config: &lt;no&gt; keys;<br>environment: A;B is not set;<br>xxx");
+    assert_contains(&page, end);
     qe_landing_page_deinit(&page);
 }
 
@@ -226,6 +252,7 @@ int main(void)
         cmocka_unit_test(ages_are_short_and_whole),
         cmocka_unit_test(text_cannot_become_markup),
         cmocka_unit_test(each_source_has_one_line_with_what_is_known),
+        cmocka_unit_test(long_error_is_whole_with_a_line_for_each_part),
         cmocka_unit_test(depths_that_are_not_known_are_not_zero),
         cmocka_unit_test(the_policy_lets_in_this_page_s_style_and_nothing_else),
         cmocka_unit_test(without_a_source_it_says_what_to_do),
