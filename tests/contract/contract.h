@@ -20,6 +20,12 @@ enum qe_contract_queue {
     QE_CONTRACT_QUEUE_COUNT
 };
 
+/* A case that a broker, not the driver, cannot pass: skipped, with the reason. */
+struct qe_contract_gap {
+    const char *test; /* its name; NULL ends the list */
+    const char *why;
+};
+
 struct qe_contract_fixture {
     const char *name; /* of the test group */
     const struct qe_driver *driver;
@@ -28,6 +34,11 @@ struct qe_contract_fixture {
     int64_t wake_ms; /* a long poll sees a send from another handle within this */
     int64_t work_visibility_ms;
     bool counts_exactly; /* samples agree with the truth at once (SQS: not so) */
+    /* Bodies and attributes are text of the characters that XML has, and never empty; names of
+     * attributes are plain. What is not so is refused with QE_ERR_INVALID. */
+    bool takes_text_only;
+    bool sent_time_restarts; /* dead-lettered by us, a message has a new time of sending */
+    const struct qe_contract_gap *gaps; /* NULL: none */
     /* Called before and after each test. setup: a fresh broker, or emptied queues. */
     int (*setup)(void *context, struct qe_err *err);
     void (*teardown)(void *context);

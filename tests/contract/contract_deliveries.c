@@ -235,7 +235,9 @@ static void dead_lettering_moves_the_message_with_its_reason(void **state)
     assert_string_equal(qe_attributes_get(&list.items[0].attributes, "dead-letter-reason"),
                         "permanent");
     assert_int_equal(list.items[0].receives, 1); /* counted anew */
-    assert_int_equal(list.items[0].sent_unix_ms, sent_unix_ms);
+    if (!world->fixture->sent_time_restarts) {
+        assert_int_equal(list.items[0].sent_unix_ms, sent_unix_ms);
+    }
     qe_message_list_deinit(&list);
 }
 
