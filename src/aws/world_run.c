@@ -1,4 +1,4 @@
-/* pipe2 is not in POSIX. */
+/* pipe2 and addclosefrom are not in POSIX. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -132,7 +132,8 @@ static int judge(int status, const struct outlet *out, const struct qe_strbuf *w
     return 0;
 }
 
-/* In its own process group, with our signal mask undone, and nothing to read. */
+/* In its own process group, with our signal mask undone, nothing to read, and no descriptor of
+ * ours, whoever forgot to mark it. */
 static int start(char *const *argv, int out_fd, int words_fd, pid_t *out_pid)
 {
     posix_spawn_file_actions_t actions;
@@ -164,6 +165,9 @@ static int start(char *const *argv, int out_fd, int words_fd, pid_t *out_pid)
     }
     if (rc == 0) {
         rc = posix_spawn_file_actions_adddup2(&actions, words_fd, STDERR_FILENO);
+    }
+    if (rc == 0) {
+        rc = posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
     }
     if (rc == 0) {
         rc = posix_spawnp(out_pid, argv[0], &actions, &attributes, argv, environ);
