@@ -67,10 +67,10 @@ struct qe_sqs {
     struct qe_sqs_work *work;         /* owned; NULL until the first send, receive, settle, ... */
 };
 
+/* --- request.c --- */
+
 /* True, once per interrupt(): the running call ends with QE_ERR_CANCELLED. */
 bool qe_sqs_take_interrupt(struct qe_sqs *sqs);
-
-/* --- request.c --- */
 
 /* A client of this handle's provider, observed into its stats. */
 struct qe_aws_client *qe_sqs_client_new(struct qe_sqs *sqs, struct qe_err *err) QE_MUST_CHECK;

@@ -162,6 +162,11 @@ int qe_sqs_ask(struct qe_sqs *sqs, struct qe_aws_call *call, struct qe_json **ou
     return qe_sqs_parse(call, out_json, err);
 }
 
+bool qe_sqs_take_interrupt(struct qe_sqs *sqs)
+{
+    return atomic_exchange(&sqs->interrupted, false);
+}
+
 static int cancelled(struct qe_err *err)
 {
     return qe_err_set(err, QE_ERR_CANCELLED, "interrupted");

@@ -109,11 +109,6 @@ static int create(const void *settings, const struct qe_deps *deps, void **out, 
     return 0;
 }
 
-bool qe_sqs_take_interrupt(struct qe_sqs *sqs)
-{
-    return atomic_exchange(&sqs->interrupted, false);
-}
-
 static void interrupt(void *handle)
 {
     struct qe_sqs *self = handle;
