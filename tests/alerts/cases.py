@@ -2,13 +2,14 @@
 
 One file per alert:
 
-    alert: QueueX                     # with `expr:` instead in weaknesses of several alerts, see below
+    alert: QueueX
     labels: {queue: orders}           # of the alert; job, source and its severity are added
+    evaluation: 30s                   # how often the rules are evaluated; the default
     series: {depth: 'queue_x{queue="orders"}'}     # short names; job, instance and source are added
     cases:
     - name: what is promised
       kind: fires                     # one of KINDS
-      step: 30s                       # of samples and evaluation; the default
+      step: 30s                       # between samples; the default
       given: {depth: 0x10 5x40}       # values as promtool writes them; (1x3 2)*5 repeats
       pair: {depth: 0x10 5x40}        # the same from a second exporter
       expect: {4m: none, 12m: firing} # none, pending, firing, quiet (not firing), or a list of {state, labels that differ}
@@ -29,6 +30,7 @@ TESTS = ALERTS / "tests"
 sys.path.insert(0, str(ALERTS))
 sys.dont_write_bytecode = True
 
+LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 KINDS = {"fires", "below", "for", "resolves", "missing", "restart", "jitter", "purge", "redrive", "pair", "quiet"}
 ADDED = {"job": "queue-exporter", "instance": "a:10019", "source": "s"}
 NAME = re.compile(r"[a-z]+:[a-z_]+:[a-z_0-9]+")
@@ -75,7 +77,7 @@ def labels_of(test, rule, differ):
     return {key: value for key, value in labels.items() if value != "none"}
 
 
-def expectation(test, rule, at, wanted):
+def expectation(test, case, rule, at, wanted):
     rows = wanted if isinstance(wanted, list) else [] if wanted in ("none", "quiet") else [{"state": wanted}]
     samples = []
     for row in rows:
@@ -84,7 +86,9 @@ def expectation(test, rule, at, wanted):
         text = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
         samples.append({"labels": f"ALERTS{{{text}}}", "value": 1})
     state = ',alertstate="firing"' if wanted == "quiet" else ""
-    return {"expr": f'ALERTS{{alertname="{rule["alert"]}"{state}}}', "eval_time": at, "exp_samples": samples}
+    # promtool prints the expression of what fails, but not the test it is of.
+    return {"expr": f'ALERTS{{alertname="{rule["alert"]}"{state}}} # {case["name"]}', "eval_time": at,
+            "exp_samples": samples}
 
 
 def spoken(test, rule, says, values):
@@ -109,7 +113,7 @@ def expanded(test, groups, values):
         step = case.get("step", "30s")
         group = {"name": case["name"], "interval": step,
                  "input_series": [{"series": series, "values": written_out(value)} for series, value in given],
-                 "promql_expr_test": [expectation(test | case.get("override", {}), rules[alert], at, wanted)
+                 "promql_expr_test": [expectation(test | case.get("override", {}), case, rules[alert], at, wanted)
                                       for at, wanted in case["expect"].items()]}
         if "says" in case:
             group["alert_rule_test"] = [spoken(test, rules[alert], case["says"], values)]
@@ -121,27 +125,24 @@ def alerts_of(test):
     return {case.get("alert", test.get("alert")) for case in test["cases"]}
 
 
-def run(test, groups, values, folder, together=True):
-    """Runs one compact file against `groups` with promtool; returns None, or what it said. Not `together`: one case
-    after the other, up to the first that fails."""
+def run(test, groups, values, folder, chosen=None):
+    """Runs one compact file (of it only the cases whose numbers are `chosen`) against `groups` with promtool; returns
+    None, or what it said."""
     folder = pathlib.Path(folder)
+    todo = expanded(test, groups, values)
     # JSON is YAML, and much quicker to write.
     (folder / "rules.yml").write_text(json.dumps({"groups": needed(groups, alerts_of(test))}), encoding="utf-8")
-    todo = expanded(test, groups, values)
-    for chosen in [todo] if together else [[case] for case in todo]:
-        (folder / "test.yml").write_text(json.dumps({
-            "rule_files": ["rules.yml"], "evaluation_interval": test.get("evaluation", "30s"),
-            "tests": chosen}), encoding="utf-8")
-        done = subprocess.run(["promtool", "test", "rules", str(folder / "test.yml")], text=True, capture_output=True,
-                              check=False)
-        if done.returncode != 0:
-            return done.stdout + done.stderr
-    return None
+    (folder / "test.yml").write_text(json.dumps({
+        "rule_files": ["rules.yml"], "evaluation_interval": test.get("evaluation", "30s"),
+        "tests": todo if chosen is None else [todo[number] for number in chosen]}), encoding="utf-8")
+    done = subprocess.run(["promtool", "test", "rules", str(folder / "test.yml")], text=True, capture_output=True,
+                          check=False)
+    return None if done.returncode == 0 else done.stdout + done.stderr
 
 
 def load_all():
     """{file name without end: its compact test}, all text: else 0x100 would be a number."""
-    return {path.stem: yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) for path in sorted(TESTS.glob("*.yml"))}
+    return {path.stem: yaml.load(path.read_text(encoding="utf-8"), LOADER) for path in sorted(TESTS.glob("*.yml"))}
 
 
 def main(names):
