@@ -72,6 +72,7 @@ struct fake_queue {
     bool is_gone;
     enum qe_err_code refusal; /* of GetQueueAttributes; QE_OK: none */
     const char *refusal_code;
+    const char *garbage;    /* the answer, when not NULL */
     double age;             /* CloudWatch's; 0: no value */
     const char *age_status; /* NULL: "Complete" */
 };
@@ -229,6 +230,10 @@ static void answer_attributes(struct qe_aws_call *call, const struct qe_json *bo
     }
     if (queue->refusal != QE_OK) {
         answer_error(call, queue->refusal, queue->refusal_code, "no");
+        return;
+    }
+    if (queue->garbage != NULL) {
+        (void)qe_strbuf_append_text(reply, queue->garbage);
         return;
     }
     if (refuses_attribute(call)) {
