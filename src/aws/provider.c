@@ -370,13 +370,18 @@ int qe_aws_provider_get(struct qe_aws_provider *provider, int64_t deadline_mono_
                         struct qe_aws_credentials **out, struct qe_err *err)
 {
     enum step now = STEP_AGAIN;
+    struct qe_err why = {0}; /* a renewal that failed while the old ones hold is no error here */
 
     pthread_mutex_lock(&provider->lock);
     while (now == STEP_AGAIN) {
-        now = step(provider, deadline_mono_ms, out, err);
+        now = step(provider, deadline_mono_ms, out, &why);
     }
     pthread_mutex_unlock(&provider->lock);
-    return now == STEP_DONE ? 0 : -1;
+    if (now != STEP_DONE) {
+        *err = why;
+        return -1;
+    }
+    return 0;
 }
 
 void qe_aws_provider_refused(struct qe_aws_provider *provider,

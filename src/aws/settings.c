@@ -57,6 +57,7 @@ static int read_file(struct qe_aws_settings *settings, enum qe_aws_profile_file 
     const struct qe_aws_world *world = settings->world;
     const bool is_named = qe_aws_env(world, s_files[file].variable) != NULL;
     struct qe_strbuf text = {.is_secret = true};
+    struct qe_err why = {0}; /* a file that may be missing leaves no trace in *err */
     int rc = 0;
 
     settings->file_states[file] = QE_AWS_FILE_NOWHERE;
@@ -69,15 +70,16 @@ static int read_file(struct qe_aws_settings *settings, enum qe_aws_profile_file 
         return 0;
     }
     settings->file_states[file] = QE_AWS_FILE_READ;
-    if (world->read_file(world->self, path, QE_AWS_PROFILE_FILE_MAX_BYTES, &text, err) == 0) {
+    if (world->read_file(world->self, path, QE_AWS_PROFILE_FILE_MAX_BYTES, &text, &why) == 0) {
         rc = qe_aws_profiles_add(settings->profiles, file, path, qe_strbuf_text(&text),
                                  text.length_bytes, err);
-    } else if (err->code == QE_ERR_NOT_FOUND) {
+    } else if (why.code == QE_ERR_NOT_FOUND) {
         settings->file_states[file] = QE_AWS_FILE_MISSING;
-    } else if (err->code == QE_ERR_AUTH && !is_named) {
+    } else if (why.code == QE_ERR_AUTH && !is_named) {
         /* A daemon with another user's HOME: whatever is there was not meant for it. */
         settings->file_states[file] = QE_AWS_FILE_UNREADABLE;
     } else {
+        *err = why;
         rc = is_named ? qe_err_wrap(err, "%s", s_files[file].variable) : -1;
     }
     qe_strbuf_deinit(&text);

@@ -2,8 +2,8 @@
  *
  * Every call but interrupt() runs on the thread that called create() and returns by its deadline
  * (CLOCK_MONOTONIC ms), plus at most 100 ms. A slot without its capability is NULL. On -1, *err is
- * set and out-parameters are untouched. Retrying is not a driver's business beyond what its
- * protocol demands; counting and logging are the caller's. */
+ * set and out-parameters are untouched; on 0, *err is untouched. Retrying is not a driver's
+ * business beyond what its protocol demands; counting and logging are the caller's. */
 #ifndef QE_BACKEND_BACKEND_H
 #define QE_BACKEND_BACKEND_H
 

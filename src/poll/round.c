@@ -303,11 +303,14 @@ static void sample_queues(struct round *round)
 static void read_source(struct round *round)
 {
     struct qe_poller *poller = round->poller;
+    struct qe_err err = {0};
 
-    if (open_handle(poller, &round->err) != 0) {
+    if (open_handle(poller, &err) != 0) {
+        round->err = err;
         return;
     }
-    if (qe_clock_mono_ms() >= poller->next_list_mono_ms && list_queues(round, &round->err) != 0) {
+    if (qe_clock_mono_ms() >= poller->next_list_mono_ms && list_queues(round, &err) != 0) {
+        round->err = err;
         if (poller->set == NULL || round->err.code == QE_ERR_CANCELLED) {
             return;
         }

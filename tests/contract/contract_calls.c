@@ -205,6 +205,35 @@ static void settling_on_an_unknown_queue_fails_each_settlement(void **state)
     qe_message_list_deinit(&list);
 }
 
+/* Callers may judge by *err alone. */
+static void a_call_that_succeeds_leaves_the_error_alone(void **state)
+{
+    struct world *world = *state;
+    const struct qe_queue *queue = &world->queues[QE_CONTRACT_WORK];
+    struct qe_outgoing outgoing = {.body = "x", .body_bytes = 1, .delay_ms = -1};
+    struct qe_message_list list = {0};
+    struct qe_err err = {0};
+    void *handle = NULL;
+
+    const struct qe_deps deps = {.source = "contract"};
+    assert_int_equal(world->driver->create(world->fixture->settings(world->fixture->context), &deps,
+                                           &handle, &err),
+                     0);
+    assert_int_equal(err.code, QE_OK);
+    assert_int_equal(world->driver->send(handle, queue, &outgoing, 1, in_ms(5000), &err), 0);
+    assert_int_equal(err.code, QE_OK);
+    assert_int_equal(outgoing.result.code, QE_OK);
+    assert_int_equal(world->driver->receive(handle, queue, 1, in_ms(5000), &list, &err), 0);
+    assert_int_equal(err.code, QE_OK);
+    assert_int_equal(list.count, 1);
+    struct qe_settlement settlement = {.message = &list.items[0]};
+    assert_int_equal(world->driver->settle(handle, queue, &settlement, 1, in_ms(5000), &err), 0);
+    assert_int_equal(err.code, QE_OK);
+    assert_int_equal(settlement.err.code, QE_OK);
+    qe_message_list_deinit(&list);
+    world->driver->destroy(handle);
+}
+
 static void every_operation_is_counted_by_its_outcome(void **state)
 {
     struct world *world = *state;
@@ -246,6 +275,8 @@ const struct contract_test qe_contract_calls[] = {
      QE_CAP_LIST | QE_CAP_DEPTH},
     {"an unknown queue is not found and outputs stay untouched",
      an_unknown_queue_is_not_found_and_outputs_stay_untouched, QE_CAP_SEND | QE_CAP_RECEIVE},
+    {"a call that succeeds leaves the error alone", a_call_that_succeeds_leaves_the_error_alone,
+     QE_CAP_SEND | QE_CAP_RECEIVE},
     {"settling on an unknown queue fails each settlement",
      settling_on_an_unknown_queue_fails_each_settlement, QE_CAP_SEND | QE_CAP_RECEIVE},
     {"every operation is counted by its outcome", every_operation_is_counted_by_its_outcome,
