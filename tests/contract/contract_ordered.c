@@ -144,6 +144,32 @@ static void a_failed_message_stops_its_group(void **state)
     }
 }
 
+#define BATCH 12
+
+static void a_batch_of_a_group_keeps_its_order(void **state)
+{
+    struct world *world = *state;
+    static struct qe_outgoing messages[BATCH];
+    char bodies[BATCH][8];
+    struct qe_err err = {0};
+
+    for (size_t i = 0; i < BATCH; i++) {
+        (void)snprintf(bodies[i], sizeof(bodies[i]), "%zu", i);
+        messages[i] = (struct qe_outgoing){
+            .body = bodies[i], .body_bytes = strlen(bodies[i]), .delay_ms = -1, .group = "g"};
+    }
+    assert_ok(world->driver->send(world->handle, &world->queues[QE_CONTRACT_ORDERED], messages,
+                                  BATCH, in_ms(5000), &err),
+              err);
+    for (size_t i = 0; i < BATCH; i++) {
+        struct qe_message_list list = receive_count(world, QE_CONTRACT_ORDERED, 1);
+
+        assert_string_equal(list.items[0].body, bodies[i]);
+        (void)settle_one(world, QE_CONTRACT_ORDERED, &list.items[0], QE_SETTLE_ACK, 0, NULL);
+        qe_message_list_deinit(&list);
+    }
+}
+
 #define BOTH (QE_CAP_SEND | QE_CAP_RECEIVE)
 
 const struct contract_test qe_contract_ordered[] = {
@@ -158,6 +184,8 @@ const struct contract_test qe_contract_ordered[] = {
     {"a duplicate is answered with the id of the first",
      a_duplicate_is_answered_with_the_id_of_the_first, BOTH | QE_CAP_ORDERED},
     {"equal messages without an id are two", equal_messages_without_an_id_are_two,
+     BOTH | QE_CAP_ORDERED},
+    {"a batch of a group keeps its order", a_batch_of_a_group_keeps_its_order,
      BOTH | QE_CAP_ORDERED},
     {"a failed message stops its group", a_failed_message_stops_its_group, BOTH | QE_CAP_ORDERED},
     {NULL, NULL, 0},

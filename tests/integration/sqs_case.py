@@ -1,0 +1,94 @@
+"""Test cases beside a moto server: boto3 on one side, the programs on the other."""
+import hashlib
+import json
+import struct
+
+from child_server import need_test_python
+
+need_test_python()  # before anything else: goes on under the interpreter that has boto3
+
+# pylint: disable=wrong-import-position
+from daemon import WithFolder
+from moto_server import REGION, MotoServer
+
+CONFIG = """
+shutdown_timeout: 5s
+defaults: {{poll_interval: 2s, poll_timeout: 2s, stale_after: 10s}}
+sources:
+  - name: aws
+    type: sqs
+    region: {region}
+    endpoint: {url}
+    access_key_id: {key}
+    secret_access_key: {secret}
+    oldest_age: {{method: none}}
+{extra}
+"""
+
+
+def md5(text):
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def md5_of_attributes(attributes):
+    """As Amazon documents it, of boto3's {name: {DataType, StringValue or BinaryValue}}."""
+    digest = hashlib.md5()
+    for name in sorted(attributes):
+        one = attributes[name]
+        binary = one["DataType"].startswith("Binary")
+        value = one["BinaryValue"] if binary else one["StringValue"].encode()
+        for part in (name.encode(), one["DataType"].encode()):
+            digest.update(struct.pack(">I", len(part)) + part)
+        digest.update((b"\x02" if binary else b"\x01") + struct.pack(">I", len(value)) + value)
+    return digest.hexdigest()
+
+
+class WithMoto(WithFolder):
+    """One server for all tests of a class; each test makes its own queues."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.moto = MotoServer()
+        cls.addClassCleanup(cls.moto.stop)
+        cls.moto.start()
+        cls.sqs = cls.moto.boto3("sqs")
+
+    def write_sqs_config(self, extra=""):
+        return self.write_config(CONFIG.format(
+            region=REGION, url=self.moto.url, key=self.moto.access_key_id,
+            secret=self.moto.secret_access_key, extra=extra))
+
+    def make_queue(self, name, dlq=None, max_receives=3, **attributes):
+        """A queue's URL; `dlq` is another one's URL."""
+        attributes = {name: str(value) for name, value in attributes.items()}
+        if name.endswith(".fifo"):
+            attributes["FifoQueue"] = "true"
+        if dlq:
+            arn = self.sqs.get_queue_attributes(QueueUrl=dlq, AttributeNames=["QueueArn"])
+            attributes["RedrivePolicy"] = json.dumps({
+                "deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": max_receives})
+        url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        self.addCleanup(self.sqs.delete_queue, QueueUrl=url)
+        return url
+
+    def take(self, url, count=1, **more):
+        """Up to `count` messages, deleted, as boto3 gives them."""
+        taken = []
+        while len(taken) < count:
+            some = self.sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=min(10, count - len(taken)), WaitTimeSeconds=1,
+                MessageSystemAttributeNames=["All"], MessageAttributeNames=["All"], **more).get("Messages", [])
+            if not some:
+                break
+            taken += some
+            for message in some:
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return taken
+
+    def counts(self, url):
+        """(ready, in flight, delayed)"""
+        names = ["", "NotVisible", "Delayed"]
+        answer = self.sqs.get_queue_attributes(
+            QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages" + name for name in names])
+        return tuple(int(answer["Attributes"]["ApproximateNumberOfMessages" + name]) for name in names)
