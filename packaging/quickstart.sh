@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
     cat <<'END'
 usage: packaging/quickstart.sh run     install what is missing, build, run the demo until Ctrl-C
+           --with-prometheus           with Prometheus, Alertmanager and the alerts beside it
        packaging/quickstart.sh test    the same, then every check: tests, lint, sanitizers, fuzzing
 
 Both may be run again and again; what is there already is kept. Logs: build/quickstart.log, build/demo/.
@@ -14,6 +15,8 @@ Environment:
   QE_INSTALL=no        install nothing; the packages are there, or come from elsewhere
   QE_JOBS=N            parallel compilers and tests (default: one per core)
   QE_DEMO_PORT=N       the demo's port (default 10019)
+  QE_PROMETHEUS_PORT=N, QE_ALERTMANAGER_PORT=N, QE_RECEIVER_PORT=N
+                       of run --with-prometheus (default 9090, 9093, 9099)
   QE_FUZZ_SECONDS=N    time for each fuzz target (default 60)
   QE_TEST_PYTHON=FILE  a Python that has moto[server] and boto3 (default: build/venv, made here)
   QE_NODE_MODULES=DIR  a folder that has local-aws-sqs (default: build/npm, made here)
@@ -22,7 +25,11 @@ END
 }
 
 case "${1:-}:$#" in
-run:1 | test:1) command=$1 ;;
+run:1 | test:1) command=$1 with_prometheus= ;;
+run:2)
+    command=$1 with_prometheus=$2
+    [ "$2" = --with-prometheus ] || { usage >&2 && exit 2; }
+    ;;
 -h:1 | --help:1) usage && exit 0 ;;
 *) usage >&2 && exit 2 ;;
 esac
@@ -184,6 +191,7 @@ run_demo() {
         load payments 10
         load imports 5
         load imports 0.5 --attribute simulate=reject
+        [ -z "$with_prometheus" ] || start_monitoring
         say "
 The demo runs: queues orders (healthy), payments (5 % of its handling fails) and imports (gets poison),
 each with a dead-letter queue, three consumers, and a load on all of them.
@@ -194,8 +202,9 @@ each with a dead-letter queue, three consumers, and a load on all of them.
             build/release/queuectl --config.file packaging/demo.yml stats --watch
             build/release/queuectl --config.file packaging/demo.yml send local orders --body hello --count 100
             build/release/queuectl --config.file packaging/demo.yml peek local imports-dlq
-  logs      build/demo/queue_exporter.log
-
+  logs      build/demo/queue_exporter.log"
+        [ -z "$with_prometheus" ] || say_monitoring
+        say "
 Ctrl-C ends it; the queues stay in build/demo for the next run."
     fi
     while [ -z "$stopping" ]; do
@@ -209,6 +218,9 @@ Ctrl-C ends it; the queues stay in build/demo for the next run."
         if [ "${ended:-}" = "$daemon" ]; then
             tail -n 20 build/demo/queue_exporter.log >&2
             die "the daemon ended by itself (exit code $rc); its log is build/demo/queue_exporter.log"
+        fi
+        if monitoring_ended "$ended"; then
+            die "prometheus, alertmanager or the receiver ended by itself (exit code $rc); logs: build/demo/*.log"
         fi
         tail -n 5 build/demo/load.log >&2
         die "a load process ended by itself (exit code $rc); its log is build/demo/load.log"
@@ -319,6 +331,11 @@ run_tests() {
 }
 
 if [ "$command" = run ]; then
+    if [ -n "$with_prometheus" ]; then
+        check_monitoring_ports
+        install "${build_packages[@]}" "${monitoring_packages[@]}"
+        fetch_prometheus
+    fi
     install "${build_packages[@]}"
     say "Building (release) ..."
     build release -DQE_TESTS=OFF

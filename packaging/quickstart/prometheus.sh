@@ -52,3 +52,81 @@ fetch_prometheus() {
     unpack_tools prometheus-alertmanager prometheus-alertmanager amtool
     wrap_alertmanager
 }
+
+# --- run --with-prometheus -------------------------------------------------------------------------
+
+# shellcheck disable=SC2034 # quickstart.sh installs them
+monitoring_packages=(python3 python3-yaml)
+prometheus_port=${QE_PROMETHEUS_PORT:-9090}
+alertmanager_port=${QE_ALERTMANAGER_PORT:-9093}
+receiver_port=${QE_RECEIVER_PORT:-9099}
+monitoring=() # process ids; also in children, which ends them
+
+is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+check_monitoring_ports() {
+    local name number
+    for name in PROMETHEUS ALERTMANAGER RECEIVER; do
+        number=${name,,}_port
+        if is_open "${!number}"; then
+            die "127.0.0.1:${!number} is in use. End that program, or choose another port: QE_${name}_PORT=$((${!number} + 10000))"
+        fi
+    done
+}
+
+# The rules with windows of seconds and links to the files here: a demonstration, not an example.
+write_monitoring_files() {
+    local into=build/demo/monitoring
+    mkdir -p "$into"
+    python3 -B alerts/generate.py --output "$into/queue.rules.yml" --windows short --set settle=10s --set hold=10s \
+        --set runbook_base="file://$root/alerts/runbooks" --set dashboard_base=http://127.0.0.1:3000
+    sed -e "s/127\.0\.0\.1:9099/127.0.0.1:$receiver_port/" \
+        -e 's/group_wait: .*/group_wait: 1s/; s/group_interval: .*/group_interval: 5s/' \
+        alerts/alertmanager.example.yml >"$into/alertmanager.yml"
+    cat >"$into/prometheus.yml" <<END
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [queue.rules.yml]
+alerting: {alertmanagers: [{static_configs: [{targets: ["127.0.0.1:$alertmanager_port"]}]}]}
+scrape_configs:
+  - job_name: queue-exporter
+    static_configs: [{targets: ["127.0.0.1:$port"]}]
+END
+}
+
+start_monitoring() {
+    local into=build/demo/monitoring number
+    write_monitoring_files >>"$log" 2>&1 || die "could not write the monitoring's files; see $log"
+    python3 -B packaging/quickstart/receiver.py "$receiver_port" \
+        >build/demo/notifications.log 2>&1 </dev/null &
+    monitoring+=($!)
+    prometheus-alertmanager --config.file="$into/alertmanager.yml" --storage.path="$into/alertmanager" \
+        --cluster.listen-address= --web.listen-address="127.0.0.1:$alertmanager_port" \
+        >build/demo/alertmanager.log 2>&1 </dev/null &
+    monitoring+=($!)
+    prometheus --config.file="$into/prometheus.yml" --storage.tsdb.path="$into/tsdb" \
+        --web.listen-address="127.0.0.1:$prometheus_port" >build/demo/prometheus.log 2>&1 </dev/null &
+    monitoring+=($!)
+    children+=("${monitoring[@]}")
+    for number in "$receiver_port" "$alertmanager_port" "$prometheus_port"; do
+        for _ in {1..150}; do
+            { is_open "$number" || [ -n "$stopping" ]; } && break
+            sleep 0.1
+        done
+        is_open "$number" || [ -n "$stopping" ] ||
+            die "nothing answers at 127.0.0.1:$number after 15 s; see build/demo/alertmanager.log and prometheus.log"
+    done
+}
+
+say_monitoring() {
+    say "
+Prometheus and Alertmanager run beside it, with the rules loaded (windows of seconds):
+
+  alerts    http://127.0.0.1:$prometheus_port/alerts     which fire; imports-dlq grows, so within a minute one does
+  graph     http://127.0.0.1:$prometheus_port/graph      try: queue_dead_letter_messages
+  pages     http://127.0.0.1:$alertmanager_port/#/alerts   what Alertmanager has, and what it silences
+  pager     tail -f build/demo/notifications.log       what somebody would get"
+}
+
+monitoring_ended() { # monitoring_ended PID: true when it is one of these
+    [[ " ${monitoring[*]} " == *" $1 "* ]]
+}
