@@ -1,6 +1,7 @@
 #include "support/script_server.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -195,10 +196,13 @@ static void take_bytes(struct script_server *server, struct connection *connecti
 static void take_connection(struct script_server *server)
 {
     const int fd = accept(server->fd, NULL, NULL);
+    const int at_once = 1;
 
     if (fd < 0) {
         return;
     }
+    /* Else the body would wait for the client to acknowledge the headers. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
     if (server->connections_count == CONNECTIONS_MAX) {
         (void)close(fd);
         return;

@@ -1,0 +1,1 @@
+target_link_libraries(fuzz_aws_sigv4 PRIVATE qe_aws)
