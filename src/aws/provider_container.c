@@ -170,7 +170,8 @@ static struct qe_aws_credentials *fetch(const struct qe_aws_search *search, cons
                                       .headers = headers,
                                       .headers_count = token[0] == '\0' ? 1 : 2,
                                       .connect_timeout_ms = CONNECT_MS,
-                                      .no_proxy = true};
+                                      .no_proxy = true,
+                                      .is_secret = true};
     struct qe_http_reply reply = {0};
     struct qe_aws_credentials *made = NULL;
 

@@ -115,7 +115,8 @@ static int ask(struct imds *imds, const char *method, const char *path,
                                       .headers = header,
                                       .headers_count = 1,
                                       .connect_timeout_ms = timeout_ms,
-                                      .no_proxy = true};
+                                      .no_proxy = true,
+                                      .is_secret = true};
 
     (void)snprintf(url, sizeof url, "%s%s", imds->endpoint, path);
     for (;;) {

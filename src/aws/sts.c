@@ -184,7 +184,8 @@ static int send(struct sts *sts, int64_t deadline_mono_ms, struct qe_err *err)
                                             .headers_count = count,
                                             .body = qe_strbuf_text(&sts->form),
                                             .body_bytes = sts->form.length_bytes,
-                                            .deadline_mono_ms = deadline_mono_ms};
+                                            .deadline_mono_ms = deadline_mono_ms,
+                                            .is_secret = true};
 
     qe_http_reply_deinit(&sts->reply);
     return world->fetch(world->self, &request, qe_aws_ca_file(sts->search->settings), &sts->reply,

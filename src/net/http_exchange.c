@@ -113,6 +113,7 @@ struct http_exchange *http_exchange_new(const struct qe_http_client_options *opt
     if (exchange != NULL && (exchange->easy = curl_easy_init()) != NULL &&
         set_numbers(exchange->easy) && set_callbacks(exchange) &&
         set_files(exchange->easy, options)) {
+        exchange->header_text.is_secret = true; /* Authorization and tokens stand there */
         return exchange;
     }
     (void)qe_err_set(err, QE_ERR_NOMEM, "out of memory for an HTTP request");
@@ -285,6 +286,7 @@ static void reset_reply(struct http_exchange *exchange, const struct qe_http_req
     qe_strbuf_reset(&reply->headers);
     reply->body.max_bytes =
         request->reply_max_bytes == 0 ? QE_HTTP_REPLY_MAX_BYTES : request->reply_max_bytes;
+    reply->body.is_secret = request->is_secret;
     reply->headers.max_bytes = QE_HTTP_HEADERS_MAX_BYTES;
     reply->context = request->context;
     reply->status = 0;

@@ -135,6 +135,7 @@ static int made_fetch(void *self, const struct qe_http_request *request, const c
     if (answer->code != QE_OK) {
         return qe_err_set(err, answer->code, "no answer from %s (made world)", request->url);
     }
+    out_reply->body.is_secret = request->is_secret;
     out_reply->status = answer->status;
     out_reply->sent_unix_ms = made->world.now_unix_ms(made);
     out_reply->received_unix_ms = out_reply->sent_unix_ms;
