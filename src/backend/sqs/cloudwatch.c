@@ -13,7 +13,7 @@
 #include "util/mem.h"
 
 #define QUERIES_PER_CALL 500
-#define PAGES_MAX 50
+#define PAGES_MAX 5 /* each may cost as much as the first; one holds all that we ask for */
 /* CloudWatch has one value a minute, late by up to a few: the newest of these is taken. */
 #define WINDOW_SECONDS 900
 /* A queue that has just got its first message: CloudWatch still shows it as it was. */

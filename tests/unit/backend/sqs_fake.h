@@ -90,10 +90,11 @@ struct fake {
     enum qe_err_code credentials;  /* why nothing can be begun */
     enum qe_err_code everything;   /* why every call fails; with: */
     const char *everything_code;
-    enum qe_err_code ages;  /* why GetMetricData fails */
-    bool ages_in_pages;     /* each value of a query on a page of its own */
-    int64_t call_us;        /* what one call takes */
-    size_t interrupt_after; /* so many answers; 0: never */
+    enum qe_err_code ages;    /* why GetMetricData fails */
+    const char *ages_garbage; /* GetMetricData's answer, when not NULL */
+    bool ages_in_pages;       /* each value of a query on a page of its own */
+    int64_t call_us;          /* what one call takes */
+    size_t interrupt_after;   /* so many answers; 0: never */
 
     struct qe_aws_observer observer;
     struct qe_aws_call *in_flight[FAKE_CALLS_MAX];
@@ -288,6 +289,10 @@ static void answer_ages(struct qe_aws_call *call, const struct qe_json *body)
 
     if (s_fake.ages != QE_OK) {
         answer_error(call, s_fake.ages, "AccessDenied", "no cloudwatch:GetMetricData");
+        return;
+    }
+    if (s_fake.ages_garbage != NULL) {
+        (void)qe_strbuf_append_text(&call->reply_body, s_fake.ages_garbage);
         return;
     }
     assert_true(qe_json_number(qe_json_get(body, "StartTime"), &start));
