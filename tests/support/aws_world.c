@@ -6,11 +6,21 @@
 
 #include "support/check.h"
 #include "util/clock.h"
+#include "util/secret.h"
 
 /* What the test wrote down is allocated past util/mem: it is no part of what torture counts. */
 static char *copy_text(const char *text)
 {
     return text == NULL ? NULL : strdup(text);
+}
+
+/* Wiped, so that a test can look through the heap for what others left. */
+static void forget_text(char *text)
+{
+    if (text != NULL) {
+        qe_secret_wipe(text, strlen(text));
+    }
+    free(text);
 }
 
 static void set_pair(struct qe_made_pair *pairs, size_t *count, const char *name, const char *text)
@@ -25,7 +35,7 @@ static void set_pair(struct qe_made_pair *pairs, size_t *count, const char *name
         pairs[i].name = copy_text(name);
         (*count)++;
     } else {
-        free(pairs[i].text);
+        forget_text(pairs[i].text);
     }
     pairs[i].text = copy_text(text);
 }
@@ -226,7 +236,7 @@ static void free_pairs(struct qe_made_pair *pairs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         free(pairs[i].name);
-        free(pairs[i].text);
+        forget_text(pairs[i].text);
     }
 }
 
@@ -238,7 +248,7 @@ void qe_made_world_deinit(struct qe_made_world *made)
         free(made->answers[i].method);
         free(made->answers[i].url);
         free(made->answers[i].headers);
-        free(made->answers[i].body);
+        forget_text(made->answers[i].body);
     }
     (void)pthread_mutex_destroy(&made->lock);
 }
@@ -267,7 +277,7 @@ void qe_made_world_body(struct qe_made_world *made, const char *body)
 {
     struct qe_made_answer *last = &made->answers[made->answers_count - 1];
 
-    free(last->body);
+    forget_text(last->body);
     last->body = copy_text(body);
 }
 
