@@ -6,9 +6,11 @@
 #ifndef QE_TESTS_UNIT_BACKEND_SQS_FAKE_H
 #define QE_TESTS_UNIT_BACKEND_SQS_FAKE_H
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "backend/sqs/watch.h"
 #include "support/check.h"
@@ -22,7 +24,7 @@
 
 /* --- the clock --- */
 
-static int64_t s_mono_us = START_MONO_MS * 1000;
+static _Atomic int64_t s_mono_us = START_MONO_MS * 1000;
 
 int64_t qe_clock_mono_us(void)
 {
@@ -44,13 +46,18 @@ int qe_clock_cond_init(pthread_cond_t *cond)
     return pthread_cond_init(cond, NULL);
 }
 
+/* Short pauses pass at once; a wait for work really waits, but looks up now and then. */
 bool qe_clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_mono_ms)
 {
-    (void)cond;
-    (void)lock;
-    (void)deadline_mono_ms;
-    fail_msg("nothing may wait here");
-    return false;
+    struct timespec until = {0};
+
+    if (deadline_mono_ms - qe_clock_mono_ms() <= 1000) {
+        s_mono_us = deadline_mono_ms * 1000;
+        return false;
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += until.tv_nsec < 980000000 ? 20000000 : 0;
+    return pthread_cond_timedwait(cond, lock, &until) == 0;
 }
 
 static inline void pass_ms(int64_t ms)
@@ -73,6 +80,7 @@ struct fake_queue {
     enum qe_err_code refusal; /* of GetQueueAttributes; QE_OK: none */
     const char *refusal_code;
     const char *garbage;    /* the answer, when not NULL */
+    const char *tags;       /* a JSON object; NULL: not allowed */
     double age;             /* CloudWatch's; 0: no value */
     const char *age_status; /* NULL: "Complete" */
 };
@@ -108,6 +116,8 @@ struct fake {
     char last_attributes_body[1024];
 };
 static struct fake s_fake;
+/* Guards s_fake where the tagger's thread asks. */
+static pthread_mutex_t s_fake_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static const char *account_of(const struct fake_queue *queue)
 {
@@ -328,6 +338,17 @@ static void answer_ages(struct qe_aws_call *call, const struct qe_json *body)
     (void)qe_strbuf_append_char(&call->reply_body, '}');
 }
 
+static void answer_tags(struct qe_aws_call *call, const struct qe_json *body)
+{
+    const struct fake_queue *queue = queue_of_url(qe_json_text(qe_json_get(body, "QueueUrl")));
+
+    if (queue == NULL || queue->tags == NULL) {
+        answer_error(call, QE_ERR_AUTH, "AccessDenied", "no sqs:ListQueueTags");
+        return;
+    }
+    (void)qe_strbuf_printf(&call->reply_body, "{\"Tags\":%s}", queue->tags);
+}
+
 static void answer(struct qe_aws_call *call)
 {
     struct qe_err err = {0};
@@ -351,6 +372,8 @@ static void answer(struct qe_aws_call *call)
         answer_url(call, body);
     } else if (call->operation == QE_SQS_GET_QUEUE_ATTRIBUTES) {
         answer_attributes(call, body);
+    } else if (call->operation == QE_SQS_LIST_QUEUE_TAGS) {
+        answer_tags(call, body);
     } else {
         answer_ages(call, body);
     }
@@ -407,18 +430,19 @@ int qe_aws_start(struct qe_aws_client *client, struct qe_aws_call *call, struct 
     if (s_fake.credentials != QE_OK) {
         return qe_err_set(err, s_fake.credentials, "no credentials");
     }
+    pthread_mutex_lock(&s_fake_lock);
     assert_true(s_fake.in_flight_count < FAKE_CALLS_MAX);
     s_fake.in_flight[s_fake.in_flight_count++] = call;
     if (s_fake.in_flight_count > s_fake.in_flight_most) {
         s_fake.in_flight_most = s_fake.in_flight_count;
     }
+    pthread_mutex_unlock(&s_fake_lock);
     return 0;
 }
 
-enum qe_http_event qe_aws_wait(struct qe_aws_client *client, int64_t until_mono_ms,
-                               bool interruptible, struct qe_aws_call **out_call)
+static enum qe_http_event wait_locked(int64_t until_mono_ms, bool interruptible,
+                                      struct qe_aws_call **out_call)
 {
-    (void)client;
     if (interruptible && s_fake.is_interrupted) {
         s_fake.is_interrupted = false;
         return QE_HTTP_INTERRUPTED;
@@ -454,6 +478,16 @@ enum qe_http_event qe_aws_wait(struct qe_aws_client *client, int64_t until_mono_
     return QE_HTTP_REPLY;
 }
 
+enum qe_http_event qe_aws_wait(struct qe_aws_client *client, int64_t until_mono_ms,
+                               bool interruptible, struct qe_aws_call **out_call)
+{
+    (void)client;
+    pthread_mutex_lock(&s_fake_lock);
+    const enum qe_http_event event = wait_locked(until_mono_ms, interruptible, out_call);
+    pthread_mutex_unlock(&s_fake_lock);
+    return event;
+}
+
 void qe_aws_abort(struct qe_aws_client *client)
 {
     (void)client;
@@ -463,7 +497,9 @@ void qe_aws_abort(struct qe_aws_client *client)
 void qe_aws_client_interrupt(struct qe_aws_client *client)
 {
     (void)client;
+    pthread_mutex_lock(&s_fake_lock);
     s_fake.is_interrupted = true;
+    pthread_mutex_unlock(&s_fake_lock);
 }
 
 int qe_aws_do(struct qe_aws_client *client, struct qe_aws_call *call, struct qe_err *err)
