@@ -101,8 +101,12 @@ struct fake {
     enum qe_err_code ages;    /* why GetMetricData fails */
     const char *ages_garbage; /* GetMetricData's answer, when not NULL */
     bool ages_in_pages;       /* each value of a query on a page of its own */
-    int64_t call_us;          /* what one call takes */
-    size_t interrupt_after;   /* so many answers; 0: never */
+    bool has_raw;             /* every answer to raw_operation is these bytes */
+    enum qe_sqs_operation raw_operation;
+    const void *raw;
+    size_t raw_bytes;
+    int64_t call_us;        /* what one call takes */
+    size_t interrupt_after; /* so many answers; 0: never */
 
     struct qe_aws_observer observer;
     struct qe_aws_call *in_flight[FAKE_CALLS_MAX];
@@ -359,7 +363,10 @@ static void answer(struct qe_aws_call *call)
         answer_error(call, s_fake.everything, s_fake.everything_code, "no");
         return;
     }
-    qe_strbuf_init(&call->reply_body, 0);
+    if (s_fake.has_raw && call->operation == s_fake.raw_operation) {
+        (void)qe_strbuf_append(&call->reply_body, s_fake.raw, s_fake.raw_bytes);
+        return;
+    }
     body = qe_json_parse(qe_strbuf_text(&call->body), call->body.length_bytes, &err);
     if (body == NULL) {
         assert_int_equal(err.code, QE_ERR_NOMEM);

@@ -1,0 +1,1 @@
+target_link_libraries(fuzz_sqs_watch PRIVATE qe_test_support PkgConfig::CMOCKA)
