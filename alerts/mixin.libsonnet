@@ -447,7 +447,7 @@
           },
           {
             "alert": "QueueDataStale",
-            "expr": "time() - max without (%(replicas)s)\n    (last_over_time(queue_exporter_last_poll_success_timestamp_seconds[%(hold)s]))\n  > %(stale_after)s * (\n      max without (%(replicas)s, service) (last_over_time(queue_exporter_interval_stretch_ratio[%(hold)s]))\n      or source:up:max * 0 + 1\n    )" % c,
+            "expr": "time() - max without (%(replicas)s)\n    (last_over_time(queue_exporter_last_poll_success_timestamp_seconds[%(hold)s]))\n  > ignoring (service, exported_service) %(stale_after)s * (\n      max without (%(replicas)s, service, exported_service)\n        (last_over_time(queue_exporter_interval_stretch_ratio[%(hold)s]))\n      or ignoring (service, exported_service) source:up:max * 0 + 1\n    )" % c,
             "for": "%(settle)s" % c,
             "labels": {
               "severity": "critical",
@@ -503,7 +503,7 @@
           },
           {
             "alert": "QueueExporterBudgetReached",
-            "expr": "max without (%(replicas)s, service) (last_over_time(queue_exporter_interval_stretch_ratio[%(hold)s])) > 1" % c,
+            "expr": "max without (%(replicas)s, service, exported_service)\n  (last_over_time(queue_exporter_interval_stretch_ratio[%(hold)s])) > 1" % c,
             "for": "%(settled_for)s" % c,
             "labels": {
               "severity": "warning",

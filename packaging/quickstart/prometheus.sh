@@ -78,7 +78,7 @@ check_monitoring_ports() {
 write_monitoring_files() {
     local into=build/demo/monitoring
     mkdir -p "$into"
-    python3 -B alerts/generate.py --output "$into/queue.rules.yml" --windows short --set settle=10s --set hold=10s \
+    python3 -B alerts/generate.py --output "$into/queue.rules.yml" --windows short --set settle=10s \
         --set runbook_base="file://$root/alerts/runbooks" --set dashboard_base=http://127.0.0.1:3000
     sed -e "s/127\.0\.0\.1:9099/127.0.0.1:$receiver_port/" \
         -e 's/group_wait: .*/group_wait: 1s/; s/group_interval: .*/group_interval: 5s/' \

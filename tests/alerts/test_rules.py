@@ -108,7 +108,7 @@ class Shape(unittest.TestCase):
                           (cases.ROOT / "README.md").read_text(encoding="utf-8"), re.M)
         known = {name: kind for name, kind, _ in rows}
         labels = {label for _, _, text in rows for label in re.findall(r"`(\w+)`", text)}
-        labels |= {"le", "job", *VALUES["replicas"].split(", ")}
+        labels |= {"le", "job", "exported_service", *VALUES["replicas"].split(", ")}
         self.assertGreater(len(known), 60)
         for rule in cases.rules_in(GROUPS):
             names = set(re.findall(r"(?<![:\w\"])(?:queue|process)_\w+(?!\w*\()", strip_labels(rule["expr"])))
