@@ -156,7 +156,7 @@ static bool copy_element(const struct qe_strbuf *body, const char *open, const c
 
 static void read_xml(const struct qe_strbuf *body, struct qe_aws_error_text *out)
 {
-    char text[HEADER_BYTES];
+    char text[HEADER_BYTES] = "";
 
     if (copy_element(body, "<Code>", "</Code>", text)) {
         copy_code(text, out->code);

@@ -219,6 +219,7 @@ enum way {
     WAYS_COUNT
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): curl's own type */
 static size_t swallow(char *bytes, size_t one, size_t count, void *self)
 {
     (void)bytes;
@@ -307,7 +308,7 @@ int main(int argc, char **argv)
     struct qe_err err = {0};
     struct signing signing;
     double us[WAYS_COUNT];
-    pthread_t thread;
+    pthread_t thread = 0;
     int fd = -1;
 
     if (argc > 2 || (argc == 2 && qe_text_to_u64(argv[1], 1000000, &requests, &err) != 0) ||

@@ -97,11 +97,11 @@ static void a_keyed_hmac_signs_again_and_again_with_its_key(void **state)
     char text[] = "message 0";
 
     assert_non_null(hmac);
-    for (char c = '0'; c <= '9'; c++) {
+    for (int i = 0; i < 10; i++) {
         unsigned char kept[QE_SHA256_BYTES];
         unsigned char once[QE_SHA256_BYTES];
 
-        text[sizeof text - 2] = c;
+        text[sizeof text - 2] = (char)('0' + i);
         assert_int_equal(qe_hmac_run(hmac, text, sizeof text - 1, kept), 0);
         assert_ok(qe_hmac_sha256("Jefe", 4, text, sizeof text - 1, once, &err), err);
         assert_memory_equal(kept, once, sizeof kept);

@@ -110,71 +110,71 @@ struct verdict_row {
 #define AGAIN QE_AWS_RETRY_TRANSIENT, false, false
 #define OLD "AWS.SimpleQueueService."
 
+static const struct verdict_row s_verdicts[] = {
+    /* A 403 is looked at by its code. */
+    {403, "RequestThrottled", "RequestThrottled", SLOWER},
+    {403, "OverLimit", "OverLimit", QE_ERR_LIMIT, NO},
+    {403, "PurgeQueueInProgress", OLD "PurgeQueueInProgress", QE_ERR_LIMIT, NO},
+    {403, "InvalidSecurity", NULL, QE_ERR_INVALID, NO},
+    {403, "KmsOptInRequired", "KMS.OptInRequired", QE_ERR_AUTH, NO},
+    {403, "AccessDeniedException", "AccessDenied", QE_ERR_AUTH, SKEW},
+    {403, "InvalidSignatureException", "SignatureDoesNotMatch", QE_ERR_AUTH, SKEW},
+    {403, "RequestTimeTooSkewed", NULL, QE_ERR_AUTH, SKEW},
+    {403, "UnrecognizedClientException", "InvalidClientTokenId", QE_ERR_AUTH, RENEW},
+    {403, "ExpiredTokenException", "ExpiredToken", QE_ERR_AUTH, RENEW},
+    {403, NULL, "ExpiredToken", QE_ERR_AUTH, RENEW},
+    {403, "SomethingNew", NULL, QE_ERR_AUTH, NO},
+    {403, NULL, NULL, QE_ERR_AUTH, NO},
+
+    {400, "QueueDoesNotExist", OLD "NonExistentQueue", QE_ERR_NOT_FOUND, NO},
+    {400, NULL, OLD "NonExistentQueue", QE_ERR_NOT_FOUND, NO},
+    {404, "ReceiptHandleIsInvalid", NULL, QE_ERR_NOT_FOUND, NO},
+    {400, "MessageNotInflight", OLD "MessageNotInflight", QE_ERR_NOT_FOUND, NO},
+    {404, "InvalidAddress", NULL, QE_ERR_INVALID, NO},
+    {404, "SomethingNew", NULL, QE_ERR_NOT_FOUND, NO},
+    {404, NULL, NULL, QE_ERR_PROTOCOL, NO}, /* some other server's page: nothing is gone */
+
+    {400, "KmsAccessDenied", "KMS.AccessDeniedException", QE_ERR_AUTH, NO},
+    {400, "KmsNotFound", "KMS.NotFoundException", QE_ERR_INVALID, NO}, /* not the queue */
+    {400, "KmsDisabled", NULL, QE_ERR_INVALID, NO},
+    {400, "KmsThrottled", "KMS.ThrottlingException", SLOWER},
+    {400, NULL, "KMS.ThrottlingException", SLOWER},
+
+    {400, "InvalidAttributeName", NULL, QE_ERR_INVALID, NO},
+    {400, "UnsupportedOperation", NULL, QE_ERR_UNSUPPORTED, NO},
+    {400, "UnknownOperationException", "InvalidAction", QE_ERR_UNSUPPORTED, NO},
+    {400, "BatchRequestTooLong", NULL, QE_ERR_LIMIT, NO},
+    {400, "SomethingNew", "AndOld", QE_ERR_INVALID, NO},
+    {400, NULL, NULL, QE_ERR_PROTOCOL, NO},
+
+    {400, "Throttling", NULL, SLOWER},
+    {400, "ThrottlingException", NULL, SLOWER},
+    {429, NULL, NULL, SLOWER},
+    {429, "SomethingNew", NULL, SLOWER},
+    {503, "SlowDown", NULL, SLOWER},
+    {400, "RequestTimeout", NULL, QE_ERR_TIMEOUT, AGAIN},
+    {408, NULL, NULL, QE_ERR_TIMEOUT, AGAIN},
+    {500, NULL, NULL, QE_ERR_NETWORK, AGAIN},
+    {500, "InternalFailure", NULL, QE_ERR_NETWORK, AGAIN},
+    {500, "SomethingNew", NULL, QE_ERR_NETWORK, AGAIN},
+    {500, "InvalidAttributeName", NULL, QE_ERR_INVALID, AGAIN},
+    {502, NULL, NULL, QE_ERR_NETWORK, AGAIN},
+    {503, NULL, NULL, QE_ERR_NETWORK, AGAIN},
+    {504, NULL, NULL, QE_ERR_NETWORK, AGAIN},
+    {501, NULL, NULL, QE_ERR_UNSUPPORTED, NO},
+    {505, NULL, NULL, QE_ERR_PROTOCOL, NO},
+    {401, NULL, NULL, QE_ERR_AUTH, NO},
+    {407, NULL, NULL, QE_ERR_AUTH, NO},
+    {413, NULL, NULL, QE_ERR_LIMIT, NO},
+    {302, NULL, NULL, QE_ERR_PROTOCOL, NO},
+    {199, NULL, NULL, QE_ERR_PROTOCOL, NO},
+};
+
 static void codes_and_statuses_say_what_to_do(void **state)
 {
     (void)state;
-    static const struct verdict_row rows[] = {
-        /* A 403 is looked at by its code. */
-        {403, "RequestThrottled", "RequestThrottled", SLOWER},
-        {403, "OverLimit", "OverLimit", QE_ERR_LIMIT, NO},
-        {403, "PurgeQueueInProgress", OLD "PurgeQueueInProgress", QE_ERR_LIMIT, NO},
-        {403, "InvalidSecurity", NULL, QE_ERR_INVALID, NO},
-        {403, "KmsOptInRequired", "KMS.OptInRequired", QE_ERR_AUTH, NO},
-        {403, "AccessDeniedException", "AccessDenied", QE_ERR_AUTH, SKEW},
-        {403, "InvalidSignatureException", "SignatureDoesNotMatch", QE_ERR_AUTH, SKEW},
-        {403, "RequestTimeTooSkewed", NULL, QE_ERR_AUTH, SKEW},
-        {403, "UnrecognizedClientException", "InvalidClientTokenId", QE_ERR_AUTH, RENEW},
-        {403, "ExpiredTokenException", "ExpiredToken", QE_ERR_AUTH, RENEW},
-        {403, NULL, "ExpiredToken", QE_ERR_AUTH, RENEW},
-        {403, "SomethingNew", NULL, QE_ERR_AUTH, NO},
-        {403, NULL, NULL, QE_ERR_AUTH, NO},
-
-        {400, "QueueDoesNotExist", OLD "NonExistentQueue", QE_ERR_NOT_FOUND, NO},
-        {400, NULL, OLD "NonExistentQueue", QE_ERR_NOT_FOUND, NO},
-        {404, "ReceiptHandleIsInvalid", NULL, QE_ERR_NOT_FOUND, NO},
-        {400, "MessageNotInflight", OLD "MessageNotInflight", QE_ERR_NOT_FOUND, NO},
-        {404, "InvalidAddress", NULL, QE_ERR_INVALID, NO},
-        {404, "SomethingNew", NULL, QE_ERR_NOT_FOUND, NO},
-        {404, NULL, NULL, QE_ERR_PROTOCOL, NO}, /* some other server's page: nothing is gone */
-
-        {400, "KmsAccessDenied", "KMS.AccessDeniedException", QE_ERR_AUTH, NO},
-        {400, "KmsNotFound", "KMS.NotFoundException", QE_ERR_INVALID, NO}, /* not the queue */
-        {400, "KmsDisabled", NULL, QE_ERR_INVALID, NO},
-        {400, "KmsThrottled", "KMS.ThrottlingException", SLOWER},
-        {400, NULL, "KMS.ThrottlingException", SLOWER},
-
-        {400, "InvalidAttributeName", NULL, QE_ERR_INVALID, NO},
-        {400, "UnsupportedOperation", NULL, QE_ERR_UNSUPPORTED, NO},
-        {400, "UnknownOperationException", "InvalidAction", QE_ERR_UNSUPPORTED, NO},
-        {400, "BatchRequestTooLong", NULL, QE_ERR_LIMIT, NO},
-        {400, "SomethingNew", "AndOld", QE_ERR_INVALID, NO},
-        {400, NULL, NULL, QE_ERR_PROTOCOL, NO},
-
-        {400, "Throttling", NULL, SLOWER},
-        {400, "ThrottlingException", NULL, SLOWER},
-        {429, NULL, NULL, SLOWER},
-        {429, "SomethingNew", NULL, SLOWER},
-        {503, "SlowDown", NULL, SLOWER},
-        {400, "RequestTimeout", NULL, QE_ERR_TIMEOUT, AGAIN},
-        {408, NULL, NULL, QE_ERR_TIMEOUT, AGAIN},
-        {500, NULL, NULL, QE_ERR_NETWORK, AGAIN},
-        {500, "InternalFailure", NULL, QE_ERR_NETWORK, AGAIN},
-        {500, "SomethingNew", NULL, QE_ERR_NETWORK, AGAIN},
-        {500, "InvalidAttributeName", NULL, QE_ERR_INVALID, AGAIN},
-        {502, NULL, NULL, QE_ERR_NETWORK, AGAIN},
-        {503, NULL, NULL, QE_ERR_NETWORK, AGAIN},
-        {504, NULL, NULL, QE_ERR_NETWORK, AGAIN},
-        {501, NULL, NULL, QE_ERR_UNSUPPORTED, NO},
-        {505, NULL, NULL, QE_ERR_PROTOCOL, NO},
-        {401, NULL, NULL, QE_ERR_AUTH, NO},
-        {407, NULL, NULL, QE_ERR_AUTH, NO},
-        {413, NULL, NULL, QE_ERR_LIMIT, NO},
-        {302, NULL, NULL, QE_ERR_PROTOCOL, NO},
-        {199, NULL, NULL, QE_ERR_PROTOCOL, NO},
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct verdict_row *row = &rows[i];
+    for (size_t i = 0; i < sizeof s_verdicts / sizeof s_verdicts[0]; i++) {
+        const struct verdict_row *row = &s_verdicts[i];
         struct qe_strbuf headers = {0};
         struct qe_strbuf body = {0};
         struct qe_aws_error error;

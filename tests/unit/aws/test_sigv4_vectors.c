@@ -150,9 +150,6 @@ static void read_request(struct vector *vector)
 /* What a client adds before it signs. */
 static void complete(struct vector *vector)
 {
-    struct qe_err err = {0};
-    unsigned char bytes[QE_SHA256_BYTES];
-
     qe_sigv4_time(vector->request.time_unix_s, vector->date);
     add_header(vector, "X-Amz-Date", vector->date);
     if (vector->credentials.session_token != NULL && !get_bool(vector, "omit_session_token")) {
@@ -160,6 +157,9 @@ static void complete(struct vector *vector)
                    qe_secret_bytes(vector->credentials.session_token));
     }
     if (get_bool(vector, "sign_body")) {
+        unsigned char bytes[QE_SHA256_BYTES];
+        struct qe_err err = {0};
+
         assert_ok(qe_sha256(vector->request.body, vector->request.body_bytes, bytes, &err), err);
         qe_hex(bytes, sizeof bytes, vector->body_hash);
         add_header(vector, "x-amz-content-sha256", vector->body_hash);
