@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "app/drivers.h"
 #include "util/clock.h"
@@ -13,6 +14,8 @@
 #define ERRORS_MAX_BYTES ((size_t)64 << 10)
 #define SPAN_MAX_MS INT64_C(86400000) /* what is added to a clock must not overflow */
 #define NAMES_MAX 1000                /* candidates for "did you mean" */
+#define RATE_MIN 0.001
+#define RATE_MAX 100000.0
 
 volatile sig_atomic_t ctl_stopped = 0;
 
@@ -132,21 +135,50 @@ static int no_such_queue(const struct ctl *ctl, const struct qe_queue_list *list
                       ctl->source->name, name, ctl->source->name);
 }
 
+int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed, struct qe_err *err)
+{
+    struct qe_err why = {0};
+
+    *out_listed = false;
+    if (ctl->driver->list == NULL) {
+        return 0;
+    }
+    if (ctl->driver->list(ctl->handle, ctl_deadline(ctl), out, &why) == 0) {
+        *out_listed = true;
+        return 0;
+    }
+    /* Whoever may not list may still send and receive. */
+    if (why.code == QE_ERR_AUTH || why.code == QE_ERR_UNSUPPORTED) {
+        return 0;
+    }
+    *err = why;
+    return -1;
+}
+
+int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_listed,
+             const char *name, struct qe_queue *out, struct qe_err *err)
+{
+    const char *vhost = ctl->options.vhost != NULL ? ctl->options.vhost : "";
+
+    if (!is_listed) {
+        return qe_queue_init(out, vhost, name, QE_KIND_EMBEDDED, err);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].name, name) == 0 && strcmp(list->items[i].vhost, vhost) == 0) {
+            return qe_queue_copy(out, &list->items[i], err);
+        }
+    }
+    return no_such_queue(ctl, list, name, err);
+}
+
 static int find_queue(struct ctl *ctl, const char *name, struct qe_err *err)
 {
     struct qe_queue_list list = {0};
-    const char *vhost = ctl->options.vhost != NULL ? ctl->options.vhost : "";
-    int rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), &list, err);
+    bool is_listed = false;
+    int rc = ctl_list(ctl, &list, &is_listed, err);
 
     if (rc == 0) {
-        const struct qe_queue *found = NULL;
-        for (size_t i = 0; i < list.count && found == NULL; i++) {
-            if (strcmp(list.items[i].name, name) == 0 && strcmp(list.items[i].vhost, vhost) == 0) {
-                found = &list.items[i];
-            }
-        }
-        rc = found != NULL ? qe_queue_copy(&ctl->queue, found, err)
-                           : no_such_queue(ctl, &list, name, err);
+        rc = ctl_find(ctl, &list, is_listed, name, &ctl->queue, err);
     }
     qe_queue_list_deinit(&list);
     return rc;
@@ -199,6 +231,39 @@ int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err)
     }
     *out_ms = span_ms;
     return 0;
+}
+
+int ctl_take_rate(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    if (qe_text_to_double(value, &options->rate, err) != 0) {
+        return -1;
+    }
+    if (options->rate < RATE_MIN || options->rate > RATE_MAX) {
+        return qe_err_set(err, QE_ERR_INVALID, "must be from 0.001 to 100000 messages per second");
+    }
+    return 0;
+}
+
+int ctl_confirm(const struct ctl *ctl, const char *question, struct qe_err *err)
+{
+    char answer[16] = "";
+
+    if (ctl->options.yes) {
+        return 0;
+    }
+    if (isatty(STDIN_FILENO) == 0) {
+        return qe_err_set(err, QE_ERR_INVALID, "%s Say --yes, or run it on a terminal.", question);
+    }
+    (void)fflush(stdout);
+    (void)ctl_write_safely(stderr, question, strlen(question));
+    (void)fputs(" [y/N] ", stderr);
+    if (fgets(answer, (int)sizeof answer, stdin) != NULL &&
+        (qe_text_equal_nocase(answer, "y\n") || qe_text_equal_nocase(answer, "yes\n"))) {
+        return 0;
+    }
+    return qe_err_set(err, QE_ERR_CANCELLED, "not done, as you wish");
 }
 
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err)

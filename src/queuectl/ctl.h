@@ -39,8 +39,13 @@ struct ctl_options {
     /* stats */
     bool watch;
     int64_t interval_ms;
-    /* purge */
+    /* purge, redrive */
     bool yes;
+    /* redrive */
+    const char *to;
+    uint64_t redrive_max; /* 0: all */
+    bool status;
+    bool cancel;
 };
 
 struct ctl {
@@ -49,7 +54,7 @@ struct ctl {
     const struct qe_source_settings *source; /* borrowed from generation */
     const struct qe_driver *driver;
     void *handle;          /* owned; NULL until ctl_open */
-    struct qe_queue queue; /* as the driver lists it; empty until ctl_find_queue */
+    struct qe_queue queue; /* as the driver lists it; empty until ctl_open_queue */
 };
 
 struct ctl_command {
@@ -68,6 +73,7 @@ extern const struct ctl_command ctl_receive;
 extern const struct ctl_command ctl_peek;
 extern const struct ctl_command ctl_stats;
 extern const struct ctl_command ctl_purge;
+extern const struct ctl_command ctl_redrive;
 
 /* Loads the configuration; its errors go to stderr, a line each. False: exit with QE_EXIT_USAGE. */
 bool ctl_load(struct ctl *ctl) QE_MUST_CHECK;
@@ -76,6 +82,13 @@ int ctl_open(struct ctl *ctl, const char *name, struct qe_err *err) QE_MUST_CHEC
 /* Refuses, with the source's type in the message, what the driver cannot do. */
 int ctl_require(const struct ctl *ctl, uint32_t cap, const char *what,
                 struct qe_err *err) QE_MUST_CHECK;
+/* What the source lists. *out_listed false: it lists nothing, or not to us, and queues go by their
+ * names. */
+int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed,
+             struct qe_err *err) QE_MUST_CHECK;
+/* Fills *out with queue `name`, as it is listed, or by its name only where nothing is. */
+int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_listed,
+             const char *name, struct qe_queue *out, struct qe_err *err) QE_MUST_CHECK;
 /* Opens the source, requires the capability and finds the queue: how every command on one queue
  * begins. */
 int ctl_open_queue(struct ctl *ctl, char **operands, uint32_t cap, const char *what,
@@ -89,6 +102,8 @@ int64_t ctl_deadline(const struct ctl *ctl); /* now + timeout, CLOCK_MONOTONIC m
 /* Ends loops: set by SIGINT and SIGTERM once ctl_catch_signals() ran. */
 extern volatile sig_atomic_t ctl_stopped;
 void ctl_catch_signals(void);
+/* --yes, or a terminal's answer. QE_ERR_INVALID: neither. */
+int ctl_confirm(const struct ctl *ctl, const char *question, struct qe_err *err) QE_MUST_CHECK;
 /* Sleeps until then or until stopped. */
 void ctl_sleep_until(int64_t mono_ms);
 
@@ -99,6 +114,7 @@ void ctl_sleep_until(int64_t mono_ms);
 int ctl_take_max(void *context, const char *value, struct qe_err *err);
 int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err); /* at most a day */
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err);
+int ctl_take_rate(void *context, const char *value, struct qe_err *err);
 #define CTL_FLAG_JSON                                                                              \
     {                                                                                              \
         "json", NULL, "one JSON object per line", CTL_AT(json)                                     \

@@ -8,7 +8,7 @@
 #include "util/text.h"
 
 static const struct ctl_command *const s_commands[] = {
-    &ctl_send, &ctl_receive, &ctl_peek, &ctl_stats, &ctl_purge,
+    &ctl_send, &ctl_receive, &ctl_peek, &ctl_stats, &ctl_purge, &ctl_redrive,
 };
 #define COMMANDS_COUNT (sizeof s_commands / sizeof s_commands[0])
 

@@ -90,8 +90,9 @@ static enum qe_exit run_peek(struct ctl *ctl, char **operands, size_t count, str
     struct qe_message_list messages = {0};
 
     (void)count;
-    if (ctl_open_queue(ctl, operands, QE_CAP_PEEK, "peek without side effects: use receive", err) !=
-        0) {
+    if (ctl_open_queue(ctl, operands, QE_CAP_PEEK,
+                       "peek without side effects: use receive, which counts as a delivery",
+                       err) != 0) {
         return QE_EXIT_FAILURE;
     }
     int rc = ctl->driver->peek(ctl->handle, &ctl->queue, (size_t)ctl->options.max,

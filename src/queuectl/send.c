@@ -10,8 +10,6 @@
 #include "util/text.h"
 
 #define BATCH_MAX 100
-#define RATE_MIN 0.001
-#define RATE_MAX 100000.0
 
 static int take_delay(void *context, const char *value, struct qe_err *err)
 {
@@ -40,19 +38,6 @@ static int take_count(void *context, const char *value, struct qe_err *err)
     return qe_text_to_u64(value, UINT64_C(1) << 53, &options->count, err);
 }
 
-static int take_rate(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    if (qe_text_to_double(value, &options->rate, err) != 0) {
-        return -1;
-    }
-    if (options->rate < RATE_MIN || options->rate > RATE_MAX) {
-        return qe_err_set(err, QE_ERR_INVALID, "must be from 0.001 to 100000 messages per second");
-    }
-    return 0;
-}
-
 static const struct qe_cli_flag s_flags[] = {
     {"body", "TEXT", "the message", CTL_AT(body)},
     {"file", "FILE", "read the message from a file; \"-\" as third operand: from standard input",
@@ -60,7 +45,7 @@ static const struct qe_cli_flag s_flags[] = {
     {"delay", "DURATION", "not available before that", "the queue's own", .take = take_delay},
     {"attribute", "NAME=VALUE", "repeatable", NULL, .take = take_attribute},
     {"count", "N", "send it N times; 0: until stopped", "1", .take = take_count},
-    {"rate", "N", "messages per second", "as fast as it goes", .take = take_rate},
+    {"rate", "N", "messages per second", "as fast as it goes", .take = ctl_take_rate},
     {"group", "NAME", "ordered group", CTL_AT(group)},
     {"deduplication-id", "ID", "sent once within the queue's deduplication window",
      CTL_AT(deduplication_id)},

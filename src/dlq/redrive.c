@@ -1,0 +1,366 @@
+#include "dlq/redrive.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "dlq/redrive_internal.h"
+#include "util/clock.h"
+#include "util/mem.h"
+
+/* An empty queue is empty when it still is after this: the long poll that asks every part of it. */
+#define RECEIVE_WAIT_MS 1000
+/* The first lot is small; it grows while its messages are. */
+#define LOT_FIRST 10
+#define LOT_BYTES_MAX ((size_t)16 << 20)
+/* So often a receive may bring nothing but messages that are aside already. */
+#define KNOWN_ROUNDS_MAX 3
+
+static int64_t call_deadline(const struct qe_redrive *run)
+{
+    return qe_clock_mono_ms() + run->options->call_timeout_ms;
+}
+
+static void note_first(struct qe_err *first, const struct qe_message *message,
+                       const struct qe_err *why)
+{
+    if (first->code == QE_OK) {
+        *first = *why;
+        (void)qe_err_wrap(first, "message %s", message->id);
+    }
+}
+
+static int put_aside(struct qe_redrive *run, size_t index, enum qe_aside_why why,
+                     struct qe_err *err)
+{
+    run->fates[index] = QE_FATE_DONE;
+    return qe_aside_add_take(&run->aside, &run->lot.items[index], why, err);
+}
+
+static int stay(struct qe_redrive *run, size_t index, const struct qe_err *why, struct qe_err *err)
+{
+    run->out->counts.stayed++;
+    note_first(&run->out->why_stayed, &run->lot.items[index], why);
+    return put_aside(run, index, QE_ASIDE_STAYED, err);
+}
+
+/* --- what is to become of each message --- */
+
+static int decide(struct qe_redrive *run, size_t index, struct qe_err *err)
+{
+    struct qe_message *message = &run->lot.items[index];
+    struct qe_aside_item *known = qe_aside_find(&run->aside, message);
+    struct qe_err why = {0};
+
+    run->fates[index] = QE_FATE_DONE;
+    if (known != NULL) {
+        if (known->why == QE_ASIDE_SENT) {
+            run->fates[index] = QE_FATE_DELETE_AGAIN;
+        } else {
+            qe_aside_renew_take(known, message);
+        }
+        return 0;
+    }
+    run->fresh_count++;
+    if (message->sent_unix_ms >= run->start_unix_ms) {
+        run->out->counts.newer++;
+        run->is_full = run->aside.count >= QE_DLQ_ASIDE_MAX;
+        return run->is_full ? 0 : put_aside(run, index, QE_ASIDE_NEWER, err);
+    }
+    run->tried++;
+    run->targets[index] = run->options->to != NULL ? run->options->to
+                                                   : qe_dlq_origin_of(&run->origins, message, &why);
+    if (run->targets[index] == NULL) {
+        return why.code == QE_ERR_NOMEM ? qe_err_set(err, QE_ERR_NOMEM, "%s", why.message)
+                                        : stay(run, index, &why, err);
+    }
+    run->fates[index] = QE_FATE_SEND;
+    return 0;
+}
+
+/* --- sending --- */
+
+/* Without what dead-lettering added. */
+static int strip(const struct qe_attributes *from, struct qe_attributes *out, struct qe_err *err)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct qe_attribute *one = &from->items[i];
+
+        if (!qe_text_starts_with(one->name, "dead-letter-") &&
+            qe_attributes_add_typed(out, one->name, one->type, one->value, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int fill(struct qe_redrive *run, size_t index, struct qe_outgoing *out, struct qe_err *err)
+{
+    const struct qe_message *message = &run->lot.items[index];
+    char *deduplication_id = run->deduplication_ids[index];
+
+    deduplication_id[0] = '\0';
+    if (message->deduplication_id[0] != '\0' && message->id[0] != '\0') {
+        (void)snprintf(deduplication_id, QE_REDRIVE_ID_BYTES, "redrive-%s", message->id);
+    }
+    *out = (struct qe_outgoing){.body = message->body,
+                                .body_bytes = message->body_bytes,
+                                .attributes = &run->attributes[index],
+                                .delay_ms = -1,
+                                .group = message->group,
+                                .deduplication_id = deduplication_id,
+                                .correlation_id = message->correlation_id,
+                                .reply_to = message->reply_to};
+    return strip(&message->attributes, &run->attributes[index], err);
+}
+
+/* What concerns one target only leaves the others to be sent. */
+static bool is_of_the_target(const struct qe_redrive *run, enum qe_err_code code)
+{
+    return run->options->to == NULL && code == QE_ERR_NOT_FOUND;
+}
+
+/* Sends every message of the lot that goes where `first` goes. */
+static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *err)
+{
+    const struct qe_redrive_options *options = run->options;
+    struct qe_err why = {0};
+    size_t count = 0;
+
+    for (size_t i = first; i < run->lot.count; i++) {
+        if (run->fates[i] == QE_FATE_SEND && run->targets[i] == run->targets[first]) {
+            if (fill(run, i, &run->outgoing[count], err) != 0) {
+                return -1;
+            }
+            run->picked[count++] = i;
+        }
+    }
+    bool failed = true;
+
+    for (unsigned tries = 1; failed; tries++) {
+        failed = options->driver->send(options->handle, run->targets[first], run->outgoing, count,
+                                       call_deadline(run), &why) != 0;
+        if (failed && !qe_redrive_try_again(run, tries, why.code)) {
+            break;
+        }
+    }
+    for (size_t k = 0; k < count; k++) {
+        const struct qe_err *result = failed ? &why : &run->outgoing[k].result;
+
+        if (result->code == QE_OK) {
+            run->fates[run->picked[k]] = QE_FATE_DELETE;
+        } else if (stay(run, run->picked[k], result, err) != 0) {
+            return -1;
+        }
+    }
+    if (failed && !is_of_the_target(run, why.code)) {
+        *err = why;
+        return qe_err_wrap(err, "send to %s", run->targets[first]->name);
+    }
+    return 0;
+}
+
+static int send_all(struct qe_redrive *run, struct qe_err *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < run->lot.count && rc == 0; i++) {
+        if (run->fates[i] == QE_FATE_SEND) {
+            rc = send_to_target(run, i, err);
+        }
+    }
+    for (size_t i = 0; i < run->lot.count; i++) {
+        qe_attributes_deinit(&run->attributes[i]);
+    }
+    return rc;
+}
+
+/* --- deleting --- */
+
+static int note_deleted(struct qe_redrive *run, size_t index,
+                        const struct qe_settlement *settlement, struct qe_err *err)
+{
+    struct qe_message *message = &run->lot.items[index];
+    struct qe_redrive_counts *counts = &run->out->counts;
+    bool again = run->fates[index] == QE_FATE_DELETE_AGAIN;
+    struct qe_aside_item *known = again ? qe_aside_find(&run->aside, message) : NULL;
+
+    run->fates[index] = QE_FATE_DONE;
+    if (settlement->result == QE_SETTLED) {
+        counts->moved++;
+        counts->doubled -= again ? 1 : 0;
+        if (known != NULL) {
+            qe_aside_remove(&run->aside, known);
+        }
+        return 0;
+    }
+    if (known != NULL) {
+        qe_aside_renew_take(known, message);
+        return 0;
+    }
+    counts->doubled++;
+    note_first(&run->out->why_doubled, message, &settlement->err);
+    return put_aside(run, index, QE_ASIDE_SENT, err);
+}
+
+/* What is sent is deleted even when another message of the lot has ended the run. */
+static int delete_sent(struct qe_redrive *run, struct qe_err *err)
+{
+    size_t count = 0;
+    int rc = 0;
+
+    for (size_t i = 0; i < run->lot.count; i++) {
+        if (run->fates[i] == QE_FATE_DELETE || run->fates[i] == QE_FATE_DELETE_AGAIN) {
+            run->settlements[count] =
+                (struct qe_settlement){.message = &run->lot.items[i], .verb = QE_SETTLE_ACK};
+            run->picked[count++] = i;
+        }
+    }
+    qe_redrive_settle(run, count);
+    for (size_t k = 0; k < count; k++) {
+        if (note_deleted(run, run->picked[k], &run->settlements[k], err) != 0) {
+            rc = -1;
+        }
+    }
+    return rc;
+}
+
+/* --- lots --- */
+
+/* How many may be received now; 0: no more are wanted, or the caller wants to stop. */
+static size_t next_lot(struct qe_redrive *run)
+{
+    const struct qe_redrive_options *options = run->options;
+    double rate = options->messages_per_second;
+    size_t count = run->lot_max;
+    int64_t due_mono_ms = 0;
+
+    if (options->max > 0 && options->max - run->tried < count) {
+        count = (size_t)(options->max - run->tried);
+    }
+    if (count == 0) {
+        return 0;
+    }
+    if (rate > 0) {
+        due_mono_ms = run->start_mono_ms + (int64_t)((double)run->tried * 1000.0 / rate);
+    }
+    if (!options->hooks.pause(options->hooks.context, due_mono_ms)) {
+        return 0;
+    }
+    if (rate > 0) {
+        double elapsed_seconds = (double)(qe_clock_mono_ms() - run->start_mono_ms) / 1000.0;
+        double due = elapsed_seconds * rate - (double)run->tried + 1;
+
+        count = due < (double)count ? (size_t)(due < 1 ? 1 : due) : count;
+    }
+    return count;
+}
+
+static void adapt_lot(struct qe_redrive *run)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < run->lot.count; i++) {
+        bytes += run->lot.items[i].body_bytes;
+    }
+    if (bytes > LOT_BYTES_MAX) {
+        run->lot_max = LOT_FIRST;
+    } else if (bytes < LOT_BYTES_MAX / 2 && run->lot.count == run->lot_max) {
+        run->lot_max =
+            run->lot_max * 2 < QE_REDRIVE_LOT_MAX ? run->lot_max * 2 : QE_REDRIVE_LOT_MAX;
+    }
+}
+
+static int move_lot(struct qe_redrive *run, struct qe_err *err)
+{
+    struct qe_err delete_err = {0};
+    int rc = 0;
+
+    run->fresh_count = 0;
+    for (size_t i = 0; i < run->lot.count; i++) {
+        if (rc != 0) {
+            run->fates[i] = QE_FATE_DONE; /* left to its visibility */
+        } else {
+            rc = decide(run, i, err);
+        }
+    }
+    rc = rc == 0 ? send_all(run, err) : rc;
+    if (delete_sent(run, &delete_err) != 0 && rc == 0) {
+        *err = delete_err;
+        rc = -1;
+    }
+    return rc;
+}
+
+static int receive(struct qe_redrive *run, size_t count, struct qe_err *err)
+{
+    const struct qe_redrive_options *options = run->options;
+    struct qe_err why = {0};
+    int rc = -1;
+
+    for (unsigned tries = 1; rc != 0; tries++) {
+        rc = options->driver->receive(options->handle, options->from, count,
+                                      qe_clock_mono_ms() + RECEIVE_WAIT_MS, &run->lot, &why);
+        if (rc != 0 && !qe_redrive_try_again(run, tries, why.code)) {
+            *err = why;
+            return qe_err_wrap(err, "receive from %s", options->from->name);
+        }
+    }
+    return 0;
+}
+
+/* 1: there may be more, 0: it is done, -1. */
+static int step(struct qe_redrive *run, struct qe_err *err)
+{
+    const struct qe_redrive_options *options = run->options;
+    size_t count = next_lot(run);
+
+    if (count == 0) {
+        return 0;
+    }
+    if (receive(run, count, err) != 0) {
+        return -1;
+    }
+    if (run->lot.count == 0) {
+        return 0;
+    }
+    adapt_lot(run);
+    int rc = qe_redrive_make_room(run, err) != 0 ? -1 : move_lot(run, err);
+
+    for (size_t i = 0; i < run->lot.count; i++) {
+        qe_message_deinit(&run->lot.items[i]);
+    }
+    run->lot.count = 0;
+    run->known_rounds = run->fresh_count > 0 ? 0 : run->known_rounds + 1;
+    if (options->hooks.progress != NULL) {
+        options->hooks.progress(options->hooks.context, &run->out->counts);
+    }
+    if (rc != 0) {
+        return -1;
+    }
+    return run->known_rounds < KNOWN_ROUNDS_MAX && !run->is_full;
+}
+
+int qe_redrive_run(const struct qe_redrive_options *options, struct qe_redrive_result *out,
+                   struct qe_err *err)
+{
+    struct qe_redrive run = {
+        .options = options,
+        .out = out,
+        .origins = {.from = options->from, .queues = options->queues},
+        .lot_max = LOT_FIRST,
+        .start_unix_ms = qe_clock_unix_ms(),
+        .start_mono_ms = qe_clock_mono_ms(),
+    };
+    int rc = 1;
+
+    *out = (struct qe_redrive_result){0};
+    if (options->to != NULL && qe_queue_compare(options->to, options->from) == 0) {
+        return qe_err_set(err, QE_ERR_INVALID, "%s cannot be redriven to itself",
+                          options->from->name);
+    }
+    while (rc == 1) {
+        rc = step(&run, err);
+    }
+    qe_redrive_end(&run);
+    return rc;
+}

@@ -1,0 +1,67 @@
+/* Redrive: moving the messages of a dead-letter queue on, by receiving, sending and deleting, where
+ * the broker cannot do it itself.
+ *
+ * A message is sent first and deleted after: a crash in between gives a duplicate, never a loss.
+ * Body, attributes (with their types), group, correlation id and reply-to stay; the attributes
+ * "dead-letter-..." go. A deduplication id is replaced by one made of the message's id: the old one
+ * may still be in the target's window, which would then swallow the message, while the new one
+ * makes sure that trying again adds none. Of an ordered group the next message comes only when the
+ * one before it is deleted, which is the driver's doing, so their order stays.
+ *
+ * What cannot be moved is kept in hand, so that it does not come again and again, and given back at
+ * the end. Messages that were sent after the redrive began are left where they are: they are those
+ * that it has moved and that have failed again.
+ *
+ * Thread: the one that opened the handle. */
+#ifndef QE_DLQ_REDRIVE_H
+#define QE_DLQ_REDRIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "model/queue.h"
+#include "util/err.h"
+
+struct qe_redrive_counts {
+    uint64_t moved;   /* sent on, and deleted here */
+    uint64_t doubled; /* sent on, and not deleted here: in both queues */
+    uint64_t stayed;  /* could not be sent on, and is given back */
+    uint64_t newer;   /* sent after the redrive began, and left */
+};
+
+struct qe_redrive_hooks {
+    /* Called before each receive: waits until then (a past time: not at all). False: the caller
+     * wants to stop, and the redrive ends well. */
+    bool (*pause)(void *context, int64_t until_mono_ms);
+    /* After each lot; may be NULL. */
+    void (*progress)(void *context, const struct qe_redrive_counts *counts);
+    void *context;
+};
+
+/* All borrowed. */
+struct qe_redrive_options {
+    const struct qe_driver *driver; /* that can send and receive */
+    void *handle;
+    const struct qe_queue *from;
+    const struct qe_queue *to;         /* NULL: where each message came from, see destination.h */
+    const struct qe_queue_set *queues; /* what the source lists; NULL: it could not be asked */
+    uint64_t max;                      /* messages to try; 0: all */
+    double messages_per_second;        /* 0: as fast as it goes */
+    int64_t call_timeout_ms;
+    struct qe_redrive_hooks hooks;
+};
+
+struct qe_redrive_result {
+    struct qe_redrive_counts counts;
+    struct qe_err why_stayed;  /* the first one's reason, with its id; QE_OK: none stayed */
+    struct qe_err why_doubled; /* the first one's */
+};
+
+/* 0: the queue was found empty, `max` were tried, or the caller wanted to stop. -1: something that
+ * concerns all of them went wrong (the broker does not answer, too many cannot be moved). *out is
+ * filled in either case. */
+int qe_redrive_run(const struct qe_redrive_options *options, struct qe_redrive_result *out,
+                   struct qe_err *err) QE_MUST_CHECK;
+
+#endif

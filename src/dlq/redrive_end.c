@@ -1,0 +1,129 @@
+#include <string.h>
+
+#include "dlq/redrive_internal.h"
+#include "util/clock.h"
+#include "util/mem.h"
+
+#define TRIES_MAX 3
+#define SETTLE_PAUSE_MS 100
+#define CALL_PAUSE_MS 1000
+
+int qe_redrive_make_room(struct qe_redrive *run, struct qe_err *err)
+{
+    size_t count = run->lot.count > QE_REDRIVE_LOT_MAX ? run->lot.count : QE_REDRIVE_LOT_MAX;
+
+    if (run->room_count >= count) {
+        return 0;
+    }
+    qe_free(run->fates);
+    qe_free(run->targets);
+    qe_free(run->attributes);
+    qe_free(run->deduplication_ids);
+    qe_free(run->picked);
+    qe_free(run->outgoing);
+    qe_free(run->settlements);
+    run->fates = qe_calloc(count, sizeof *run->fates);
+    run->targets = qe_calloc(count, sizeof(const struct qe_queue *));
+    run->attributes = qe_calloc(count, sizeof *run->attributes);
+    run->deduplication_ids = qe_calloc(count, sizeof *run->deduplication_ids);
+    run->picked = qe_calloc(count, sizeof *run->picked);
+    run->outgoing = qe_calloc(count, sizeof *run->outgoing);
+    run->settlements = qe_calloc(count, sizeof *run->settlements);
+    run->room_count = count;
+    if (run->fates == NULL || run->targets == NULL || run->attributes == NULL ||
+        run->deduplication_ids == NULL || run->picked == NULL || run->outgoing == NULL ||
+        run->settlements == NULL) {
+        run->room_count = 0;
+        return qe_err_set(err, QE_ERR_NOMEM, "a lot of %zu messages", count);
+    }
+    return 0;
+}
+
+bool qe_redrive_try_again(struct qe_redrive *run, unsigned tries, enum qe_err_code code)
+{
+    const struct qe_redrive_hooks *hooks = &run->options->hooks;
+
+    return qe_err_is_retryable(code) && tries < TRIES_MAX &&
+           hooks->pause(hooks->context, qe_clock_mono_ms() + CALL_PAUSE_MS * (int64_t)tries);
+}
+
+/* One call for settlements that are not settled yet; they stand together at the front of `todo`.
+ * Returns how many of them are left to try again. */
+static size_t settle_once(struct qe_redrive *run, struct qe_settlement *todo, size_t count)
+{
+    const struct qe_redrive_options *options = run->options;
+    struct qe_err err = {0};
+    bool failed = options->driver->settle(options->handle, options->from, todo, count,
+                                          qe_clock_mono_ms() + options->call_timeout_ms, &err) != 0;
+    size_t left = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (failed) {
+            todo[i].result = QE_SETTLE_FAILED;
+            todo[i].err = err;
+        }
+        left += todo[i].result == QE_SETTLE_FAILED ? 1 : 0;
+    }
+    return left;
+}
+
+void qe_redrive_settle(struct qe_redrive *run, size_t count)
+{
+    const struct qe_redrive_hooks *hooks = &run->options->hooks;
+    size_t left = count > 0 ? settle_once(run, run->settlements, count) : 0;
+
+    for (unsigned tries = 1; left > 0 && tries < TRIES_MAX; tries++) {
+        /* A wish to stop shortens the pause, not the tries: what is sent should be deleted. */
+        (void)hooks->pause(hooks->context, qe_clock_mono_ms() + SETTLE_PAUSE_MS * tries);
+        left = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (run->settlements[i].result == QE_SETTLE_FAILED) {
+                left += settle_once(run, &run->settlements[i], 1);
+            }
+        }
+    }
+}
+
+/* A lot of what is aside, from index `first` on. */
+static void settle_aside(struct qe_redrive *run, size_t first, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct qe_aside_item *item = &run->aside.items[first + i];
+        bool is_sent = item->why == QE_ASIDE_SENT;
+
+        run->settlements[i] =
+            (struct qe_settlement){.message = &item->message,
+                                   .verb = is_sent ? QE_SETTLE_ACK : QE_SETTLE_RELEASE,
+                                   .unhandled = !is_sent};
+    }
+    qe_redrive_settle(run, count);
+    for (size_t i = 0; i < count; i++) {
+        if (run->aside.items[first + i].why == QE_ASIDE_SENT &&
+            run->settlements[i].result == QE_SETTLED) {
+            run->out->counts.moved++;
+            run->out->counts.doubled--;
+        }
+    }
+}
+
+void qe_redrive_end(struct qe_redrive *run)
+{
+    for (size_t i = 0; i < run->aside.count && run->room_count > 0; i += run->room_count) {
+        size_t left = run->aside.count - i;
+
+        settle_aside(run, i, left < run->room_count ? left : run->room_count);
+    }
+    qe_aside_deinit(&run->aside);
+    qe_dlq_origins_deinit(&run->origins);
+    qe_message_list_deinit(&run->lot);
+    for (size_t i = 0; i < run->room_count; i++) {
+        qe_attributes_deinit(&run->attributes[i]);
+    }
+    qe_free(run->fates);
+    qe_free(run->targets);
+    qe_free(run->attributes);
+    qe_free(run->deduplication_ids);
+    qe_free(run->picked);
+    qe_free(run->outgoing);
+    qe_free(run->settlements);
+}

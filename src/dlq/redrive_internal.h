@@ -1,0 +1,58 @@
+/* One redrive that runs: redrive.c (the loop), redrive_end.c (settling, and what is left at the
+ * end). */
+#ifndef QE_DLQ_REDRIVE_INTERNAL_H
+#define QE_DLQ_REDRIVE_INTERNAL_H
+
+#include "dlq/aside.h"
+#include "dlq/destination.h"
+#include "dlq/redrive.h"
+#include "util/text.h"
+
+#define QE_REDRIVE_LOT_MAX 100
+#define QE_REDRIVE_ID_BYTES 160
+
+/* What is still to be done with a message of the lot. */
+enum qe_redrive_fate {
+    QE_FATE_DONE = 0,
+    QE_FATE_SEND,
+    QE_FATE_DELETE,      /* it is sent */
+    QE_FATE_DELETE_AGAIN /* it was sent in an earlier lot */
+};
+
+struct qe_redrive {
+    const struct qe_redrive_options *options;
+    struct qe_redrive_result *out;
+    struct qe_dlq_origins origins;
+    struct qe_aside aside;
+    int64_t start_unix_ms;
+    int64_t start_mono_ms;
+    uint64_t tried;
+    size_t lot_max;
+    size_t fresh_count; /* of the lot: not seen before */
+    unsigned known_rounds;
+    bool is_full; /* of messages that are not of this redrive: it ends here */
+    struct qe_message_list lot;
+
+    /* Owned; parallel to the lot, with room for room_count messages. */
+    size_t room_count;
+    enum qe_redrive_fate *fates;
+    const struct qe_queue **targets;
+    struct qe_attributes *attributes;
+    char (*deduplication_ids)[QE_REDRIVE_ID_BYTES];
+    /* Owned; in the order of one call. */
+    size_t *picked; /* which of the lot */
+    struct qe_outgoing *outgoing;
+    struct qe_settlement *settlements;
+};
+
+/* Room for the lot: a receive may bring more than it was asked for. */
+int qe_redrive_make_room(struct qe_redrive *run, struct qe_err *err) QE_MUST_CHECK;
+/* Settles the first `count` settlements, and those that failed again. */
+void qe_redrive_settle(struct qe_redrive *run, size_t count);
+/* Notes one failure of a call that concerns no single message. True: it is worth another try, and a
+ * pause was made. */
+bool qe_redrive_try_again(struct qe_redrive *run, unsigned tries, enum qe_err_code code);
+/* Gives back what is aside, deletes what could not be deleted before, and frees everything. */
+void qe_redrive_end(struct qe_redrive *run);
+
+#endif

@@ -1,0 +1,240 @@
+/* What a redrive does when something goes wrong: a duplicate at worst, never a loss, and an end. */
+#include <time.h>
+
+#include "dlq/aside.h"
+#include "dlq/destination.h"
+#include "unit/dlq/bench.h"
+
+static void message_that_is_refused_stays_and_the_others_go(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+
+    (void)state;
+    for (size_t i = 0; i < 40; i++) {
+        bench_bury_text(bench, "orders", i % 8 == 3 ? "huge" : "b");
+    }
+    s_faults.refused_body = "huge";
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.moved, 35);
+    assert_int_equal(bench->result.counts.stayed, 5);
+    assert_int_equal(bench->result.why_stayed.code, QE_ERR_LIMIT);
+    assert_non_null(strstr(bench->result.why_stayed.message, "message 4: too large"));
+    bench_assert_ready(bench, "orders", 35);
+    bench_assert_ready(bench, "shared-dlq", 5);
+    bench_destroy(bench);
+}
+
+static void broker_that_takes_nothing_ends_it_and_gets_everything_back(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+    struct qe_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 30; i++) {
+        bench_bury_text(bench, "orders", "b");
+    }
+    s_faults.send_calls_fail = 1000;
+    s_faults.send_code = QE_ERR_AUTH;
+    assert_int_equal(bench_run(bench, &err), -1);
+    assert_int_equal(err.code, QE_ERR_AUTH);
+    assert_non_null(strstr(err.message, "send to orders"));
+    assert_int_equal(bench->result.counts.moved, 0);
+    bench_assert_ready(bench, "shared-dlq", 30);
+    bench_destroy(bench);
+}
+
+static void passing_trouble_is_waited_out(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+
+    (void)state;
+    bench_bury_text(bench, "orders", "b");
+    s_faults.receive_calls_fail = 2;
+    s_faults.send_calls_fail = 2;
+    s_faults.send_code = QE_ERR_THROTTLED;
+    s_faults.settle_calls_fail = 2;
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.moved, 1);
+    assert_int_equal(bench->result.counts.doubled, 0);
+    bench_assert_ready(bench, "orders", 1);
+    bench_assert_ready(bench, "shared-dlq", 0);
+    bench_destroy(bench);
+}
+
+static void lasting_trouble_is_an_error(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+    struct qe_err err = {0};
+
+    (void)state;
+    s_faults.receive_calls_fail = 3;
+    assert_int_equal(bench_run(bench, &err), -1);
+    assert_int_equal(err.code, QE_ERR_NETWORK);
+    assert_non_null(strstr(err.message, "receive from shared-dlq"));
+    bench_destroy(bench);
+}
+
+static void what_is_sent_and_not_deleted_is_told_and_not_lost(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+
+    (void)state;
+    bench_bury_text(bench, "orders", "b");
+    s_faults.settle_calls_fail = 1000;
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.moved, 0);
+    assert_int_equal(bench->result.counts.doubled, 1);
+    assert_int_equal(bench->result.why_doubled.code, QE_ERR_NETWORK);
+    size_t ready = 0;
+
+    assert_int_equal(bench_count(bench, "shared-dlq", &ready), 1);
+    bench_assert_ready(bench, "orders", 1);
+    bench_destroy(bench);
+}
+
+static void what_is_sent_is_not_sent_again_when_it_comes_back(void **state)
+{
+    struct bench *bench = bench_new(60);
+
+    (void)state;
+    for (size_t i = 0; i < 12; i++) {
+        bench_bury_text(bench, "orders", "b");
+    }
+    /* The first lot's deletes fail, and so does every repetition of them: 1 call, then 2 x 10. */
+    s_faults.settle_calls_fail = 21;
+    bench->options.messages_per_second = 20; /* slow enough for the deliveries to lapse */
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.moved, 12);
+    assert_int_equal(bench->result.counts.doubled, 0);
+    assert_int_equal(s_faults.sends, 12);
+    bench_assert_ready(bench, "shared-dlq", 0);
+    bench_assert_ready(bench, "orders", 12);
+    bench_destroy(bench);
+}
+
+static void stayed_ones_that_come_again_are_counted_once_and_end_it(void **state)
+{
+    struct bench *bench = bench_new(5); /* lapses while the redrive still holds it */
+
+    (void)state;
+    bench_bury_text(bench, "orders", "huge");
+    s_faults.refused_body = "huge";
+    bench->options.messages_per_second = 50;
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.stayed, 1);
+    assert_int_equal(s_faults.sends, 1);
+    bench_assert_ready(bench, "shared-dlq", 1);
+    bench_destroy(bench);
+}
+
+/* A consumer that fails again whatever is moved. */
+static void bury_again(void *context, const struct qe_redrive_counts *counts)
+{
+    struct bench *bench = context;
+
+    (void)counts;
+    bench->progresses++;
+    for (size_t i = 0; i < 10; i++) {
+        bench_bury_text(bench, "orders", "again");
+    }
+}
+
+static void what_failed_again_is_not_moved_in_circles(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+
+    (void)state;
+    for (size_t i = 0; i < 10; i++) {
+        bench_bury_text(bench, "payments", "b");
+    }
+    bench->options.hooks.progress = bury_again;
+    bench->pauses_left = 4;
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.moved, 10);
+    assert_true(bench->result.counts.newer >= 20);
+    assert_int_equal(bench->result.counts.stayed, 0);
+    size_t ready = 0;
+    size_t count = bench_count(bench, "shared-dlq", &ready);
+
+    assert_int_equal(ready, count); /* given back */
+    assert_true(count >= 20);
+    bench_destroy(bench);
+}
+
+static int keep_aside(void *context, struct qe_err *err)
+{
+    struct qe_aside aside = {0};
+    int rc = 0;
+
+    (void)context;
+    for (size_t i = 0; i < 20 && rc == 0; i++) {
+        struct qe_message message = {0};
+        char id[8];
+
+        rc = qe_message_init(&message, err);
+        if (rc == 0) {
+            (void)snprintf(id, sizeof id, "%zu", i);
+            qe_free(message.id);
+            message.id = qe_strdup(id);
+            rc = message.id == NULL ? qe_err_set(err, QE_ERR_NOMEM, "id") : 0;
+        }
+        if (rc == 0) {
+            assert_null(qe_aside_find(&aside, &message));
+            rc = qe_aside_add_take(&aside, &message, QE_ASIDE_STAYED, err);
+        }
+        qe_message_deinit(&message);
+    }
+    qe_aside_deinit(&aside);
+    return rc;
+}
+
+static int find_origins(void *context, struct qe_err *err)
+{
+    struct qe_queue from = {0};
+    struct qe_message message = {0};
+    int rc = qe_queue_init(&from, NULL, "dlq", QE_KIND_EMBEDDED, err);
+    struct qe_dlq_origins origins = {.from = &from};
+
+    (void)context;
+    rc = rc == 0 ? qe_message_init(&message, err) : rc;
+    for (size_t i = 0; i < 20 && rc == 0; i++) {
+        char name[8];
+
+        (void)snprintf(name, sizeof name, "q%zu", i % 10);
+        rc = qe_attributes_add(&message.attributes, QE_DLQ_SOURCE_ATTRIBUTE, name, err);
+        if (rc == 0) {
+            const struct qe_queue *found = qe_dlq_origin_of(&origins, &message, err);
+
+            rc = found == NULL ? -1 : 0;
+        }
+    }
+    assert_true(rc != 0 || origins.named_count == 10);
+    qe_dlq_origins_deinit(&origins);
+    qe_message_deinit(&message);
+    qe_queue_deinit(&from);
+    return rc;
+}
+
+static void running_out_of_memory_leaks_nothing(void **state)
+{
+    (void)state;
+    qe_check_torture(keep_aside, NULL);
+    qe_check_torture(find_origins, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(message_that_is_refused_stays_and_the_others_go),
+        cmocka_unit_test(broker_that_takes_nothing_ends_it_and_gets_everything_back),
+        cmocka_unit_test(passing_trouble_is_waited_out),
+        cmocka_unit_test(lasting_trouble_is_an_error),
+        cmocka_unit_test(what_is_sent_and_not_deleted_is_told_and_not_lost),
+        cmocka_unit_test(what_is_sent_is_not_sent_again_when_it_comes_back),
+        cmocka_unit_test(stayed_ones_that_come_again_are_counted_once_and_end_it),
+        cmocka_unit_test(what_failed_again_is_not_moved_in_circles),
+        cmocka_unit_test(running_out_of_memory_leaks_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
