@@ -53,6 +53,7 @@ void qe_sqs_watch_destroy(struct qe_sqs_watch *watch)
     qe_free(watch->configured);
     qe_free(watch->records);
     qe_free(watch->due);
+    qe_free(watch->due_indexes);
     qe_free(watch->attribute_names);
     qe_sqs_registry_deinit(&watch->registry);
     qe_free(watch);
