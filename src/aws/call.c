@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "aws/call_internal.h"
-#include "aws/provider_internal.h"
 #include "util/mem.h"
 #include "util/text.h"
 
@@ -44,40 +43,65 @@ bool qe_aws_call_has_code(const struct qe_aws_call *call, const char *code)
 
 /* --- the client --- */
 
-static int read_environment(struct qe_aws_client *client,
-                            const struct qe_aws_client_options *options, const char **ca_file,
-                            struct qe_err *err)
+static int read_attempts(struct qe_aws_client *client, struct qe_err *err)
 {
-    const struct qe_aws_world *world =
-        options->world == NULL ? qe_aws_real_world() : options->world;
-    const char *attempts = qe_aws_env(world, "AWS_MAX_ATTEMPTS");
-    const char *uncorrected = qe_aws_env(world, "AWS_DISABLE_CLOCK_SKEW_CORRECTION");
     uint64_t number = QE_AWS_ATTEMPTS_DEFAULT;
+    char *text = NULL;
+    int rc =
+        qe_aws_provider_setting(client->provider, "AWS_MAX_ATTEMPTS", "max_attempts", &text, err);
 
-    if (options->max_attempts > 0) {
-        number = options->max_attempts;
-    } else if (attempts != NULL &&
-               (qe_text_to_u64(attempts, QE_AWS_ATTEMPTS_MAX, &number, err) != 0 || number == 0)) {
-        return qe_err_set(err, QE_ERR_INVALID, "AWS_MAX_ATTEMPTS must be a number from 1 to %d",
-                          QE_AWS_ATTEMPTS_MAX);
+    if (rc == 0 && text != NULL &&
+        (qe_text_to_u64(text, QE_AWS_ATTEMPTS_MAX, &number, err) != 0 || number == 0)) {
+        rc = qe_err_set(err, QE_ERR_INVALID,
+                        "AWS_MAX_ATTEMPTS, or the profile's max_attempts, must be a number from 1 "
+                        "to %d",
+                        QE_AWS_ATTEMPTS_MAX);
     }
+    qe_free(text);
     client->max_attempts = (unsigned)number;
-    client->skew.is_ignored = uncorrected != NULL && qe_text_equal_nocase(uncorrected, "true");
-    *ca_file = options->ca_file == NULL ? qe_aws_env(world, "AWS_CA_BUNDLE") : options->ca_file;
-    return 0;
+    return rc;
+}
+
+static int read_correction(struct qe_aws_client *client, struct qe_err *err)
+{
+    char *text = NULL;
+    int rc = qe_aws_provider_setting(client->provider, "AWS_DISABLE_CLOCK_SKEW_CORRECTION", NULL,
+                                     &text, err);
+
+    client->skew.is_ignored = text != NULL && qe_text_equal_nocase(text, "true");
+    qe_free(text);
+    return rc;
+}
+
+static int open_http(struct qe_aws_client *client, const struct qe_aws_client_options *options,
+                     struct qe_err *err)
+{
+    struct qe_http_client_options http = {.ca_file = options->ca_file,
+                                          .user_agent = USER_AGENT,
+                                          .connections_max = options->connections_max};
+    char *ca_file = NULL;
+
+    if (http.ca_file == NULL) {
+        if (qe_aws_provider_setting(client->provider, "AWS_CA_BUNDLE", "ca_bundle", &ca_file,
+                                    err) != 0) {
+            return -1;
+        }
+        http.ca_file = ca_file;
+    }
+    client->http = qe_http_client_new(&http, err);
+    qe_free(ca_file);
+    return client->http == NULL ? -1 : 0;
 }
 
 static int open_client(struct qe_aws_client *client, const struct qe_aws_client_options *options,
                        struct qe_err *err)
 {
-    struct qe_http_client_options http = {.user_agent = USER_AGENT,
-                                          .connections_max = options->connections_max};
-
-    if (read_environment(client, options, &http.ca_file, err) != 0) {
+    client->max_attempts = options->max_attempts;
+    if ((options->max_attempts == 0 && read_attempts(client, err) != 0) ||
+        read_correction(client, err) != 0 || open_http(client, options, err) != 0) {
         return -1;
     }
-    client->http = qe_http_client_new(&http, err);
-    client->signer = client->http == NULL ? NULL : qe_sigv4_new(err);
+    client->signer = qe_sigv4_new(err);
     return client->signer == NULL ? -1 : 0;
 }
 

@@ -72,18 +72,18 @@ struct qe_aws_observer {
 struct qe_aws_client_options {
     struct qe_aws_provider *provider; /* borrowed; outlives the client */
     struct qe_aws_observer observer;
-    const struct qe_aws_world *world; /* for its environment only, at once; NULL: the real one */
-    const char *ca_file;              /* NULL: AWS_CA_BUNDLE or the system's */
-    unsigned max_attempts;            /* 0: AWS_MAX_ATTEMPTS or 3 */
-    uint64_t jitter_seed;             /* 0: from the kernel */
+    const char *ca_file;   /* NULL: AWS_CA_BUNDLE, the profile's ca_bundle, or the system's */
+    unsigned max_attempts; /* 0: AWS_MAX_ATTEMPTS, the profile's max_attempts, or 3 */
+    uint64_t jitter_seed;  /* 0: from the kernel */
     size_t connections_max;
 };
 
 struct qe_aws_client;
 
 /* Does not touch the network: credentials, region and endpoints are found by the first call.
- * Environment: AWS_MAX_ATTEMPTS, AWS_CA_BUNDLE, AWS_DISABLE_CLOCK_SKEW_CORRECTION.
- * Errors: QE_ERR_NOMEM; QE_ERR_INVALID for an AWS_MAX_ATTEMPTS that is no number within 1..100. */
+ * Reads the provider's environment and profile, also for AWS_DISABLE_CLOCK_SKEW_CORRECTION.
+ * Errors: QE_ERR_NOMEM; QE_ERR_INVALID for files that cannot be parsed, or attempts that are no
+ * number within 1..100. */
 struct qe_aws_client *qe_aws_client_new(const struct qe_aws_client_options *options,
                                         struct qe_err *err) QE_MUST_CHECK;
 /* Aborts what is in flight; those calls are the caller's again. Accepts NULL. */

@@ -100,6 +100,9 @@ int qe_aws_attempt(struct qe_aws_client *client, struct qe_aws_call_state *state
     struct qe_aws_call *call = state->call;
     struct attempt attempt = {0};
 
+    if (qe_clock_mono_ms() >= call->deadline_mono_ms) { /* nothing would be sent, or billed */
+        return qe_err_set(err, QE_ERR_TIMEOUT, "%s: the deadline had passed", call->target);
+    }
     if (qe_aws_client_endpoint(client, call->service, call->deadline_mono_ms, &attempt.endpoint,
                                err) != 0 ||
         take_credentials(client, state, err) != 0) {

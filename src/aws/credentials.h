@@ -73,6 +73,12 @@ int qe_aws_provider_get(struct qe_aws_provider *provider, int64_t deadline_mono_
 void qe_aws_provider_refused(struct qe_aws_provider *provider,
                              const struct qe_aws_credentials *credentials);
 
+/* What the environment or else the profile says now, as a copy for the caller to free; *out is NULL
+ * when neither says anything. `key` NULL: the environment alone. Any thread. Errors: QE_ERR_NOMEM;
+ * QE_ERR_INVALID for files that cannot be parsed. */
+int qe_aws_provider_setting(struct qe_aws_provider *provider, const char *variable, const char *key,
+                            char **out, struct qe_err *err) QE_MUST_CHECK;
+
 /* When what is in use expires (0: never, or nothing yet), and how many renewals failed. Any thread.
  */
 int64_t qe_aws_provider_expires_unix_ms(struct qe_aws_provider *provider);

@@ -438,3 +438,26 @@ int qe_aws_provider_endpoint(struct qe_aws_provider *provider, enum qe_aws_servi
     qe_aws_settings_deinit(&settings);
     return rc;
 }
+
+int qe_aws_provider_setting(struct qe_aws_provider *provider, const char *variable, const char *key,
+                            char **out, struct qe_err *err)
+{
+    struct qe_aws_settings settings = {0};
+    char *copy = NULL;
+    int rc = qe_aws_settings_init(&settings, &provider->self, provider->world, err);
+
+    if (rc == 0) {
+        const char *value = key == NULL ? qe_aws_env(provider->world, variable)
+                                        : qe_aws_setting(&settings, variable, key, NULL);
+
+        copy = value == NULL ? NULL : qe_strdup(value);
+        if (value != NULL && copy == NULL) {
+            rc = qe_err_set(err, QE_ERR_NOMEM, "out of memory for %s", variable);
+        }
+    }
+    qe_aws_settings_deinit(&settings);
+    if (rc == 0) {
+        *out = copy;
+    }
+    return rc;
+}

@@ -95,7 +95,6 @@ static inline struct qe_aws_client *rig_client(struct rig *rig, unsigned max_att
                      .throttled = rig_on_throttled,
                      .billed = rig_on_billed,
                      .clock_skew = rig_on_skew},
-        .world = &rig->made->world,
         .max_attempts = max_attempts,
         .jitter_seed = RIG_SEED,
     };

@@ -256,7 +256,7 @@ static void what_cannot_begin_says_why_and_can_begin_later(void **state)
     rig_deinit(&rig);
 }
 
-static void the_environment_is_checked(void **state)
+static void attempts_come_from_options_environment_or_profile(void **state)
 {
     (void)state;
     static const struct script_step steps[] = {RIG_STATUS(500)};
@@ -278,6 +278,13 @@ static void the_environment_is_checked(void **state)
     assert_ok(client == NULL ? -1 : 0, err);
     assert_int_equal(qe_aws_do(client, &call, &err), -1);
     assert_int_equal(call.attempts, 2);
+    qe_aws_client_destroy(client);
+    qe_made_world_env(rig.made, "AWS_MAX_ATTEMPTS", NULL);
+    qe_made_world_env(rig.made, "AWS_CONFIG_FILE", "/config");
+    qe_made_world_file(rig.made, "/config", "[default]\nmax_attempts = 4\n");
+    client = rig_client(&rig, 0, &err);
+    assert_ok(client == NULL ? -1 : 0, err);
+    assert_int_equal(client->max_attempts, 4);
     qe_aws_client_destroy(client);
     client = rig_client(&rig, 1, &err); /* the option wins */
     assert_ok(client == NULL ? -1 : 0, err);
@@ -332,7 +339,7 @@ int main(void)
         cmocka_unit_test(a_call_is_in_flight_once_and_do_is_alone),
         cmocka_unit_test(an_answer_beyond_its_limit_is_refused),
         cmocka_unit_test(what_cannot_begin_says_why_and_can_begin_later),
-        cmocka_unit_test(the_environment_is_checked),
+        cmocka_unit_test(attempts_come_from_options_environment_or_profile),
         cmocka_unit_test(out_of_memory_is_said_so),
     };
 

@@ -163,6 +163,7 @@ static void a_call_that_gets_no_answer_ends_at_its_deadline(void **state)
     call.deadline_mono_ms = began_mono_ms; /* long past */
     assert_int_equal(qe_aws_do(rig.client, &call, &err), -1);
     assert_int_equal(err.code, QE_ERR_TIMEOUT);
+    assert_int_equal(rig.seen.billed, 1); /* what is not sent is not billed */
     qe_aws_call_deinit(&call);
     rig_deinit(&rig);
 }
