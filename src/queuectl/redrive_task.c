@@ -96,9 +96,12 @@ static enum qe_exit conclude(const struct ctl_redrive_job *job, const struct qe_
                      job->to.name != NULL ? " to " : "", job->to.name != NULL ? job->to.name : "");
         return QE_EXIT_OK;
     }
-    qe_err_set(err, QE_ERR_PROTOCOL, "the redrive of %s %s after about %" PRIu64 " messages%s%s",
-               job->from.name, task->state == QE_REDRIVE_FAILED ? "failed" : "was cancelled",
-               task->moved_messages, task->reason[0] != '\0' ? ": " : "", task->reason);
+    bool failed = task->state == QE_REDRIVE_FAILED;
+
+    qe_err_set(err, QE_ERR_PROTOCOL, "the redrive of %s %s after about %" PRIu64 " messages%s%s%s",
+               job->from.name, failed ? "failed" : "was cancelled", task->moved_messages,
+               task->reason[0] != '\0' ? ": " : "", task->reason,
+               failed && job->to.name == NULL ? "; --to names a queue for them all" : "");
     return QE_EXIT_FAILURE;
 }
 
@@ -155,7 +158,7 @@ int ctl_redrive_begin(const struct ctl_redrive_job *job, struct qe_redrive_task 
         return 0;
     }
     if (why.code == QE_ERR_INVALID) { /* not a mistake on the command line */
-        return qe_err_set(err, QE_ERR_LIMIT, "%s: --status shows what runs", why.message);
+        return qe_err_set(err, QE_ERR_LIMIT, "%s (--status shows what runs)", why.message);
     }
     *err = why;
     return -1;
