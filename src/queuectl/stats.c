@@ -248,12 +248,36 @@ static void print_table(const char *source, const struct qe_batch *batch)
     }
 }
 
-/* One source; what it could not be asked is said in its place, and the others go on. */
-static bool show_source(struct ctl *ctl, const char *name, struct qe_err *err)
+/* A handle that is kept from look to look may plan not to ask quiet queues each time, to save
+ * money: they are as they were. */
+static void carry_over(struct qe_batch *batch, const struct qe_batch *last)
+{
+    for (size_t i = 0; last->set != NULL && i < batch->set->count; i++) {
+        struct qe_batch_entry *entry = &batch->entries[i];
+
+        if (!entry->skipped) {
+            continue;
+        }
+        size_t index =
+            qe_queue_set_find(last->set, batch->set->items[i].vhost, batch->set->items[i].name);
+
+        if (index != SIZE_MAX && last->entries[index].error == QE_OK) {
+            *entry = last->entries[index];
+        }
+    }
+}
+
+/* One source; what it could not be asked is said in its place, and the others go on. `last` is what
+ * was shown of it before, and becomes what is shown now. */
+static bool show_source(struct ctl *ctl, const char *name, struct qe_batch *last,
+                        struct qe_err *err)
 {
     struct qe_batch batch = {0};
     int rc = read_source(ctl, name, &batch, err);
 
+    if (rc == 0) {
+        carry_over(&batch, last);
+    }
     if (rc == 0 && batch.source_error.code != QE_OK) {
         (void)fflush(stdout);
         (void)fprintf(stderr, "queuectl stats: source %s: %s\n", name, batch.source_error.message);
@@ -263,28 +287,36 @@ static bool show_source(struct ctl *ctl, const char *name, struct qe_err *err)
     } else if (rc == 0) {
         print_table(name, &batch);
     }
-    qe_batch_deinit(&batch);
+    qe_batch_deinit(last);
+    *last = batch;
     return rc == 0;
 }
 
-/* *seen becomes true when a source could be shown. */
-static bool show(struct ctl *ctl, const char *only, bool *seen, struct qe_err *err)
+/* What stays from look to look. */
+struct looks {
+    bool seen;            /* a source could be shown */
+    struct qe_batch last; /* of the only source */
+};
+
+static bool show(struct ctl *ctl, const char *only, struct looks *looks, struct qe_err *err)
 {
     const struct qe_config *config = ctl->generation->config;
     bool good = true;
 
     if (only != NULL) {
-        bool shown = show_source(ctl, only, err);
-        *seen = *seen || shown;
+        bool shown = show_source(ctl, only, &looks->last, err);
+        looks->seen = looks->seen || shown;
         return shown;
     }
     for (size_t i = 0; i < config->sources_count; i++) {
         struct qe_err source_err = {0};
+        struct qe_batch none = {0};
         if (i > 0 && !ctl->options.json) {
             (void)putchar('\n');
         }
-        bool shown = show_source(ctl, config->sources[i].name, &source_err);
-        *seen = *seen || shown;
+        bool shown = show_source(ctl, config->sources[i].name, &none, &source_err);
+        qe_batch_deinit(&none);
+        looks->seen = looks->seen || shown;
         if (!shown) {
             *err = source_err;
             good = false;
@@ -302,7 +334,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     const char *only = count == 1 ? operands[0] : NULL;
     bool redraw = ctl->options.watch && !ctl->options.json && isatty(STDOUT_FILENO) != 0;
     bool good = true;
-    bool seen = false;
+    struct looks looks = {0};
 
     if (ctl->options.watch) {
         ctl_catch_signals();
@@ -312,8 +344,8 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         if (redraw) {
             (void)fputs("\033[H\033[2J", stdout);
         }
-        good = show(ctl, only, &seen, err);
-        if (!good && seen) { /* what was there once is watched until it is back */
+        good = show(ctl, only, &looks, err);
+        if (!good && looks.seen) { /* what was there once is watched until it is back */
             ctl_complain("stats", err);
             *err = (struct qe_err){0};
             ctl_close(ctl);
@@ -324,6 +356,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
             ctl_sleep_until(begun_mono_ms + ctl->options.interval_ms);
         }
     } while (ctl->options.watch && ctl_stopped == 0 && good);
+    qe_batch_deinit(&looks.last);
     return QE_EXIT_OK;
 }
 
