@@ -103,7 +103,7 @@ static void a_second_refusal_is_final(void **state)
     rig_deinit(&rig);
 }
 
-static void a_failed_renewal_is_told_with_the_refusal(void **state)
+static void what_cannot_be_renewed_is_used_on_and_refused_again(void **state)
 {
     (void)state;
     static const struct script_step steps[] = {EXPIRED};
@@ -118,6 +118,27 @@ static void a_failed_renewal_is_told_with_the_refusal(void **state)
     assert_int_equal(call.err.code, QE_ERR_AUTH);
     assert_int_equal(call.attempts, 1);
     assert_non_null(strstr(call.err.message, "ExpiredTokenException (HTTP 403)"));
+    qe_aws_call_deinit(&call);
+    rig_deinit(&rig);
+}
+
+static void a_failed_renewal_is_told_with_the_refusal(void **state)
+{
+    (void)state;
+    static const struct script_step steps[] = {EXPIRED};
+    struct qe_aws_call call = rig_call("{}");
+    struct qe_err err = {0};
+    struct rig rig;
+
+    rig_init_with(&rig, steps, 1, rig_expiring);
+    assert_ok(qe_aws_start(rig.client, &call, &err), err);
+    rig_expire(&rig);
+    rig_wait(&rig, &call);
+    assert_int_equal(call.err.code, QE_ERR_AUTH);
+    assert_int_equal(call.attempts, 1);
+    assert_non_null(strstr(call.err.message, "ExpiredTokenException (HTTP 403)"));
+    assert_non_null(strstr(call.err.message, "could not be renewed: "));
+    assert_non_null(strstr(call.err.message, "AWS_SECRET_ACCESS_KEY"));
     qe_aws_call_deinit(&call);
     rig_deinit(&rig);
 }
@@ -211,6 +232,7 @@ int main(void)
         cmocka_unit_test(refused_credentials_are_renewed_once),
         cmocka_unit_test(the_same_credentials_are_not_tried_again),
         cmocka_unit_test(a_second_refusal_is_final),
+        cmocka_unit_test(what_cannot_be_renewed_is_used_on_and_refused_again),
         cmocka_unit_test(a_failed_renewal_is_told_with_the_refusal),
         cmocka_unit_test(a_wrong_clock_is_corrected_and_the_call_sent_again),
         cmocka_unit_test(a_refusal_that_the_clock_does_not_explain_stands),

@@ -260,6 +260,56 @@ static void an_empty_bucket_ends_retries_but_a_long_poll_pauses_first(void **sta
     rig_deinit(&rig);
 }
 
+static void a_retry_that_cannot_be_signed_says_why(void **state)
+{
+    (void)state;
+    static const struct script_step steps[] = {RIG_THROTTLED};
+    struct qe_aws_call call = rig_call("{}");
+    struct qe_err err = {0};
+    struct rig rig;
+
+    rig_init_with(&rig, steps, 1, rig_expiring);
+    assert_ok(qe_aws_start(rig.client, &call, &err), err);
+    rig_expire(&rig);
+    rig_wait(&rig, &call);
+    assert_non_null(strstr(call.err.message, "AWS_SECRET_ACCESS_KEY"));
+    assert_int_equal(call.attempts, 1);
+    assert_int_equal(rig.seen.billed, 1);
+    qe_aws_call_deinit(&call);
+    rig_deinit(&rig);
+}
+
+static void pauses_end_in_their_own_order(void **state)
+{
+    (void)state;
+    static const struct script_step steps[] = {
+        {.status = 429, .headers = "x-amz-retry-after: 300\r\n"},
+        {.status = 429, .headers = "x-amz-retry-after: 50\r\n"},
+        RIG_OK};
+    struct qe_aws_call slow = rig_call("{}");
+    struct qe_aws_call quick = rig_call("{}");
+    struct qe_aws_call *done = NULL;
+    struct qe_err err = {0};
+    struct rig rig;
+
+    rig_init(&rig, steps, 3);
+    assert_ok(qe_aws_start(rig.client, &slow, &err), err);
+    while (rig.client->paused_count == 0) {
+        assert_int_equal(qe_aws_wait(rig.client, qe_clock_mono_ms() + 1, true, &done),
+                         QE_HTTP_TIME);
+    }
+    qe_random_init(&rig.client->random, RIG_SEED); /* a short pause again */
+    assert_ok(qe_aws_start(rig.client, &quick, &err), err);
+    assert_int_equal(qe_aws_wait(rig.client, 0, true, &done), QE_HTTP_REPLY);
+    assert_ptr_equal(done, &quick);
+    assert_int_equal(qe_aws_in_flight(rig.client), 1);
+    rig_wait(&rig, &slow);
+    assert_int_equal(slow.err.code, QE_OK);
+    qe_aws_call_deinit(&slow);
+    qe_aws_call_deinit(&quick);
+    rig_deinit(&rig);
+}
+
 /* One call after another fails, as many as the bucket pays for; then none is sent twice. */
 static void a_service_that_is_down_is_soon_asked_only_once_per_call(void **state)
 {
@@ -292,6 +342,8 @@ int main(void)
         cmocka_unit_test(an_interrupt_ends_the_wait_and_not_the_call),
         cmocka_unit_test(a_wait_that_ends_early_loses_no_pause),
         cmocka_unit_test(an_empty_bucket_ends_retries_but_a_long_poll_pauses_first),
+        cmocka_unit_test(a_retry_that_cannot_be_signed_says_why),
+        cmocka_unit_test(pauses_end_in_their_own_order),
         cmocka_unit_test(a_service_that_is_down_is_soon_asked_only_once_per_call),
     };
 
