@@ -28,7 +28,7 @@
  * beyond the life of a set (6 h); never once a service has refused it. */
 #define OUTLIVE_STEP_MS (10 * MINUTE_MS)
 #define OUTLIVE_JITTER_MS (5 * MINUTE_MS)
-#define OUTLIVE_MOST_MS (6 * 60 * MINUTE_MS)
+#define OUTLIVE_MOST_MS (INT64_C(6) * 60 * MINUTE_MS)
 
 struct qe_aws_provider {
     struct qe_aws_provider *next; /* in s_registry; guarded by s_registry_lock */
