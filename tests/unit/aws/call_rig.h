@@ -103,8 +103,8 @@ static inline struct qe_aws_client *rig_client(struct rig *rig, unsigned max_att
 }
 
 /* An environment whose keys expire an hour after the made world begins. */
-static const char *const rig_expiring[] = {"AWS_CREDENTIAL_EXPIRATION", "2026-01-01T01:00:00Z",
-                                           NULL};
+static const char *const s_rig_expiring[] = {"AWS_CREDENTIAL_EXPIRATION", "2026-01-01T01:00:00Z",
+                                             NULL};
 
 /* Keys and region are in the environment; name, value pairs end with NULL. */
 static inline void rig_init_with(struct rig *rig, const struct script_step *steps, size_t count,
@@ -118,7 +118,7 @@ static inline void rig_init_with(struct rig *rig, const struct script_step *step
     (void)snprintf(rig->url, sizeof rig->url, "http://127.0.0.1:%u",
                    script_server_port(rig->server));
     qe_made_world_init(rig->made);
-    rig->made->real_clock = environment != rig_expiring;
+    rig->made->real_clock = environment != s_rig_expiring;
     qe_made_world_env(rig->made, "AWS_ACCESS_KEY_ID", "AKIDFIRST");
     qe_made_world_env(rig->made, "AWS_SECRET_ACCESS_KEY", "first-secret");
     qe_made_world_env(rig->made, "AWS_REGION", "eu-west-1");
@@ -147,12 +147,12 @@ static inline void rig_deinit(struct rig *rig)
     qe_free(rig->made);
 }
 
-/* The keys of rig_expiring have expired, with nothing to replace them. */
+/* The keys of s_rig_expiring have expired, with nothing to replace them. */
 static inline void rig_expire(struct rig *rig)
 {
     rig->made->real_clock = false;
     qe_made_world_env(rig->made, "AWS_SECRET_ACCESS_KEY", NULL);
-    qe_made_world_pass(rig->made, 2 * 3600 * 1000);
+    qe_made_world_pass(rig->made, INT64_C(7200000));
 }
 
 /* A call whose body is `body`. */

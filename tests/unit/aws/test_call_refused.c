@@ -130,7 +130,7 @@ static void a_failed_renewal_is_told_with_the_refusal(void **state)
     struct qe_err err = {0};
     struct rig rig;
 
-    rig_init_with(&rig, steps, 1, rig_expiring);
+    rig_init_with(&rig, steps, 1, s_rig_expiring);
     assert_ok(qe_aws_start(rig.client, &call, &err), err);
     rig_expire(&rig);
     rig_wait(&rig, &call);

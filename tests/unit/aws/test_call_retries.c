@@ -268,7 +268,7 @@ static void a_retry_that_cannot_be_signed_says_why(void **state)
     struct qe_err err = {0};
     struct rig rig;
 
-    rig_init_with(&rig, steps, 1, rig_expiring);
+    rig_init_with(&rig, steps, 1, s_rig_expiring);
     assert_ok(qe_aws_start(rig.client, &call, &err), err);
     rig_expire(&rig);
     rig_wait(&rig, &call);
