@@ -32,8 +32,9 @@ struct qe_app {
     struct qe_routes_context routes_context;
     struct qe_routes *routes;
     struct qe_http_server *server;
-    atomic_bool is_applied; /* the first configuration is in force: every source has its slot */
-    pthread_mutex_t lock;   /* guards generation; held for one reference count */
+    atomic_bool is_applied;  /* the first configuration is in force: every source has its slot */
+    atomic_bool is_stopping; /* whoever sends requests here should send them elsewhere */
+    pthread_mutex_t lock;    /* guards generation; held for one reference count */
     struct qe_generation *generation;
 };
 
@@ -79,6 +80,9 @@ static bool is_ready(void *context, char *why, size_t why_bytes)
 
     if (!ready) {
         (void)snprintf(why, why_bytes, "the configuration is being applied");
+    } else if (atomic_load(&app->is_stopping)) {
+        ready = false;
+        (void)snprintf(why, why_bytes, "it is stopping");
     }
     for (size_t i = 0; i < count; i++) {
         if (ready && !snapshots[i]->status.polled) {
@@ -247,6 +251,11 @@ static void expire(struct qe_app *app)
     if (qe_store_expire(app->store, qe_clock_mono_ms(), &err) != 0) {
         qe_log(QE_LOG_ERROR, "stale samples could not be taken down", "error", err.message, NULL);
     }
+    for (const char *source = qe_store_next_hanging(app->store); source != NULL;
+         source = qe_store_next_hanging(app->store)) {
+        qe_log(QE_LOG_ERROR, "a call to the source does not come back; it is shown as down",
+               "source", source, NULL);
+    }
 }
 
 void qe_app_run(struct qe_app *app)
@@ -265,6 +274,7 @@ void qe_app_run(struct qe_app *app)
     } while (signal_number != SIGTERM && signal_number != SIGINT);
 
     int64_t timeout_ms = app->generation->config->shutdown_timeout_ms;
+    atomic_store(&app->is_stopping, true);
     qe_log(QE_LOG_INFO, "stopping", "signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT",
            NULL);
     /* Nobody can reload any more: a request that waits is told so before the server waits for it.
@@ -283,7 +293,9 @@ void qe_app_destroy(struct qe_app *app)
     }
     qe_http_server_destroy(app->server);
     qe_routes_destroy(app->routes);
-    qe_runtime_destroy(app->runtime);
+    if (!qe_runtime_destroy(app->runtime)) {
+        return; /* what a thread that does not end still uses is the process's to give back */
+    }
     qe_reload_destroy(app->reload);
     qe_store_destroy(app->store);
     qe_stats_destroy(app->stats);

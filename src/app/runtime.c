@@ -10,6 +10,9 @@
 #include "util/log.h"
 #include "util/mem.h"
 
+/* For a poller to end: a driver's call heeds an interrupt within a tenth of a second. */
+#define POLLER_END_MS 2000
+
 /* One source that is polled. */
 struct source_unit {
     struct source_unit *next;
@@ -33,6 +36,7 @@ struct qe_runtime {
     struct qe_store *store; /* borrowed */
     struct qe_reaper *reaper;
     struct source_unit *sources;
+    struct source_unit *stuck; /* told to end, but a call to the source does not come back */
     struct consumer_unit *consumers;
     bool stopped; /* with a deadline that destroying does not shorten */
 };
@@ -48,7 +52,7 @@ struct qe_runtime *qe_runtime_new(struct qe_store *store, struct qe_err *err)
     runtime->store = store;
     runtime->reaper = qe_reaper_new(err);
     if (runtime->reaper == NULL) {
-        qe_runtime_destroy(runtime);
+        qe_free(runtime);
         return NULL;
     }
     return runtime;
@@ -116,14 +120,76 @@ static void retire_consumer(struct qe_runtime *runtime, struct consumer_unit *un
     qe_free(unit);
 }
 
-/* Ends the poller, which is quick: its driver is interrupted. */
-static void retire_source(struct qe_runtime *runtime, struct source_unit *unit)
+static void free_source(struct source_unit *unit)
 {
     qe_poller_destroy(unit->poller);
-    qe_store_close(runtime->store, unit->slot);
-    atomic_store(&unit->api_stats->active, false);
     qe_generation_release(unit->generation);
     qe_free(unit);
+}
+
+/* Ends the poller, which was told to: quick, since its driver is interrupted. One that hangs all
+ * the same holds up nobody else: it publishes nothing any more, and is freed when it has come back.
+ */
+static void retire_source(struct qe_runtime *runtime, struct source_unit *unit,
+                          int64_t deadline_mono_ms)
+{
+    bool ended = qe_poller_wait(unit->poller, deadline_mono_ms);
+
+    qe_store_close(runtime->store, unit->slot);
+    atomic_store(&unit->api_stats->active, false);
+    if (ended) {
+        free_source(unit);
+        return;
+    }
+    qe_log(QE_LOG_ERROR, "a call to the source does not come back; going on without it", "source",
+           unit->settings->name, NULL);
+    unit->next = runtime->stuck;
+    runtime->stuck = unit;
+}
+
+/* Those that came back after all. */
+static void free_unstuck(struct qe_runtime *runtime)
+{
+    struct source_unit **link = &runtime->stuck;
+
+    while (*link != NULL) {
+        struct source_unit *unit = *link;
+
+        if (!qe_poller_wait(unit->poller, 0)) {
+            link = &unit->next;
+            continue;
+        }
+        *link = unit->next;
+        free_source(unit);
+    }
+}
+
+/* Takes the sources that are not as `config` has them (NULL: all) out of the list. All are told
+ * before the first is waited for. */
+static void retire_sources(struct qe_runtime *runtime, const struct qe_config *config)
+{
+    struct source_unit **link = &runtime->sources;
+    struct source_unit *retired = NULL;
+    int64_t deadline_mono_ms = qe_clock_mono_ms() + POLLER_END_MS;
+
+    while (*link != NULL) {
+        struct source_unit *unit = *link;
+
+        if (config != NULL && source_is_unchanged(unit, config)) {
+            link = &unit->next;
+            continue;
+        }
+        *link = unit->next;
+        unit->next = retired;
+        retired = unit;
+        qe_poller_stop(unit->poller);
+    }
+    while (retired != NULL) {
+        struct source_unit *unit = retired;
+
+        retired = unit->next;
+        retire_source(runtime, unit, deadline_mono_ms);
+    }
 }
 
 static void retire_changed(struct qe_runtime *runtime, const struct qe_config *config)
@@ -139,16 +205,8 @@ static void retire_changed(struct qe_runtime *runtime, const struct qe_config *c
         *consumer_link = unit->next;
         retire_consumer(runtime, unit);
     }
-    struct source_unit **source_link = &runtime->sources;
-    while (*source_link != NULL) {
-        struct source_unit *unit = *source_link;
-        if (source_is_unchanged(unit, config)) {
-            source_link = &unit->next;
-            continue;
-        }
-        *source_link = unit->next;
-        retire_source(runtime, unit);
-    }
+    free_unstuck(runtime);
+    retire_sources(runtime, config);
 }
 
 static struct qe_api_stats *api_stats_of(struct qe_runtime *runtime, const char *source,
@@ -355,24 +413,24 @@ void qe_runtime_stop(struct qe_runtime *runtime, int64_t deadline_mono_ms)
         qe_generation_release(unit->generation);
         qe_free(unit);
     }
-    for (struct source_unit *unit = runtime->sources; unit != NULL; unit = unit->next) {
-        qe_poller_stop(unit->poller);
-    }
-    while (runtime->sources != NULL) {
-        struct source_unit *unit = runtime->sources;
-        runtime->sources = unit->next;
-        retire_source(runtime, unit);
-    }
+    free_unstuck(runtime);
+    retire_sources(runtime, NULL);
 }
 
-void qe_runtime_destroy(struct qe_runtime *runtime)
+bool qe_runtime_destroy(struct qe_runtime *runtime)
 {
     if (runtime == NULL) {
-        return;
+        return true;
     }
     if (runtime->reaper != NULL && !runtime->stopped) {
         qe_runtime_stop(runtime, qe_clock_mono_ms());
     }
     qe_reaper_destroy(runtime->reaper);
+    runtime->reaper = NULL;
+    free_unstuck(runtime);
+    if (runtime->stuck != NULL) {
+        return false;
+    }
     qe_free(runtime);
+    return true;
 }

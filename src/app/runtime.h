@@ -3,6 +3,7 @@
 #ifndef QE_APP_RUNTIME_H
 #define QE_APP_RUNTIME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "app/generation.h"
@@ -23,10 +24,11 @@ int qe_runtime_apply(struct qe_runtime *runtime, struct qe_generation *generatio
                      struct qe_err *err) QE_MUST_CHECK;
 
 /* Stops everything: no new receives; what is in hand has until the deadline. Blocks until all
- * threads ended. */
+ * threads ended, but for pollers that hang. */
 void qe_runtime_stop(struct qe_runtime *runtime, int64_t deadline_mono_ms);
 
-/* Stops at once if not stopped; accepts NULL. */
-void qe_runtime_destroy(struct qe_runtime *runtime);
+/* Stops at once if not stopped; accepts NULL. False: a call to a source does not come back, and its
+ * thread still uses the store, the statistics and its configuration: none of them may be freed. */
+bool qe_runtime_destroy(struct qe_runtime *runtime) QE_MUST_CHECK;
 
 #endif

@@ -27,6 +27,7 @@ struct qe_slot {
     int64_t next_expiry_mono_ms;    /* of a sample; INT64_MAX none */
     int64_t last_published_mono_ms; /* when the last poll ended */
     bool is_taken_down;             /* since then, because the next one does not end */
+    bool is_to_be_told;             /* and nobody has said so in the log yet; main thread only */
     /* The set last offered that equals current->set; NULL when none. Saves the comparison. */
     struct qe_queue_set *twin;
 };
@@ -157,7 +158,7 @@ int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
         return 0;
     }
     pthread_mutex_lock(&slot->publishing);
-    int rc = publish_locked(slot, batch, report, err);
+    int rc = slot->current != NULL ? publish_locked(slot, batch, report, err) : 0;
 
     pthread_mutex_unlock(&slot->publishing);
     return rc;
@@ -191,6 +192,7 @@ static int expire_locked(struct qe_slot *slot, int64_t now_mono_ms, struct qe_er
         return -1;
     }
     slot->is_taken_down = slot->is_taken_down || hanging;
+    slot->is_to_be_told = slot->is_to_be_told || hanging;
     return 0;
 }
 
@@ -208,6 +210,17 @@ int qe_store_expire(struct qe_store *store, int64_t now_mono_ms, struct qe_err *
         pthread_mutex_unlock(&slot->publishing);
     }
     return rc;
+}
+
+const char *qe_store_next_hanging(struct qe_store *store)
+{
+    for (size_t i = 0; i < store->open_count; i++) {
+        if (store->open[i]->is_to_be_told) {
+            store->open[i]->is_to_be_told = false;
+            return store->open[i]->source;
+        }
+    }
+    return NULL;
 }
 
 /* --- the store --- */
@@ -322,6 +335,22 @@ static void insert_open(struct qe_store *store, struct qe_slot *slot)
     slot->is_open = true;
 }
 
+static int show_first(struct qe_slot *slot, const char *backend, int64_t stale_after_ms,
+                      struct qe_err *err)
+{
+    slot->backend = backend;
+    slot->stale_after_ms = stale_after_ms;
+    struct qe_snapshot *first = snapshot_of(slot, NULL, err);
+
+    if (first == NULL) {
+        return -1;
+    }
+    if (slot->closed_status.poll_duration_seconds.layout != NULL) {
+        qe_source_status_keep_counters(&first->status, &slot->closed_status);
+    }
+    return show_take(slot, first, 0, err);
+}
+
 struct qe_slot *qe_store_open(struct qe_store *store, const char *source, const char *backend,
                               int64_t stale_after_ms, struct qe_err *err)
 {
@@ -338,17 +367,11 @@ struct qe_slot *qe_store_open(struct qe_store *store, const char *source, const 
         qe_err_set(err, QE_ERR_LIMIT, "more than %d sources", QE_SOURCES_MAX);
         return NULL;
     }
-    slot->backend = backend;
-    slot->stale_after_ms = stale_after_ms;
-    struct qe_snapshot *first = snapshot_of(slot, NULL, err);
+    pthread_mutex_lock(&slot->publishing); /* against a poll of its former life */
+    int rc = show_first(slot, backend, stale_after_ms, err);
 
-    if (first == NULL) {
-        return NULL;
-    }
-    if (slot->closed_status.poll_duration_seconds.layout != NULL) {
-        qe_source_status_keep_counters(&first->status, &slot->closed_status);
-    }
-    if (show_take(slot, first, 0, err) != 0) {
+    pthread_mutex_unlock(&slot->publishing);
+    if (rc != 0) {
         return NULL;
     }
     insert_open(store, slot);
@@ -360,6 +383,7 @@ void qe_store_close(struct qe_store *store, struct qe_slot *slot)
     if (!slot->is_open) {
         return;
     }
+    pthread_mutex_lock(&slot->publishing); /* a poll that is publishing ends first */
     pthread_mutex_lock(&store->lock);
     size_t at = 0;
 
@@ -377,8 +401,11 @@ void qe_store_close(struct qe_store *store, struct qe_slot *slot)
     qe_source_status_keep_counters(&slot->closed_status, &last->status);
     qe_snapshot_release(last);
     slot->next_expiry_mono_ms = INT64_MAX;
+    slot->is_taken_down = false;
+    slot->is_to_be_told = false;
     qe_queue_set_release(slot->twin);
     slot->twin = NULL;
+    pthread_mutex_unlock(&slot->publishing);
 }
 
 size_t qe_store_acquire_all(struct qe_store *store, struct qe_snapshot *out[QE_SOURCES_MAX])

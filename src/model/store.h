@@ -94,7 +94,8 @@ struct qe_stats *qe_store_stats(const struct qe_store *store);
  * QE_SOURCES_MAX. */
 struct qe_slot *qe_store_open(struct qe_store *store, const char *source, const char *backend,
                               int64_t stale_after_ms, struct qe_err *err) QE_MUST_CHECK;
-/* Main thread, after the source's poller ended: its series disappear. */
+/* Main thread, after the source's poller ended, or was told to and does not: its series disappear.
+ */
 void qe_store_close(struct qe_store *store, struct qe_slot *slot);
 
 /* --- publishing: the slot's poller, and the main thread for what expires --- */
@@ -118,6 +119,7 @@ struct qe_poll_report {
  * failure of the whole source in between does not keep down); a poll cancelled as a whole (no
  * batch) publishes nothing. When the batch's set equals the published one (qe_queue_set_equal), the
  * snapshot keeps the older set, so that its annex is used again: the poller need not care.
+ * A slot that is closed publishes nothing, so a poll that outlives its source does no harm.
  * Ownership: batch is borrowed. Errors: -1 only when out of memory (or whatever the renderer says):
  * the old snapshot and its counters stay. */
 int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
@@ -128,6 +130,10 @@ int qe_slot_publish(struct qe_slot *slot, const struct qe_batch *batch,
  * Thread: main, about once a second. Not the poller's, which may be the one that hangs.
  * Errors: -1 when one could not be published (out of memory): the next call tries again. */
 int qe_store_expire(struct qe_store *store, int64_t now_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+
+/* A source that qe_store_expire() has marked down, each time once, for the log; NULL: none (more).
+ * Main thread. */
+const char *qe_store_next_hanging(struct qe_store *store);
 
 /* --- any thread --- */
 

@@ -35,6 +35,10 @@ static void *poller_main(void *argument)
         running = sleep_until(poller, next) && !qe_poll_is_stopping(poller);
     }
     qe_poll_close(poller);
+    pthread_mutex_lock(&poller->lock);
+    poller->ended = true;
+    (void)pthread_cond_broadcast(&poller->wake);
+    pthread_mutex_unlock(&poller->lock);
     return NULL;
 }
 
@@ -96,8 +100,21 @@ void qe_poller_stop(struct qe_poller *poller)
     if (poller->handle != NULL) {
         poller->options.driver->interrupt(poller->handle);
     }
-    (void)pthread_cond_signal(&poller->wake);
+    (void)pthread_cond_broadcast(&poller->wake);
     pthread_mutex_unlock(&poller->lock);
+}
+
+bool qe_poller_wait(struct qe_poller *poller, int64_t deadline_mono_ms)
+{
+    bool in_time = true;
+
+    pthread_mutex_lock(&poller->lock);
+    while (!poller->ended && in_time) {
+        in_time = qe_clock_cond_wait(&poller->wake, &poller->lock, deadline_mono_ms);
+    }
+    bool ended = poller->ended;
+    pthread_mutex_unlock(&poller->lock);
+    return ended;
 }
 
 void qe_poller_destroy(struct qe_poller *poller)

@@ -2,6 +2,7 @@
 #ifndef QE_POLL_POLLER_H
 #define QE_POLL_POLLER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backend/backend.h"
@@ -38,7 +39,12 @@ struct qe_poller *qe_poller_new(const struct qe_poller_options *options, struct 
                                 struct qe_err *err) QE_MUST_CHECK;
 /* Asks the thread to end and interrupts its driver; any thread; returns at once. */
 void qe_poller_stop(struct qe_poller *poller);
-/* Stops, joins, frees; accepts NULL. */
+/* Waits for its end, which a call that does not come back can delay. False: the time has come. Any
+ * thread. */
+bool qe_poller_wait(struct qe_poller *poller, int64_t deadline_mono_ms);
+/* Stops, joins, frees; accepts NULL. Waits for a call that hangs, however long: see
+ * qe_poller_wait().
+ */
 void qe_poller_destroy(struct qe_poller *poller);
 
 #endif

@@ -380,8 +380,9 @@ void qe_poll_round(struct qe_poller *poller)
                           .deadline_mono_ms = now_us / 1000 + poller->options.poll_timeout_ms};
 
     read_source(&round);
-    /* An interrupted poll says nothing about the source: neither published nor counted. */
-    if (round.err.code != QE_ERR_CANCELLED) {
+    /* An interrupted poll says nothing about the source: neither published nor counted. Nor is one
+     * that comes back after it was told to stop: its source may be in other hands by now. */
+    if (round.err.code != QE_ERR_CANCELLED && !qe_poll_is_stopping(poller)) {
         publish(&round);
         if (round.err.code == QE_OK) {
             poller->failures_in_row = 0;

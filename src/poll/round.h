@@ -17,11 +17,12 @@ struct qe_poller {
     struct qe_slot *slot;             /* borrowed */
     struct qe_deps deps;
     pthread_t thread;
-    /* Guards handle (the pointer) and stopping. Held across interrupt(), which does not block, so
-     * that a handle is never interrupted after its end. */
+    /* Guards handle (the pointer), stopping and ended. Held across interrupt(), which does not
+     * block, so that a handle is never interrupted after its end. */
     pthread_mutex_t lock;
-    pthread_cond_t wake; /* stopping was set */
+    pthread_cond_t wake; /* stopping or ended was set */
     bool stopping;
+    bool ended;   /* the thread has nothing left to do */
     void *handle; /* owned; NULL: not open. Only the thread changes it */
 
     /* The thread's own. */

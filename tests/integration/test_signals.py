@@ -72,6 +72,17 @@ class Signals(WithFolder):
         self.assertEqual(self.depth("orders"), (0, 0))
         self.assertEqual(self.depth("orders-dlq"), (0, 0))
 
+    def test_a_daemon_that_stops_is_not_ready(self):
+        daemon = self.daemon(config=self.write_config(extra=SLOW.format(p50="2s", p99="3s")))
+        self.assertEqual(daemon.ask("/-/ready").status, 200)
+        self.queuectl("send", "local", "orders", "--body", "x")
+        daemon.wait_value(IN_PROGRESS, 1)
+        daemon.signal(signal.SIGTERM)
+        wait_for("it says so", lambda: daemon.status_of("/-/ready") == 503)
+        self.assertIn("stopping", daemon.ask("/-/ready").text)
+        self.assertEqual(daemon.ask("/-/healthy").status, 200)
+        self.assertEqual(daemon.wait_end(), 0, daemon.log())
+
     def test_a_handler_that_will_not_end_is_cancelled_at_the_timeout_and_its_message_released(self):
         text = self.write_config(extra=SLOW.format(p50="60s", p99="61s")).read_text(encoding="utf-8")
         daemon = self.daemon(config=self.write_config(text.replace("shutdown_timeout: 5s", "shutdown_timeout: 1s")))

@@ -156,6 +156,9 @@ static int fake_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *ou
 
     pthread_mutex_lock(&fake->lock);
     int rc = enter(fake, QE_FAKE_SAMPLE, err);
+    while (fake->stuck_sample) {
+        (void)pthread_cond_wait(&fake->changed, &fake->lock);
+    }
     while (rc == 0 && fake->hang_sample && in_time && !handle->interrupted) {
         in_time = qe_clock_cond_wait(&fake->changed, &fake->lock, deadline_mono_ms);
     }

@@ -66,7 +66,8 @@ struct qe_fake {
     size_t queues_count;
     int64_t visibility_ms;
     bool has_dead_letter_queue;
-    bool hang_sample;                        /* sample() answers for no queue before its deadline */
+    bool hang_sample;  /* sample() answers for no queue before its deadline */
+    bool stuck_sample; /* sample() heeds neither deadline nor interrupt while this is true */
     unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */
     enum qe_err_code fail_code[QE_FAKE_CALL_COUNT];
     bool relist;                   /* the next batch asks for another list */

@@ -204,7 +204,10 @@ static void a_source_whose_polls_stop_ending_goes_down_with_a_reason(void **stat
     assert_string_equal(hanging->status.last_error.message,
                         "no poll has ended for 3m: a call to the source hangs");
     assert_int_equal(hanging->status.polls_total, 1); /* none has ended: none is counted */
+    assert_string_equal(qe_store_next_hanging(store), "local");
+    assert_null(qe_store_next_hanging(store));
     assert_ok(qe_store_expire(store, 5000 + 2 * STALE_AFTER_MS, &err), err);
+    assert_null(qe_store_next_hanging(store));
     struct qe_snapshot *same = newest(store);
 
     assert_ptr_equal(same, hanging); /* said once */
@@ -296,6 +299,25 @@ static void a_cancelled_entry_leaves_its_queue_as_it_was(void **state)
     qe_store_destroy(store);
 }
 
+static void a_closed_source_publishes_nothing(void **state)
+{
+    (void)state;
+    struct qe_store *store = make_store(NULL);
+    struct qe_slot *slot = open_source(store, "local");
+    struct qe_snapshot *snapshots[QE_SOURCES_MAX];
+
+    publish_names(slot, s_ab, (const double[]){3, 4}, 1000);
+    qe_store_close(store, slot);
+    publish_names(slot, s_ab, (const double[]){3, 4}, 2000);
+    assert_int_equal(qe_store_acquire_all(store, snapshots), 0);
+    assert_ptr_equal(open_source(store, "local"), slot);
+    struct qe_snapshot *again = newest(store);
+
+    assert_int_equal(again->status.polls_total, 1);
+    qe_snapshot_release(again);
+    qe_store_destroy(store);
+}
+
 static void an_equal_set_is_replaced_by_the_older_one(void **state)
 {
     (void)state;
@@ -368,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_source_that_was_down_with_queues_up_takes_them_down_when_it_hangs),
         cmocka_unit_test(a_queue_no_longer_listed_disappears_and_a_new_one_starts_unknown),
         cmocka_unit_test(a_cancelled_entry_leaves_its_queue_as_it_was),
+        cmocka_unit_test(a_closed_source_publishes_nothing),
         cmocka_unit_test(an_equal_set_is_replaced_by_the_older_one),
         cmocka_unit_test(a_source_opened_again_keeps_counters_but_no_samples),
     };

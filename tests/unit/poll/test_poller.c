@@ -170,6 +170,39 @@ static void stop_interrupts_a_hanging_sample_and_publishes_nothing(void **state)
     bench_destroy(bench);
 }
 
+static void get_stuck(struct bench *bench, bool is_stuck)
+{
+    pthread_mutex_lock(&bench->fake->lock);
+    bench->fake->stuck_sample = is_stuck;
+    (void)pthread_cond_broadcast(&bench->fake->changed);
+    pthread_mutex_unlock(&bench->fake->lock);
+}
+
+static void poll_that_comes_back_after_its_source_is_gone_does_no_harm(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+    struct qe_err err = {0};
+
+    (void)state;
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 1);
+    get_stuck(bench, true);
+    unsigned samples = qe_fake_calls(bench->fake, QE_FAKE_SAMPLE);
+
+    QE_WAIT_FOR(qe_fake_calls(bench->fake, QE_FAKE_SAMPLE) > samples);
+    qe_poller_stop(bench->poller);
+    assert_false(qe_poller_wait(bench->poller, qe_clock_mono_ms() + 20));
+    qe_store_close(bench->store, bench->slot); /* nobody waits for it any longer */
+    assert_ptr_equal(qe_store_open(bench->store, "test", "fake", STALE_MS, &err), bench->slot);
+    get_stuck(bench, false);
+    assert_true(qe_poller_wait(bench->poller, qe_clock_mono_ms() + 20000));
+    struct seen seen = look(bench, "orders");
+
+    assert_false(seen.status.polled); /* the source's new life has not begun yet */
+    assert_int_equal(seen.queues, 0);
+    bench_destroy(bench);
+}
+
 static void handle_is_replaced_after_three_failures(void **state)
 {
     struct bench *bench = bench_new(STALE_MS);
@@ -286,6 +319,7 @@ int main(void)
         cmocka_unit_test(equal_list_keeps_the_published_set),
         cmocka_unit_test(sample_that_hangs_ends_at_the_deadline),
         cmocka_unit_test(stop_interrupts_a_hanging_sample_and_publishes_nothing),
+        cmocka_unit_test(poll_that_comes_back_after_its_source_is_gone_does_no_harm),
         cmocka_unit_test(handle_is_replaced_after_three_failures),
         cmocka_unit_test(handle_of_a_source_that_is_read_and_down_is_kept),
         cmocka_unit_test(lasting_failure_is_one_line_not_one_per_poll),
