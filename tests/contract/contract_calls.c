@@ -30,6 +30,9 @@ static void a_slot_is_there_exactly_with_its_capability(void **state)
     assert_int_equal(driver->extend != NULL, (caps & QE_CAP_EXTEND) != 0);
     assert_int_equal(driver->peek != NULL, (caps & QE_CAP_PEEK) != 0);
     assert_int_equal(driver->purge != NULL, (caps & QE_CAP_PURGE) != 0);
+    assert_int_equal(driver->redrive_start != NULL, (caps & QE_CAP_REDRIVE) != 0);
+    assert_int_equal(driver->redrive_status != NULL, (caps & QE_CAP_REDRIVE) != 0);
+    assert_int_equal(driver->redrive_cancel != NULL, (caps & QE_CAP_REDRIVE) != 0);
 }
 
 static void destroy_accepts_null(void **state)

@@ -46,6 +46,7 @@ extern const struct contract_test qe_contract_calls[];
 extern const struct contract_test qe_contract_messages[];
 extern const struct contract_test qe_contract_ordered[];
 extern const struct contract_test qe_contract_deliveries[];
+extern const struct contract_test qe_contract_redrive[];
 extern const struct contract_test qe_contract_samples[];
 
 #endif

@@ -7,6 +7,9 @@ int main(void)
         {"a duplicate is none when the first is long handled",
          "moto forgets the deduplication id of a deleted message"},
         {"a duplicate is answered with the id of the first", "moto answers with a new id"},
+        {"a redrive moves the messages and tells how far", "moto knows no message move tasks"},
+        {"without a running redrive there is nothing to cancel",
+         "moto knows no message move tasks"},
         {NULL, NULL},
     };
     struct sqs_fixture server = {
