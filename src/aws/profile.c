@@ -222,7 +222,7 @@ bool qe_aws_section_get_nested(const struct qe_aws_section *section, const char 
                                const char *nested_key, struct qe_strbuf *out)
 {
     const char *line = qe_aws_section_get(section, key);
-    const char *next = line;
+    const char *next = NULL;
     bool found = false;
 
     for (; line != NULL && *line != '\0'; line = next) {

@@ -267,12 +267,13 @@ static struct qe_aws_credentials *search(struct qe_aws_provider *provider, int64
     const struct qe_aws_world *world = provider->world;
     struct qe_aws_settings settings = {0};
     struct qe_aws_credentials *made = NULL;
-    char at[32];
 
     if (qe_aws_settings_init(&settings, &provider->self, world, err) == 0 &&
         qe_aws_search_all(&settings, deadline_mono_ms, &made, err) == 0 &&
         made->expires_unix_ms != 0 && !made->outlives_expiry &&
         made->expires_unix_ms <= world->now_unix_ms(world->self)) {
+        char at[32];
+
         qe_err_set(err, QE_ERR_AUTH,
                    "%s: the credentials expired at %s already: is this machine's clock right?",
                    made->provider, qe_text_from_unix_ms(made->expires_unix_ms, at));

@@ -90,11 +90,12 @@ static int imds_init(struct imds *imds, const struct qe_aws_search *search, stru
     if (off) {
         return qe_err_set(err, QE_ERR_UNSUPPORTED, "switched off by AWS_EC2_METADATA_DISABLED");
     }
+    imds->timeout_s = TIMEOUT_DEFAULT_S;
+    imds->tries = TRIES_DEFAULT;
     if (qe_aws_setting_number(settings, "AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout",
-                              TIMEOUT_MAX_S, TIMEOUT_DEFAULT_S, &imds->timeout_s, err) != 0 ||
+                              TIMEOUT_MAX_S, &imds->timeout_s, err) != 0 ||
         qe_aws_setting_number(settings, "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
-                              "metadata_service_num_attempts", TRIES_MAX, TRIES_DEFAULT,
-                              &imds->tries, err) != 0) {
+                              "metadata_service_num_attempts", TRIES_MAX, &imds->tries, err) != 0) {
         return -1;
     }
     imds->timeout_s = imds->timeout_s == 0 ? 1 : imds->timeout_s;

@@ -102,9 +102,9 @@ const char *qe_aws_ca_file(const struct qe_aws_settings *settings);
 /* One that is "true" or "false"; false when it is not set. QE_ERR_INVALID names it. */
 int qe_aws_setting_flag(const struct qe_aws_settings *settings, const char *variable,
                         const char *key, bool *out, struct qe_err *err) QE_MUST_CHECK;
-/* One whole number within [min, max]. */
+/* One whole number up to max; *inout stays as it is when it is not set. */
 int qe_aws_setting_number(const struct qe_aws_settings *settings, const char *variable,
-                          const char *key, uint64_t max, uint64_t fallback, uint64_t *out,
+                          const char *key, uint64_t max, uint64_t *inout,
                           struct qe_err *err) QE_MUST_CHECK;
 
 /* --- region.c, endpoint_resolve.c --- */

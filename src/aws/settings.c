@@ -163,15 +163,13 @@ int qe_aws_setting_flag(const struct qe_aws_settings *settings, const char *vari
 }
 
 int qe_aws_setting_number(const struct qe_aws_settings *settings, const char *variable,
-                          const char *key, uint64_t max, uint64_t fallback, uint64_t *out,
-                          struct qe_err *err)
+                          const char *key, uint64_t max, uint64_t *inout, struct qe_err *err)
 {
     const char *place = NULL;
     const char *value = qe_aws_setting(settings, variable, key, &place);
 
     if (value == NULL) {
-        *out = fallback;
         return 0;
     }
-    return qe_text_to_u64(value, max, out, err) == 0 ? 0 : qe_err_wrap(err, "%s", place);
+    return qe_text_to_u64(value, max, inout, err) == 0 ? 0 : qe_err_wrap(err, "%s", place);
 }

@@ -82,7 +82,6 @@ static int check(const struct qe_aws_role *role, struct qe_err *err)
 static int write_form(struct sts *sts, struct qe_err *err)
 {
     const struct qe_aws_role *role = sts->role;
-    char duration[24];
 
     (void)qe_strbuf_append_text(&sts->form, role->web_identity_token == NULL
                                                 ? "Action=AssumeRole"
@@ -92,6 +91,8 @@ static int write_form(struct sts *sts, struct qe_err *err)
     add(&sts->form, "RoleSessionName",
         role->session_name == NULL ? SESSION_NAME : role->session_name);
     if (role->duration_s > 0) {
+        char duration[24];
+
         (void)snprintf(duration, sizeof duration, "%lld", (long long)role->duration_s);
         add(&sts->form, "DurationSeconds", duration);
     }
@@ -160,6 +161,7 @@ static int send(struct sts *sts, int64_t deadline_mono_ms, struct qe_err *err)
     const struct qe_aws_world *world = sts->search->settings->world;
     const int64_t time_unix_s =
         (world->now_unix_ms(world->self) + qe_aws_skew_offset_ms(&sts->skew)) / 1000;
+    // cppcheck-suppress variableScope ; headers point to it until they are sent
     char date[QE_SIGV4_TIME_BYTES];
     struct qe_http_header headers[5] = {{"Content-Type", CONTENT_TYPE},
                                         {"Host", sts->endpoint.host}};

@@ -1,5 +1,6 @@
 /* The answers of STS. Its XML is of one fixed shape, without attributes below the root, comments or
  * CDATA: finding elements by name is enough, and what is found more than once is refused. */
+#include <stdio.h>
 #include <string.h>
 
 #include "aws/provider_internal.h"
@@ -33,14 +34,12 @@ static const char *find(struct range range, const char *needle, size_t needle_by
 /* What stands between <name> and </name>; start NULL: it is not there. */
 static struct range element(struct range in, const char *name)
 {
-    char open[64] = "<";
-    char close[64] = "</";
+    char open[64];
+    char close[64];
     const size_t name_bytes = strlen(name);
 
-    memcpy(open + 1, name, name_bytes);
-    memcpy(open + 1 + name_bytes, ">", 2);
-    memcpy(close + 2, name, name_bytes);
-    memcpy(close + 2 + name_bytes, ">", 2);
+    (void)snprintf(open, sizeof open, "<%s>", name);
+    (void)snprintf(close, sizeof close, "</%s>", name);
     const char *start = find(in, open, name_bytes + 2);
 
     if (start == NULL) {
@@ -50,7 +49,10 @@ static struct range element(struct range in, const char *name)
     const struct range rest = {start, (size_t)(in.start + in.bytes - start)};
     const char *end = find(rest, close, name_bytes + 3);
 
-    return end == NULL ? (struct range){0} : (struct range){start, (size_t)(end - start)};
+    if (end == NULL) {
+        return (struct range){0};
+    }
+    return (struct range){start, (size_t)(end - start)};
 }
 
 /* One of the five entities at the front of a range: its character and its length; 0: none. */

@@ -1,4 +1,4 @@
-/* pipe2 and addclosefrom are not in POSIX. */
+/* pipe2, addclosefrom and environ are not in POSIX. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -16,8 +16,6 @@
 #define READ_BYTES ((size_t)4096)
 #define WORDS_MAX_BYTES ((size_t)2048) /* of the error output that is kept; the rest is let go */
 #define WAIT_STEP_MS 10
-
-extern char **environ;
 
 /* One of the program's outputs. */
 struct outlet {

@@ -1,27 +1,4 @@
-#include <string.h>
-
-#include "aws/credentials.h"
-#include "support/aws_world.h"
-#include "support/check.h"
-#include "util/clock.h"
-
-#define SOON_MS INT64_C(10000)
-
-static struct qe_made_world s_made;
-
-static int set_up(void **state)
-{
-    (void)state;
-    qe_made_world_init(&s_made);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    qe_made_world_deinit(&s_made);
-    return 0;
-}
+#include "unit/aws/search.h"
 
 static struct qe_secret *secret_of(const char *text)
 {
@@ -32,32 +9,17 @@ static struct qe_secret *secret_of(const char *text)
     return secret;
 }
 
-static int get_once(const struct qe_aws_identity *identity, struct qe_aws_credentials **out,
-                    struct qe_err *err)
-{
-    struct qe_aws_provider *provider = qe_aws_provider_acquire(identity, &s_made.world, err);
-
-    if (provider == NULL) {
-        return -1;
-    }
-    const int rc = qe_aws_provider_get(provider, s_made.mono_ms + SOON_MS, out, err);
-
-    qe_aws_provider_release(provider);
-    return rc;
-}
-
 static void keys_of_the_configuration_come_first(void **state)
 {
     (void)state;
-    struct qe_err err = {0};
     struct qe_secret *secret = secret_of("configured-secret");
     const struct qe_aws_identity identity = {.access_key_id = "CONFIGURED",
                                              .secret_access_key = secret};
-    struct qe_aws_credentials *found = NULL;
 
     qe_made_world_env(&s_made, "AWS_ACCESS_KEY_ID", "FROMENV");
     qe_made_world_env(&s_made, "AWS_SECRET_ACCESS_KEY", "env-secret");
-    assert_ok(get_once(&identity, &found, &err), err);
+    struct qe_aws_credentials *found = search_finds_as(&identity);
+
     assert_string_equal(found->access_key_id, "CONFIGURED");
     assert_string_equal(qe_secret_bytes(found->secret_access_key), "configured-secret");
     assert_null(found->session_token);
@@ -70,21 +32,20 @@ static void keys_of_the_configuration_come_first(void **state)
 static void keys_of_the_environment_come_trimmed(void **state)
 {
     (void)state;
-    struct qe_err err = {0};
     const struct qe_aws_identity identity = {0};
-    struct qe_aws_credentials *found = NULL;
 
     qe_made_world_env(&s_made, "AWS_ACCESS_KEY_ID", "FROMENV\n");
     qe_made_world_env(&s_made, "AWS_SECRET_ACCESS_KEY", " env-secret\r\n");
     qe_made_world_env(&s_made, "AWS_SESSION_TOKEN", "env-token\n");
     qe_made_world_env(&s_made, "AWS_ACCOUNT_ID", "123456789012");
     qe_made_world_env(&s_made, "AWS_CREDENTIAL_EXPIRATION", "2026-01-01T01:00:00+00:00");
-    assert_ok(get_once(&identity, &found, &err), err);
+    struct qe_aws_credentials *found = search_finds_as(&identity);
+
     assert_string_equal(found->access_key_id, "FROMENV");
     assert_string_equal(qe_secret_bytes(found->secret_access_key), "env-secret");
     assert_string_equal(qe_secret_bytes(found->session_token), "env-token");
     assert_string_equal(found->account_id, "123456789012");
-    assert_int_equal(found->expires_unix_ms, s_made.unix_ms + 3600 * 1000);
+    assert_int_equal(found->expires_unix_ms, s_made.unix_ms + 3600000);
     assert_string_equal(found->provider, "environment");
     qe_aws_credentials_release(found);
 }
@@ -98,7 +59,7 @@ static void half_a_pair_of_keys_is_broken_not_absent(void **state)
 
     qe_made_world_env(&s_made, "AWS_ACCESS_KEY_ID", "FROMENV");
     qe_made_world_env(&s_made, "AWS_SECRET_ACCESS_KEY", "  ");
-    assert_int_equal(get_once(&identity, &found, &err), -1);
+    assert_int_equal(search_as(&identity, &found, &err), -1);
     assert_int_equal(err.code, QE_ERR_INVALID);
     assert_non_null(strstr(err.message, "AWS_SECRET_ACCESS_KEY is not set"));
     assert_null(found);
@@ -127,7 +88,7 @@ static int torture_body(void *context, struct qe_err *err)
 {
     const struct qe_aws_identity identity = {.region = "eu-west-1", .role_arn = NULL};
     struct qe_aws_credentials *found = NULL;
-    const int rc = get_once(&identity, &found, err);
+    const int rc = search_as(&identity, &found, err);
 
     (void)context;
     qe_aws_credentials_release(found);
@@ -146,13 +107,11 @@ static void running_out_of_memory_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(keys_of_the_configuration_come_first, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(keys_of_the_environment_come_trimmed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(half_a_pair_of_keys_is_broken_not_absent, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(one_provider_serves_all_of_an_equal_identity, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(running_out_of_memory_is_an_error, set_up, tear_down),
+        SEARCH_TEST(keys_of_the_configuration_come_first),
+        SEARCH_TEST(keys_of_the_environment_come_trimmed),
+        SEARCH_TEST(half_a_pair_of_keys_is_broken_not_absent),
+        SEARCH_TEST(one_provider_serves_all_of_an_equal_identity),
+        SEARCH_TEST(running_out_of_memory_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

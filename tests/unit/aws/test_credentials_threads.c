@@ -40,7 +40,6 @@ static int world_fetch(void *self, const struct qe_http_request *request, const 
 {
     const int now = atomic_fetch_add(&s_in_flight, 1) + 1;
     const unsigned number = atomic_fetch_add(&s_fetches, 1);
-    char at[32];
     int rc = 0;
 
     (void)self;
@@ -52,6 +51,8 @@ static int world_fetch(void *self, const struct qe_http_request *request, const 
     if (atomic_load(&s_failing)) {
         rc = qe_err_set(err, QE_ERR_NETWORK, "nobody answers");
     } else {
+        char at[32];
+
         out_reply->status = 200;
         rc = qe_strbuf_printf(&out_reply->body,
                               "{\"AccessKeyId\":\"A%u\",\"SecretAccessKey\":\"s\",\"Token\":\"t\","
@@ -102,7 +103,7 @@ static void *hammer(void *argument)
     const struct qe_aws_identity identity = {.region = "eu-west-1"};
     const int64_t deadline_ms = qe_clock_mono_ms() + DEADLINE_MS;
 
-    while (atomic_load(&s_fetches) < FETCHES_WANTED && qe_clock_mono_ms() < deadline_ms) {
+    do { /* once at least: a thread may begin when the others are done */
         struct qe_err err = {0};
         struct qe_aws_credentials *found = NULL;
         struct qe_aws_provider *provider = qe_aws_provider_acquire(&identity, &s_world, &err);
@@ -121,7 +122,7 @@ static void *hammer(void *argument)
         }
         qe_aws_credentials_release(found);
         qe_aws_provider_release(provider);
-    }
+    } while (atomic_load(&s_fetches) < FETCHES_WANTED && qe_clock_mono_ms() < deadline_ms);
     return NULL;
 }
 

@@ -26,8 +26,6 @@ static void another_profile_is_named_by_environment_or_configuration(void **stat
 {
     (void)state;
     const struct qe_aws_identity identity = {.profile = "two"};
-    struct qe_aws_credentials *found = NULL;
-    struct qe_err err = {0};
 
     write_config("[default]\naws_access_key_id = D\naws_secret_access_key = s\n"
                  "[profile one]\naws_access_key_id = ONE\naws_secret_access_key = s\n"
@@ -39,7 +37,8 @@ static void another_profile_is_named_by_environment_or_configuration(void **stat
     qe_made_world_env(&s_made, "AWS_ACCESS_KEY_ID", "E");
     qe_made_world_env(&s_made, "AWS_SECRET_ACCESS_KEY", "s");
     assert_search_finds("E", "s", "", "environment");
-    assert_ok(search_as(&identity, &found, &err), err); /* the configuration before all */
+    struct qe_aws_credentials *found = search_finds_as(&identity); /* the configuration wins */
+
     assert_string_equal(found->access_key_id, "TWO");
     qe_aws_credentials_release(found);
 }
@@ -120,10 +119,8 @@ static void roles_are_taken_one_on_top_of_the_other(void **state)
     qe_made_world_answer(&s_made, "POST", STS, 200, TAKEN("MID"));
     qe_made_world_answer(&s_made, "POST", STS, 200, TAKEN("TOP"));
     const struct qe_aws_identity identity = {.region = "eu-west-1", .profile = "default"};
-    struct qe_aws_credentials *found = NULL;
-    struct qe_err err = {0};
+    struct qe_aws_credentials *found = search_finds_as(&identity);
 
-    assert_ok(search_as(&identity, &found, &err), err);
     assert_string_equal(found->access_key_id, "TOP");
     assert_string_equal(found->provider, "assumed role");
     assert_string_equal(s_made.requests[0].body,

@@ -149,9 +149,10 @@ static bool is_link(const struct qe_json *link, size_t *next)
     const struct qe_json *role = qe_json_get(link, "AssumeRole");
     const struct qe_json *web = qe_json_get(link, "WebIdentityToken");
     const char *form = s_made.requests[*next].body;
-    char credential[256];
 
     if (keys != NULL) {
+        char credential[256];
+
         (void)snprintf(credential, sizeof credential, "Credential=%s/",
                        text_of(keys, "access_key_id"));
         return strstr(s_made.requests[*next].headers, credential) != NULL;

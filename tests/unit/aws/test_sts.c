@@ -37,12 +37,22 @@ static int take_role(struct qe_aws_credentials **out, struct qe_err *err)
     return rc;
 }
 
-static void assert_taken(void)
+static struct qe_aws_credentials *taken(void)
 {
     struct qe_aws_credentials *found = NULL;
     struct qe_err err = {0};
 
-    assert_ok(take_role(&found, &err), err);
+    if (take_role(&found, &err) != 0 || found == NULL) {
+        fail_msg("%s", err.message);
+        abort(); /* never reached, which analyzers cannot know */
+    }
+    return found;
+}
+
+static void assert_taken(void)
+{
+    struct qe_aws_credentials *found = taken();
+
     assert_string_equal(found->access_key_id, "ASIATAKEN");
     qe_aws_credentials_release(found);
 }
@@ -61,11 +71,9 @@ static void assert_refused(enum qe_err_code code, const char *words)
 static void the_role_of_the_configuration_is_taken(void **state)
 {
     (void)state;
-    struct qe_aws_credentials *found = NULL;
-    struct qe_err err = {0};
-
     qe_made_world_answer(&s_made, "POST", STS, 200, ANSWER);
-    assert_ok(take_role(&found, &err), err);
+    struct qe_aws_credentials *found = taken();
+
     assert_string_equal(found->access_key_id, "ASIATAKEN");
     assert_string_equal(qe_secret_bytes(found->secret_access_key), "a&b<c>\"'");
     assert_string_equal(qe_secret_bytes(found->session_token), "tok/en+==");
