@@ -74,7 +74,7 @@ void qe_redrive_settle(struct qe_redrive *run, size_t count)
 
     for (unsigned tries = 1; left > 0 && tries < TRIES_MAX; tries++) {
         /* A wish to stop shortens the pause, not the tries: what is sent should be deleted. */
-        (void)hooks->pause(hooks->context, qe_clock_mono_ms() + SETTLE_PAUSE_MS * tries);
+        (void)hooks->pause(hooks->context, qe_clock_mono_ms() + SETTLE_PAUSE_MS * (int64_t)tries);
         left = 0;
         for (size_t i = 0; i < count; i++) {
             if (run->settlements[i].result == QE_SETTLE_FAILED) {

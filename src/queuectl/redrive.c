@@ -68,7 +68,6 @@ void ctl_progress_end(struct ctl_progress *progress)
 /* --- from here --- */
 
 struct own {
-    const struct ctl_redrive_job *job;
     struct ctl_progress progress;
     int64_t start_mono_ms;
 };
@@ -121,7 +120,7 @@ static void print_result(const struct ctl_redrive_job *job, const struct qe_redr
 static enum qe_exit move_from_here(const struct ctl_redrive_job *job, struct qe_err *err)
 {
     struct ctl *ctl = job->ctl;
-    struct own own = {.job = job, .start_mono_ms = qe_clock_mono_ms()};
+    struct own own = {.start_mono_ms = qe_clock_mono_ms()};
     struct qe_redrive_result result = {0};
     const struct qe_redrive_options options = {
         .driver = ctl->driver,

@@ -43,7 +43,6 @@ enum qe_exit ctl_redrive_status(const struct ctl_redrive_job *job, struct qe_err
 {
     struct qe_redrive_task task;
     char text[80];
-    char started[32];
 
     if (read_status(job, &task, err) != 0) {
         return QE_EXIT_FAILURE;
@@ -55,6 +54,8 @@ enum qe_exit ctl_redrive_status(const struct ctl_redrive_job *job, struct qe_err
     describe(&task, text, sizeof text);
     (void)printf("%s: %s", state_name(task.state), text);
     if (task.started_unix_ms > 0) {
+        char started[32];
+
         (void)printf(", begun %s", qe_text_from_unix_ms(task.started_unix_ms, started));
     }
     if (task.reason[0] != '\0') {
@@ -122,12 +123,13 @@ enum qe_exit ctl_redrive_watch(const struct ctl_redrive_job *job,
     ctl_catch_signals();
     for (int64_t now = qe_clock_mono_ms(); ctl_stopped == 0; now = qe_clock_mono_ms()) {
         struct qe_redrive_task task;
-        char text[80];
 
         if (read_status(job, &task, err) != 0) {
             break;
         }
         if (task.state == QE_REDRIVE_RUNNING || task.state == QE_REDRIVE_CANCELLING) {
+            char text[80];
+
             describe(&task, text, sizeof text);
             ctl_progress_show(&progress, text);
         } else if (is_ours(&task, before) ||

@@ -2,7 +2,7 @@
  * hold something back. */
 #include "unit/consumer/rig.h"
 
-#define FOREVER_MS 600000
+#define FOREVER_MS INT64_C(600000)
 
 static struct rig *billed_rig(uint64_t workers)
 {

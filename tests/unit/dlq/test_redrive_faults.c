@@ -169,10 +169,11 @@ static int keep_aside(void *context, struct qe_err *err)
     (void)context;
     for (size_t i = 0; i < 20 && rc == 0; i++) {
         struct qe_message message = {0};
-        char id[8];
 
         rc = qe_message_init(&message, err);
         if (rc == 0) {
+            char id[8];
+
             (void)snprintf(id, sizeof id, "%zu", i);
             qe_free(message.id);
             message.id = qe_strdup(id);

@@ -108,7 +108,7 @@ static void what_is_billed_adds_up_to_the_nanodollar(void **state)
     /* What is no price, no service, or nobody's, changes nothing. */
     qe_api_stats_bill(api, 0, -1, -1);
     qe_api_stats_bill(api, 0, 1e300, 1e300);
-    qe_api_stats_bill(api, 0, NAN, NAN);
+    qe_api_stats_bill(api, 0, (double)NAN, (double)NAN);
     qe_api_stats_bill(api, 2, 1, 1);
     qe_api_stats_bill(free_of_charge, 0, 1, 1);
     qe_api_stats_bill(NULL, 0, 1, 1);
