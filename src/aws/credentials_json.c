@@ -57,13 +57,13 @@ static int fill(const struct qe_json *root, const struct qe_aws_json_form *form,
         take_text(root, "AccessKeyId", true, &parts->access_key_id, err) != 0 ||
         take_text(root, "SecretAccessKey", true, &parts->secret_access_key, err) != 0 ||
         take_text(root, form->token_key, form->must_expire, &parts->session_token, err) != 0 ||
-        take_text(root, "AccountId", false, &parts->account_id, err) != 0 ||
         take_text(root, "Expiration", form->must_expire, &expires, err) != 0) {
         return -1;
     }
     if (expires != NULL && qe_aws_parse_timestamp(expires, &parts->expires_unix_ms, err) != 0) {
         return qe_err_wrap(err, "Expiration");
     }
+    parts->account_id = qe_json_text(qe_json_get(root, "AccountId")); /* a number is not worth it */
     parts->account_id = parts->account_id == NULL ? form->account_id : parts->account_id;
     parts->provider = form->provider;
     parts->outlives_expiry = form->outlives_expiry;

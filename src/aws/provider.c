@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "aws/provider_internal.h"
+#include "aws/url.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -48,6 +49,7 @@ struct qe_aws_provider {
     bool is_refused;                    /* current is to be renewed for that reason */
     bool was_refused;                   /* current, at least once */
     bool is_renewing;
+    bool warned_of_plain_http;
     uint64_t failures;
     struct qe_err last_err; /* of the last renewal that failed */
     struct qe_repeat repeat;
@@ -421,6 +423,27 @@ uint64_t qe_aws_provider_refresh_failures(struct qe_aws_provider *provider)
     return failures;
 }
 
+/* Once per provider: what is sent there can be read on the way, though not signed by others. */
+static void warn_of_plain_http(struct qe_aws_provider *provider,
+                               const struct qe_aws_endpoint *endpoint)
+{
+    struct qe_aws_url url = {0};
+
+    if (qe_aws_url_split(endpoint->url, false, &url) != NULL || url.is_https ||
+        qe_aws_url_is_loopback(&url)) {
+        return;
+    }
+    pthread_mutex_lock(&provider->lock);
+    const bool is_first = !provider->warned_of_plain_http;
+
+    provider->warned_of_plain_http = true;
+    pthread_mutex_unlock(&provider->lock);
+    if (is_first) {
+        qe_log(QE_LOG_WARN, "an AWS endpoint is spoken to without encryption: use https", "url",
+               endpoint->url, NULL);
+    }
+}
+
 int qe_aws_provider_endpoint(struct qe_aws_provider *provider, enum qe_aws_service service,
                              int64_t deadline_mono_ms, struct qe_aws_endpoint *out,
                              struct qe_err *err)
@@ -437,6 +460,9 @@ int qe_aws_provider_endpoint(struct qe_aws_provider *provider, enum qe_aws_servi
     }
     qe_free(region);
     qe_aws_settings_deinit(&settings);
+    if (rc == 0) {
+        warn_of_plain_http(provider, out);
+    }
     return rc;
 }
 

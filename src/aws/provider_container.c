@@ -1,6 +1,5 @@
 /* Credentials that the container's agent hands out over HTTP: ECS, EKS Pod Identity, Greengrass.
  * Source: AWS SDKs and Tools Reference Guide, "Container credential provider". */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,30 +21,11 @@
 #define TRIES_MAX 3
 #define PAUSE_MS 1000
 
-static bool is_host(const struct qe_aws_url *url, const char *host)
-{
-    return url->host_bytes == strlen(host) && memcmp(url->host, host, url->host_bytes) == 0;
-}
-
 /* Where credentials may come from without encryption: this machine, and the agents' addresses. */
 static bool may_be_plain(const struct qe_aws_url *url)
 {
-    static const char *const s_hosts[] = {"localhost", "[::1]", "169.254.170.2", "169.254.170.23",
-                                          "[fd00:ec2::23]"};
-    char host[INET_ADDRSTRLEN];
-    struct in_addr address = {0};
-
-    for (size_t i = 0; i < sizeof s_hosts / sizeof s_hosts[0]; i++) {
-        if (is_host(url, s_hosts[i])) {
-            return true;
-        }
-    }
-    if (url->host_bytes >= sizeof host) {
-        return false;
-    }
-    memcpy(host, url->host, url->host_bytes);
-    host[url->host_bytes] = '\0';
-    return inet_pton(AF_INET, host, &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+    return qe_aws_url_is_loopback(url) || qe_aws_url_is_host(url, "169.254.170.2") ||
+           qe_aws_url_is_host(url, "169.254.170.23") || qe_aws_url_is_host(url, "[fd00:ec2::23]");
 }
 
 static int check_full(const char *full, char out[URL_BYTES], struct qe_err *err)

@@ -1,5 +1,6 @@
 #include "aws/url.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define DIGITS "0123456789"
@@ -77,4 +78,25 @@ const char *qe_aws_url_split(const char *url, bool with_query, struct qe_aws_url
         out->port_bytes--;
     }
     return NULL;
+}
+
+bool qe_aws_url_is_host(const struct qe_aws_url *url, const char *host)
+{
+    return url->host_bytes == strlen(host) && memcmp(url->host, host, url->host_bytes) == 0;
+}
+
+bool qe_aws_url_is_loopback(const struct qe_aws_url *url)
+{
+    char host[INET_ADDRSTRLEN];
+    struct in_addr address = {0};
+
+    if (qe_aws_url_is_host(url, "localhost") || qe_aws_url_is_host(url, "[::1]")) {
+        return true;
+    }
+    if (url->host_bytes >= sizeof host) {
+        return false;
+    }
+    memcpy(host, url->host, url->host_bytes);
+    host[url->host_bytes] = '\0';
+    return inet_pton(AF_INET, host, &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
 }

@@ -21,5 +21,8 @@ struct qe_aws_url {
 /* NULL, or what is wrong with it, without the URL itself: it might hold a password. Fragments and
  * user names are refused, and queries unless with_query. */
 const char *qe_aws_url_split(const char *url, bool with_query, struct qe_aws_url *out);
+/* Whether the host is that one, or this machine's own: 127.0.0.0/8, [::1], localhost. */
+bool qe_aws_url_is_host(const struct qe_aws_url *url, const char *host);
+bool qe_aws_url_is_loopback(const struct qe_aws_url *url);
 
 #endif

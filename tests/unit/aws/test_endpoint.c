@@ -2,8 +2,10 @@
 #include <string.h>
 
 #include "aws/endpoint.h"
+#include "aws/url.h"
 #include "support/aws_world.h"
 #include "support/check.h"
+#include "util/log.h"
 
 static void every_partition_has_its_names(void **state)
 {
@@ -136,6 +138,117 @@ static void a_url_is_taken_apart_as_it_is_signed(void **state)
     }
 }
 
+static void this_machine_is_known_from_others(void **state)
+{
+    static const struct {
+        const char *url;
+        bool is_loopback;
+    } s_rows[] = {
+        {"http://127.0.0.1:5000/", true},   {"http://127.9.9.9/", true},
+        {"http://localhost", true},         {"http://[::1]:1/", true},
+        {"http://128.0.0.1/", false},       {"http://[::2]/", false},
+        {"http://localhost.com/", false},   {"http://127.0.0.1.example.com/", false},
+        {"http://sqs.example.com/", false}, {"http://127.1/", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof s_rows / sizeof s_rows[0]; i++) {
+        struct qe_aws_url url = {0};
+
+        assert_null(qe_aws_url_split(s_rows[i].url, false, &url));
+        assert_int_equal(qe_aws_url_is_loopback(&url), s_rows[i].is_loopback);
+    }
+}
+
+/* How many warnings one more look for the endpoint brings. */
+static uint64_t warnings_of(struct qe_aws_provider *provider, const struct qe_made_world *made)
+{
+    const uint64_t before = qe_log_count(QE_LOG_WARN);
+    struct qe_aws_endpoint endpoint = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_aws_provider_endpoint(provider, QE_AWS_SQS, made->mono_ms + 1000, &endpoint, &err),
+              err);
+    qe_aws_endpoint_deinit(&endpoint);
+    return qe_log_count(QE_LOG_WARN) - before;
+}
+
+static void http_to_another_machine_is_warned_of_once(void **state)
+{
+    static struct qe_made_world s_made;
+    static const struct {
+        const char *endpoint;
+        uint64_t warnings;
+    } s_rows[] = {{"http://127.0.0.1:5000", 0},
+                  {"https://sqs.example.com", 0},
+                  {"http://sqs.example.com", 1}};
+
+    (void)state;
+    qe_made_world_init(&s_made);
+    for (size_t i = 0; i < sizeof s_rows / sizeof s_rows[0]; i++) {
+        const struct qe_aws_identity identity = {.region = "eu-west-1",
+                                                 .endpoint = s_rows[i].endpoint};
+        struct qe_err err = {0};
+        struct qe_aws_provider *provider = qe_aws_provider_acquire(&identity, &s_made.world, &err);
+
+        assert_non_null(provider);
+        assert_int_equal(warnings_of(provider, &s_made), s_rows[i].warnings);
+        assert_int_equal(warnings_of(provider, &s_made), 0);
+        qe_aws_provider_release(provider);
+    }
+    qe_made_world_deinit(&s_made);
+}
+
+static void fips_and_an_address_of_somebody_exclude_each_other(void **state)
+{
+    static struct qe_made_world s_made;
+    const struct qe_aws_identity identity = {.region = "eu-west-1"};
+    struct qe_aws_endpoint endpoint = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    qe_made_world_init(&s_made);
+    qe_made_world_env(&s_made, "AWS_USE_FIPS_ENDPOINT", "true");
+    struct qe_aws_provider *provider = qe_aws_provider_acquire(&identity, &s_made.world, &err);
+    const int64_t deadline = s_made.mono_ms + 1000;
+
+    assert_non_null(provider);
+    assert_ok(qe_aws_provider_endpoint(provider, QE_AWS_SQS, deadline, &endpoint, &err), err);
+    assert_string_equal(endpoint.url, "https://sqs-fips.eu-west-1.amazonaws.com/");
+    qe_aws_endpoint_deinit(&endpoint);
+    qe_made_world_env(&s_made, "AWS_ENDPOINT_URL", "https://sqs.example.com");
+    assert_int_equal(qe_aws_provider_endpoint(provider, QE_AWS_SQS, deadline, &endpoint, &err), -1);
+    assert_string_equal(err.message,
+                        "AWS_ENDPOINT_URL and use_fips_endpoint do not go together: keep one");
+    qe_made_world_env(&s_made, "AWS_USE_FIPS_ENDPOINT", "yes");
+    assert_int_equal(qe_aws_provider_endpoint(provider, QE_AWS_SQS, deadline, &endpoint, &err), -1);
+    assert_string_equal(err.message, "AWS_USE_FIPS_ENDPOINT is neither true nor false: \"yes\"");
+    qe_aws_provider_release(provider);
+    qe_made_world_deinit(&s_made);
+}
+
+static void services_that_are_not_there_are_an_error(void **state)
+{
+    static struct qe_made_world s_made;
+    const struct qe_aws_identity identity = {.region = "eu-west-1"};
+    struct qe_aws_endpoint endpoint = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    qe_made_world_init(&s_made);
+    qe_made_world_env(&s_made, "HOME", "/home");
+    qe_made_world_file(&s_made, "/home/.aws/config", "[default]\nservices = gone\n");
+    struct qe_aws_provider *provider = qe_aws_provider_acquire(&identity, &s_made.world, &err);
+
+    assert_non_null(provider);
+    assert_int_equal(
+        qe_aws_provider_endpoint(provider, QE_AWS_SQS, s_made.mono_ms + 1000, &endpoint, &err), -1);
+    assert_int_equal(err.code, QE_ERR_INVALID);
+    assert_non_null(strstr(err.message, "/home/.aws/config has no section [services gone]"));
+    qe_aws_provider_release(provider);
+    qe_made_world_deinit(&s_made);
+}
+
 static int torture_body(void *context, struct qe_err *err)
 {
     struct qe_aws_endpoint made = {0};
@@ -158,6 +271,10 @@ int main(void)
         cmocka_unit_test(every_partition_has_its_names),
         cmocka_unit_test(what_is_no_region_is_refused),
         cmocka_unit_test(a_url_is_taken_apart_as_it_is_signed),
+        cmocka_unit_test(this_machine_is_known_from_others),
+        cmocka_unit_test(http_to_another_machine_is_warned_of_once),
+        cmocka_unit_test(fips_and_an_address_of_somebody_exclude_each_other),
+        cmocka_unit_test(services_that_are_not_there_are_an_error),
         cmocka_unit_test(running_out_of_memory_is_an_error),
     };
 
