@@ -42,27 +42,37 @@ static struct qe_aws_client *open_client(const struct sqs_fixture *fixture,
     return options.provider == NULL ? NULL : qe_aws_client_new(&options, err);
 }
 
-/* *out_text: the named text of the answer's object `in` (NULL: of the answer); owned. */
-static int ask(struct qe_aws_client *client, const char *target, const char *body, const char *in,
-               const char *name, char **out_text, struct qe_err *err)
+/* The answer, which the caller destroys; NULL with *err. */
+static struct qe_json *ask(struct qe_aws_client *client, const char *target, const char *body,
+                           struct qe_err *err)
 {
     struct qe_aws_call call = {
         .service = QE_AWS_SQS, .target = target, .deadline_mono_ms = qe_clock_mono_ms() + CALL_MS};
     struct qe_json *answer = NULL;
-    int rc = qe_strbuf_append_text(&call.body, body);
 
-    rc = rc == 0 ? qe_aws_do(client, &call, err) : qe_err_set(err, QE_ERR_NOMEM, "%s", target);
-    if (rc == 0 && name != NULL) {
-        answer = qe_json_parse(qe_strbuf_text(&call.reply_body), call.reply_body.length_bytes, err);
-        const struct qe_json *object = in == NULL ? answer : qe_json_get(answer, in);
-        const char *text = qe_json_text(qe_json_get(object, name));
-
-        *out_text = text == NULL ? NULL : qe_strdup(text);
-        rc = *out_text == NULL ? qe_err_set(err, QE_ERR_PROTOCOL, "%s: no %s", target, name) : 0;
-        qe_json_destroy(answer);
+    if (qe_strbuf_append_text(&call.body, body) != 0) {
+        (void)qe_err_set(err, QE_ERR_NOMEM, "%s", target);
+    } else if (qe_aws_do(client, &call, err) == 0) {
+        answer = call.reply_body.length_bytes == 0
+                     ? qe_json_new_object()
+                     : qe_json_parse(call.reply_body.data, call.reply_body.length_bytes, err);
     }
     qe_aws_call_deinit(&call);
-    return rc;
+    return answer;
+}
+
+/* A copy of a text of the answer, which it destroys. */
+static char *pick_take(struct qe_json *answer, const char *in, const char *name, struct qe_err *err)
+{
+    const struct qe_json *object = in == NULL ? answer : qe_json_get(answer, in);
+    const char *text = qe_json_text(qe_json_get(object, name));
+    char *copy = text == NULL ? NULL : qe_strdup(text);
+
+    if (answer != NULL && copy == NULL) {
+        (void)qe_err_set(err, QE_ERR_PROTOCOL, "no %s in the answer", name);
+    }
+    qe_json_destroy(answer);
+    return copy;
 }
 
 static int create_queue(struct sqs_fixture *fixture, struct qe_aws_client *client,
@@ -78,12 +88,13 @@ static int create_queue(struct sqs_fixture *fixture, struct qe_aws_client *clien
 
     (void)snprintf(body, sizeof body, "{\"QueueName\":\"%s%s\",\"Attributes\":{%s}}",
                    fixture->prefix, names[which], attributes);
-    return ask(client, "AmazonSQS.CreateQueue", body, NULL, "QueueUrl", &fixture->urls[which], err);
+    fixture->urls[which] =
+        pick_take(ask(client, "AmazonSQS.CreateQueue", body, err), NULL, "QueueUrl", err);
+    return fixture->urls[which] == NULL ? -1 : 0;
 }
 
 static int create_all(struct sqs_fixture *fixture, struct qe_aws_client *client, struct qe_err *err)
 {
-    char *arn = NULL;
     char text[1024];
 
     if (create_queue(fixture, client, QE_CONTRACT_WORK_DLQ, "\"VisibilityTimeout\":\"30\"", err) !=
@@ -92,8 +103,10 @@ static int create_all(struct sqs_fixture *fixture, struct qe_aws_client *client,
     }
     (void)snprintf(text, sizeof text, "{\"QueueUrl\":\"%s\",\"AttributeNames\":[\"QueueArn\"]}",
                    fixture->urls[QE_CONTRACT_WORK_DLQ]);
-    if (ask(client, "AmazonSQS.GetQueueAttributes", text, "Attributes", "QueueArn", &arn, err) !=
-        0) {
+    char *arn = pick_take(ask(client, "AmazonSQS.GetQueueAttributes", text, err), "Attributes",
+                          "QueueArn", err);
+
+    if (arn == NULL) {
         return -1;
     }
     (void)snprintf(text, sizeof text,
@@ -166,11 +179,11 @@ void sqs_fixture_teardown(void *context)
     struct qe_aws_client *client = open_client(fixture, &provider, &err);
 
     for (size_t i = 0; i < QE_CONTRACT_QUEUE_COUNT; i++) {
-        char body[600];
-
         if (client != NULL && fixture->urls[i] != NULL && i != QE_CONTRACT_ABSENT) {
+            char body[600];
+
             (void)snprintf(body, sizeof body, "{\"QueueUrl\":\"%s\"}", fixture->urls[i]);
-            (void)ask(client, "AmazonSQS.DeleteQueue", body, NULL, NULL, NULL, &err);
+            qe_json_destroy(ask(client, "AmazonSQS.DeleteQueue", body, &err));
         }
         qe_free(fixture->urls[i]);
         fixture->urls[i] = NULL;

@@ -116,7 +116,7 @@ static void append(void *context, size_t item, struct qe_strbuf *out)
     }
 }
 
-static size_t bytes(void *context, size_t item)
+static size_t bytes_of(void *context, size_t item)
 {
     struct qe_sqs_letter letter;
     struct notes notes;
@@ -162,35 +162,37 @@ static void done(void *context, size_t item, const struct qe_sqs_outcome *outcom
 
 /* --- the queue --- */
 
-static int find_dlq(struct qe_sqs_settle *settle, struct qe_sqs_queue **out, struct qe_err *err)
+static struct qe_sqs_queue *find_dlq(struct qe_sqs_settle *settle, struct qe_err *err)
 {
     struct qe_sqs_queue *queue = settle->queue;
+    struct qe_sqs_queue *dlq = NULL;
     struct qe_sqs_arn arn;
     struct qe_queue target = {0};
 
     if (qe_sqs_queue_learn(settle->sqs, queue, false, settle->deadline_mono_ms, err) != 0) {
-        return -1;
+        return NULL;
     }
     if (queue->facts_error.code != QE_OK) {
         *err = queue->facts_error;
-        return qe_err_wrap(err, "its dead-letter queue is not known");
+        (void)qe_err_wrap(err, "its dead-letter queue is not known");
+        return NULL;
     }
     if (!qe_sqs_arn_parse(queue->dead_letter_arn, &arn)) {
-        return qe_err_set(err, QE_ERR_UNSUPPORTED,
-                          "queue \"%s\" has no dead-letter queue: set its RedrivePolicy",
-                          queue->name);
+        (void)qe_err_set(err, QE_ERR_UNSUPPORTED,
+                         "queue \"%s\" has no dead-letter queue: set its RedrivePolicy",
+                         queue->name);
+        return NULL;
     }
     if (qe_queue_init(&target, NULL, arn.name, QE_KIND_STANDARD, err) != 0) {
-        return -1;
+        return NULL;
     }
     char *account_id = target.account_id;
 
-    target.account_id = arn.account_id;
-    int rc = qe_sqs_queue_find(settle->sqs, &target, settle->deadline_mono_ms, out, err);
-
+    target.account_id = arn.account_id; /* borrowed for the call */
+    dlq = qe_sqs_queue_find(settle->sqs, &target, settle->deadline_mono_ms, err);
     target.account_id = account_id;
     qe_queue_deinit(&target);
-    return rc;
+    return dlq;
 }
 
 static bool is_copied(const struct qe_sqs_settle *settle, size_t item)
@@ -226,7 +228,8 @@ void qe_sqs_settle_copy(struct qe_sqs_settle *settle, size_t *in_out_items, size
     if (copied == count) {
         return;
     }
-    if (find_dlq(settle, &copy.dlq, &err) != 0) {
+    copy.dlq = find_dlq(settle, &err);
+    if (copy.dlq == NULL) {
         for (size_t i = copied; i < count; i++) {
             qe_sqs_settle_failed(settle, items[i], &err);
         }
@@ -241,7 +244,7 @@ void qe_sqs_settle_copy(struct qe_sqs_settle *settle, size_t *in_out_items, size
         .deadline_mono_ms = settle->deadline_mono_ms,
         .context = &copy,
         .append = append,
-        .bytes = bytes,
+        .bytes = bytes_of,
         .done = done,
     };
 

@@ -136,11 +136,11 @@ int qe_sqs_extend(void *self, const struct qe_queue *queue, struct qe_message *m
                   int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
 {
     struct qe_sqs *sqs = self;
-    struct qe_sqs_queue *own = NULL;
+    struct qe_sqs_queue *own = qe_sqs_queue_find(sqs, queue, deadline_mono_ms, err);
     struct extension extension = {.message = message};
     int64_t asked = qe_clock_mono_ms();
 
-    if (qe_sqs_queue_find(sqs, queue, deadline_mono_ms, &own, err) != 0) {
+    if (own == NULL) {
         return -1;
     }
     if (qe_sqs_is_stale(sqs, own, message, asked)) {

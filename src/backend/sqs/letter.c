@@ -105,10 +105,11 @@ static bool is_reserved(const char *name)
     static const char *const prefixes[] = {"aws.", "amazon."};
 
     for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
-        char start[8] = "";
         size_t length = strlen(prefixes[i]);
 
         if (strlen(name) >= length) {
+            char start[8] = "";
+
             memcpy(start, name, length);
             if (qe_text_equal_nocase(start, prefixes[i])) {
                 return true;

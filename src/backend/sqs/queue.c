@@ -130,11 +130,13 @@ void qe_sqs_append_queue_url(struct qe_strbuf *out, const struct qe_sqs_queue *q
     qe_sqs_append_text(out, queue->url, strlen(queue->url));
 }
 
-static int ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
-                   char **out_url, struct qe_err *err)
+/* The URL of a name, owned by the caller. */
+static char *ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                     struct qe_err *err)
 {
     struct qe_aws_call *call = &sqs->work->call;
     struct qe_json *answer = NULL;
+    char *copy = NULL;
 
     qe_sqs_call_init(sqs, call, QE_SQS_GET_QUEUE_URL, deadline_mono_ms);
     (void)qe_strbuf_append_text(&call->body, "{\"QueueName\":");
@@ -145,20 +147,19 @@ static int ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t dea
     }
     (void)qe_strbuf_append_char(&call->body, '}');
     if (qe_sqs_ask(sqs, call, &answer, err) != 0) {
-        return qe_err_wrap(err, "queue \"%s\"", queue->name);
+        (void)qe_err_wrap(err, "queue \"%s\"", queue->name);
+        return NULL;
     }
     const char *url = qe_json_text(qe_json_get(answer, "QueueUrl"));
-    int rc = 0;
 
     if (url == NULL || url[0] == '\0') {
-        rc =
-            qe_err_set(err, QE_ERR_PROTOCOL, "queue \"%s\": GetQueueUrl: no QueueUrl", queue->name);
-    } else {
-        *out_url = qe_strdup(url);
-        rc = *out_url == NULL ? qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name) : 0;
+        (void)qe_err_set(err, QE_ERR_PROTOCOL, "queue \"%s\": GetQueueUrl: no QueueUrl",
+                         queue->name);
+    } else if ((copy = qe_strdup(url)) == NULL) {
+        (void)qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
     }
     qe_json_destroy(answer);
-    return rc;
+    return copy;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -170,21 +171,23 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* `url` is owned from the call on, even on failure. */
-static int add_queue(struct qe_sqs_work *work, const char *name, char *url,
-                     struct qe_sqs_queue **out, struct qe_err *err)
+static struct qe_sqs_queue *add_queue(struct qe_sqs_work *work, const char *name, char *url,
+                                      struct qe_err *err)
 {
     struct qe_sqs_queue *queue = qe_calloc(1, sizeof *queue);
 
     if (queue == NULL) {
         qe_free(url);
-        return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", name);
+        (void)qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", name);
+        return NULL;
     }
     queue->url = url;
     queue->name = qe_strdup(name);
     if (queue->name == NULL || qe_grow(&work->queues, work->queues_count, &work->queues_capacity,
                                        QUEUES_MAX, sizeof(struct qe_sqs_queue *)) != 0) {
         queue_destroy(queue);
-        return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", name);
+        (void)qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", name);
+        return NULL;
     }
     queue->is_fifo = ends_with(name, ".fifo");
     queue->visibility_ms = DEFAULT_VISIBILITY_MS;
@@ -192,8 +195,7 @@ static int add_queue(struct qe_sqs_work *work, const char *name, char *url,
         queue->polls[i].queue = queue;
     }
     work->queues[work->queues_count++] = queue;
-    *out = queue;
-    return 0;
+    return queue;
 }
 
 /* The same name may stand for another queue, of another account. */
@@ -224,29 +226,25 @@ static struct qe_sqs_queue *known_queue(const struct qe_sqs_work *work,
     return NULL;
 }
 
-int qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
-                      struct qe_sqs_queue **out, struct qe_err *err)
+struct qe_sqs_queue *qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue *queue,
+                                       int64_t deadline_mono_ms, struct qe_err *err)
 {
     char *url = NULL;
 
     if (qe_sqs_work_begin(sqs, err) != 0) {
-        return -1;
+        return NULL;
     }
     struct qe_sqs_queue *known = known_queue(sqs->work, queue);
 
     if (known != NULL) {
-        *out = known;
-        return 0;
+        return known;
     }
-    if (queue->address[0] != '\0') {
-        url = qe_strdup(queue->address);
-        if (url == NULL) {
-            return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
-        }
-    } else if (ask_url(sqs, queue, deadline_mono_ms, &url, err) != 0) {
-        return -1;
+    if (queue->address[0] == '\0') {
+        url = ask_url(sqs, queue, deadline_mono_ms, err);
+    } else if ((url = qe_strdup(queue->address)) == NULL) {
+        (void)qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
     }
-    return add_queue(sqs->work, queue->name, url, out, err);
+    return url == NULL ? NULL : add_queue(sqs->work, queue->name, url, err);
 }
 
 void qe_sqs_queue_forget(struct qe_sqs *sqs, struct qe_sqs_queue *queue)
@@ -337,10 +335,10 @@ int qe_sqs_purge(void *self, const struct qe_queue *queue, int64_t deadline_mono
                  uint64_t *out_count, struct qe_err *err)
 {
     struct qe_sqs *sqs = self;
-    struct qe_sqs_queue *target = NULL;
+    struct qe_sqs_queue *target = qe_sqs_queue_find(sqs, queue, deadline_mono_ms, err);
     struct qe_json *answer = NULL;
 
-    if (qe_sqs_queue_find(sqs, queue, deadline_mono_ms, &target, err) != 0) {
+    if (target == NULL) {
         return -1;
     }
     struct qe_aws_call *call = &sqs->work->call;

@@ -12,7 +12,7 @@
 #include "backend/sqs/message.h"
 #include "util/mem.h"
 
-#define WAIT_MAX_SECONDS 20
+#define WAIT_MAX_SECONDS INT64_C(20)
 /* Behind the time that SQS may take by itself. */
 #define ANSWER_MS 10000
 /* Who looks without waiting still needs an answer, which is a trip away, or a handshake; a poll
@@ -279,10 +279,12 @@ static int begin(struct receive *receive, const struct qe_queue *from, struct qe
         atomic_store(&sqs->poll_client, receive->client);
     }
     if (qe_sqs_take_interrupt(sqs)) {
-        return qe_err_set(err, QE_ERR_CANCELLED, "queue \"%s\": receive was interrupted",
-                          from->name);
+        (void)qe_err_set(err, QE_ERR_CANCELLED, "queue \"%s\": receive was interrupted",
+                         from->name);
+        return -1;
     }
-    if (qe_sqs_queue_find(sqs, from, ask_until, &receive->queue, err) != 0 ||
+    receive->queue = qe_sqs_queue_find(sqs, from, ask_until, err);
+    if (receive->queue == NULL ||
         qe_sqs_queue_learn(sqs, receive->queue, true, ask_until, err) != 0 ||
         qe_aws_client_endpoint(receive->client, QE_AWS_SQS, ask_until, &endpoint, err) != 0) {
         return -1;

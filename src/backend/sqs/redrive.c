@@ -54,33 +54,32 @@ static int ask(struct qe_sqs *sqs, const char *queue, struct qe_json **out, stru
     return qe_sqs_ask(sqs, call, out, err) == 0 ? 0 : explain(call, queue, err);
 }
 
-/* The ARN of a queue: listed, or asked for. */
-static int find_arn(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
-                    const char **out, struct qe_err *err)
+/* The ARN of a queue: listed, or asked for. Borrowed. */
+static const char *find_arn(struct qe_sqs *sqs, const struct qe_queue *queue,
+                            int64_t deadline_mono_ms, struct qe_err *err)
 {
-    struct qe_sqs_queue *own = NULL;
-
     if (qe_sqs_work_begin(sqs, err) != 0) {
-        return -1;
+        return NULL;
     }
     if (queue->arn[0] != '\0') {
-        *out = queue->arn;
-        return 0;
+        return queue->arn;
     }
-    if (qe_sqs_queue_find(sqs, queue, deadline_mono_ms, &own, err) != 0 ||
-        qe_sqs_queue_learn(sqs, own, false, deadline_mono_ms, err) != 0) {
-        return -1;
+    struct qe_sqs_queue *own = qe_sqs_queue_find(sqs, queue, deadline_mono_ms, err);
+
+    if (own == NULL || qe_sqs_queue_learn(sqs, own, false, deadline_mono_ms, err) != 0) {
+        return NULL;
     }
     if (own->facts_error.code != QE_OK) {
         *err = own->facts_error;
-        return qe_err_wrap(err, "queue \"%s\": its ARN is not known", queue->name);
+        (void)qe_err_wrap(err, "queue \"%s\": its ARN is not known", queue->name);
+        return NULL;
     }
     if (own->arn[0] == '\0') {
-        return qe_err_set(err, QE_ERR_PROTOCOL, "queue \"%s\": its attributes hold no QueueArn",
-                          queue->name);
+        (void)qe_err_set(err, QE_ERR_PROTOCOL, "queue \"%s\": its attributes hold no QueueArn",
+                         queue->name);
+        return NULL;
     }
-    *out = own->arn;
-    return 0;
+    return own->arn;
 }
 
 static void append_member(struct qe_strbuf *out, const char *key, const char *value)
@@ -93,8 +92,6 @@ int qe_sqs_redrive_start(void *self, const struct qe_queue *dlq, const struct qe
                          uint64_t messages_per_second, int64_t deadline_mono_ms, struct qe_err *err)
 {
     struct qe_sqs *sqs = self;
-    const char *source_arn = NULL;
-    const char *target_arn = NULL;
     struct qe_json *answer = NULL;
 
     if (messages_per_second > RATE_MAX) {
@@ -102,8 +99,14 @@ int qe_sqs_redrive_start(void *self, const struct qe_queue *dlq, const struct qe
                           "%llu messages per second: SQS moves 1 to %d, or as fast as it likes",
                           (unsigned long long)messages_per_second, RATE_MAX);
     }
-    if (find_arn(sqs, dlq, deadline_mono_ms, &source_arn, err) != 0 ||
-        (to != NULL && find_arn(sqs, to, deadline_mono_ms, &target_arn, err) != 0)) {
+    const char *source_arn = find_arn(sqs, dlq, deadline_mono_ms, err);
+
+    if (source_arn == NULL) {
+        return -1;
+    }
+    const char *target_arn = to == NULL ? NULL : find_arn(sqs, to, deadline_mono_ms, err);
+
+    if (to != NULL && target_arn == NULL) {
         return -1;
     }
     struct qe_aws_call *call = &sqs->work->call;
@@ -161,9 +164,9 @@ static int ask_newest(struct qe_sqs *sqs, const struct qe_queue *dlq, int64_t de
                       struct qe_json **out_answer, const struct qe_json **out_task,
                       struct qe_err *err)
 {
-    const char *arn = NULL;
+    const char *arn = find_arn(sqs, dlq, deadline_mono_ms, err);
 
-    if (find_arn(sqs, dlq, deadline_mono_ms, &arn, err) != 0) {
+    if (arn == NULL) {
         return -1;
     }
     struct qe_aws_call *call = &sqs->work->call;

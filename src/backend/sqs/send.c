@@ -269,8 +269,8 @@ int qe_sqs_send(void *self, const struct qe_queue *to, struct qe_outgoing *messa
     if (count == 0) {
         return 0;
     }
-    if (qe_sqs_queue_find(self, to, deadline_mono_ms, &send.queue, err) != 0 ||
-        prepare_fifo(&send, count, deadline_mono_ms, err) != 0) {
+    send.queue = qe_sqs_queue_find(self, to, deadline_mono_ms, err);
+    if (send.queue == NULL || prepare_fifo(&send, count, deadline_mono_ms, err) != 0) {
         fail_all(messages, count, err);
         return -1;
     }

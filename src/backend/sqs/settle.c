@@ -289,7 +289,8 @@ int qe_sqs_settle(void *self, const struct qe_queue *queue, struct qe_settlement
     if (count == 0) {
         return 0;
     }
-    if (qe_sqs_queue_find(self, queue, deadline_mono_ms, &settle.queue, err) != 0) {
+    settle.queue = qe_sqs_queue_find(self, queue, deadline_mono_ms, err);
+    if (settle.queue == NULL) {
         fail_all(settlements, count, err);
         return -1;
     }

@@ -337,6 +337,7 @@ int qe_aws_do(struct qe_aws_client *client, struct qe_aws_call *call, struct qe_
     return call->err.code == QE_OK ? 0 : -1;
 }
 
+// cppcheck-suppress constParameter ; aws/call.h declares it
 void qe_aws_abort(struct qe_aws_client *client)
 {
     for (size_t i = s_service.in_flight_count; i > 0; i--) {

@@ -1,5 +1,6 @@
 /* What comes in: answers of ReceiveMessage, and the time of a delivery. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/sqs/message.h"
@@ -21,6 +22,15 @@ static int parse(const char *answer, struct qe_message_list *out, struct qe_err 
     return rc;
 }
 
+static const struct qe_message *first_of(const struct qe_message_list *list)
+{
+    if (list->items == NULL || list->count == 0) {
+        fail_msg("no message");
+        abort();
+    }
+    return &list->items[0];
+}
+
 /* An answer as AWS gives it. */
 static const char s_full[] =
     "{\"Messages\":[{\"MessageId\":\"id-1\",\"ReceiptHandle\":\"handle-1\",\"Body\":\"hello\","
@@ -40,7 +50,7 @@ static void a_message_has_all_that_sqs_says_of_it(void **state)
 
     assert_ok(parse(s_full, &list, &err), err);
     assert_int_equal(list.count, 1);
-    const struct qe_message *message = &list.items[0];
+    const struct qe_message *message = first_of(&list);
     assert_string_equal(message->id, "id-1");
     assert_string_equal(message->receipt, "handle-1");
     assert_string_equal(message->body, "hello");
@@ -85,11 +95,11 @@ static void correlation_id_and_reply_to_are_fields(void **state)
                     "\"reply-to\":{\"DataType\":\"String\",\"StringValue\":\"q\"}}}]}",
                     &list, &err),
               err);
-    assert_string_equal(list.items[0].correlation_id, "c");
-    assert_string_equal(list.items[0].reply_to, "q");
-    assert_int_equal(list.items[0].attributes.count, 0);
-    assert_string_equal(list.items[0].id, "");
-    assert_int_equal(list.items[0].receives, 0); /* not told is not known */
+    assert_string_equal(first_of(&list)->correlation_id, "c");
+    assert_string_equal(first_of(&list)->reply_to, "q");
+    assert_int_equal(first_of(&list)->attributes.count, 0);
+    assert_string_equal(first_of(&list)->id, "");
+    assert_int_equal(first_of(&list)->receives, 0); /* not told is not known */
     qe_message_list_deinit(&list);
 }
 
@@ -104,10 +114,10 @@ static void what_sqs_dead_lettered_says_from_where(void **state)
                     "\"arn:aws:sqs:eu-west-1:123456789012:orders\"}}]}",
                     &list, &err),
               err);
-    assert_string_equal(qe_attributes_get(&list.items[0].attributes, "dead-letter-source"),
+    assert_string_equal(qe_attributes_get(&first_of(&list)->attributes, "dead-letter-source"),
                         "orders");
-    assert_int_equal(list.items[0].sent_unix_ms, 1795310400123);
-    assert_int_equal(list.items[0].enqueued_unix_ms, 0); /* when it came here, nobody tells */
+    assert_int_equal(first_of(&list)->sent_unix_ms, 1795310400123);
+    assert_int_equal(first_of(&list)->enqueued_unix_ms, 0); /* when it came here, nobody tells */
     qe_message_list_deinit(&list);
 }
 
@@ -121,8 +131,8 @@ static void numbers_of_emulators_are_taken_and_nonsense_is_unknown(void **state)
                     "\"SentTimestamp\":\"1795310400123.75\",\"ApproximateReceiveCount\":\"-1\"}}]}",
                     &list, &err),
               err);
-    assert_int_equal(list.items[0].sent_unix_ms, 1795310400123);
-    assert_int_equal(list.items[0].receives, 0);
+    assert_int_equal(first_of(&list)->sent_unix_ms, 1795310400123);
+    assert_int_equal(first_of(&list)->receives, 0);
     qe_message_list_deinit(&list);
 }
 
@@ -165,7 +175,7 @@ static void a_broken_message_spoils_only_itself(void **state)
             fail_msg("\"%s\" does not name \"%s\"", err.message, s_rows[i].word);
         }
         assert_int_equal(list.count, 1);
-        assert_string_equal(list.items[0].receipt, "good");
+        assert_string_equal(first_of(&list)->receipt, "good");
         qe_message_list_deinit(&list);
     }
 }
