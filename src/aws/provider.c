@@ -1,14 +1,9 @@
 /* Keeps credentials and renews them: one provider for all handles of an equal identity, one
  * renewal at a time. */
-#include <pthread.h>
-#include <string.h>
-
-#include "aws/provider_internal.h"
-#include "aws/url.h"
+#include "aws/provider_state_internal.h"
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/mem.h"
-#include "util/repeat.h"
 #include "util/text.h"
 
 #define MINUTE_MS INT64_C(60000)
@@ -30,31 +25,6 @@
 #define OUTLIVE_STEP_MS (10 * MINUTE_MS)
 #define OUTLIVE_JITTER_MS (5 * MINUTE_MS)
 #define OUTLIVE_MOST_MS (INT64_C(6) * 60 * MINUTE_MS)
-
-struct qe_aws_provider {
-    struct qe_aws_provider *next; /* in s_registry; guarded by s_registry_lock */
-    size_t refs;                  /* guarded by s_registry_lock */
-
-    struct qe_aws_self self;          /* set once */
-    const struct qe_aws_world *world; /* set once; borrowed */
-
-    pthread_mutex_t lock;               /* guards all below; held for no I/O and no allocation */
-    pthread_cond_t renewed;             /* a renewal has ended, well or not */
-    struct qe_aws_credentials *current; /* owned; NULL: none yet */
-    int64_t usable_until_unix_ms;       /* 0: for ever */
-    int64_t renew_at_unix_ms;           /* 0: never */
-    int64_t next_try_mono_ms;           /* after a failure: not before */
-    int64_t backoff_ms;                 /* of the failure after this one */
-    int64_t refused_until_mono_ms;      /* refused again before that: the same keys, no news */
-    bool is_refused;                    /* current is to be renewed for that reason */
-    bool was_refused;                   /* current, at least once */
-    bool is_renewing;
-    bool warned_of_plain_http;
-    uint64_t failures;
-    struct qe_err last_err; /* of the last renewal that failed */
-    struct qe_repeat repeat;
-    struct qe_random random;
-};
 
 static pthread_mutex_t s_registry_lock = PTHREAD_MUTEX_INITIALIZER; /* guards s_registry */
 static struct qe_aws_provider *s_registry;
@@ -421,70 +391,4 @@ uint64_t qe_aws_provider_refresh_failures(struct qe_aws_provider *provider)
 
     pthread_mutex_unlock(&provider->lock);
     return failures;
-}
-
-/* Once per provider: what is sent there can be read on the way, though not signed by others. */
-static void warn_of_plain_http(struct qe_aws_provider *provider,
-                               const struct qe_aws_endpoint *endpoint)
-{
-    struct qe_aws_url url = {0};
-
-    if (qe_aws_url_split(endpoint->url, false, &url) != NULL || url.is_https ||
-        qe_aws_url_is_loopback(&url)) {
-        return;
-    }
-    pthread_mutex_lock(&provider->lock);
-    const bool is_first = !provider->warned_of_plain_http;
-
-    provider->warned_of_plain_http = true;
-    pthread_mutex_unlock(&provider->lock);
-    if (is_first) {
-        qe_log(QE_LOG_WARN, "an AWS endpoint is spoken to without encryption: use https", "url",
-               endpoint->url, NULL);
-    }
-}
-
-int qe_aws_provider_endpoint(struct qe_aws_provider *provider, enum qe_aws_service service,
-                             int64_t deadline_mono_ms, struct qe_aws_endpoint *out,
-                             struct qe_err *err)
-{
-    struct qe_aws_settings settings = {0};
-    char *region = NULL;
-    int rc = qe_aws_settings_init(&settings, &provider->self, provider->world, err);
-
-    if (rc == 0) {
-        rc = qe_aws_settings_region(&settings, deadline_mono_ms, &region, err);
-    }
-    if (rc == 0) {
-        rc = qe_aws_settings_endpoint(&settings, service, region, out, err);
-    }
-    qe_free(region);
-    qe_aws_settings_deinit(&settings);
-    if (rc == 0) {
-        warn_of_plain_http(provider, out);
-    }
-    return rc;
-}
-
-int qe_aws_provider_setting(struct qe_aws_provider *provider, const char *variable, const char *key,
-                            char **out, struct qe_err *err)
-{
-    struct qe_aws_settings settings = {0};
-    char *copy = NULL;
-    int rc = qe_aws_settings_init(&settings, &provider->self, provider->world, err);
-
-    if (rc == 0) {
-        const char *value = key == NULL ? qe_aws_env(provider->world, variable)
-                                        : qe_aws_setting(&settings, variable, key, NULL);
-
-        copy = value == NULL ? NULL : qe_strdup(value);
-        if (value != NULL && copy == NULL) {
-            rc = qe_err_set(err, QE_ERR_NOMEM, "out of memory for %s", variable);
-        }
-    }
-    qe_aws_settings_deinit(&settings);
-    if (rc == 0) {
-        *out = copy;
-    }
-    return rc;
 }
