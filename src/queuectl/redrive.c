@@ -212,7 +212,8 @@ static enum qe_exit move(const struct ctl_redrive_job *job, struct qe_err *err)
         if (ctl_redrive_begin(job, &before, err) == 0) {
             return ctl_redrive_watch(job, &before, err);
         }
-        if (err->code != QE_ERR_UNSUPPORTED) {
+        /* Who may not have it moved may still be allowed to receive and to send. */
+        if (err->code != QE_ERR_UNSUPPORTED && err->code != QE_ERR_AUTH) {
             return QE_EXIT_FAILURE;
         }
         (void)fprintf(stderr,

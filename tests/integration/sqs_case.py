@@ -46,10 +46,12 @@ def md5_of_attributes(attributes):
 class WithMoto(WithFolder):
     """One server for all tests of a class; each test makes its own queues."""
 
+    server = MotoServer
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.moto = MotoServer()
+        cls.moto = cls.server()
         cls.addClassCleanup(cls.moto.stop)
         cls.moto.start()
         cls.sqs = cls.moto.boto3("sqs")
