@@ -109,7 +109,7 @@ static void set_files(const char *name)
                                           "/token.jwt"};
 
     for (size_t i = 0; i < sizeof s_paths / sizeof s_paths[0]; i++) {
-        char relative[QE_SHARED_PATH_BYTES];
+        char relative[2 * QE_SHARED_PATH_BYTES];
         char path[QE_SHARED_PATH_BYTES];
         struct qe_strbuf text = {0};
 
@@ -241,7 +241,7 @@ static bool judge(const char *name, int rc, const struct qe_aws_credentials *fou
 
 static bool replay(const char *name, const struct qe_aws_identity *identity)
 {
-    char relative[QE_SHARED_PATH_BYTES];
+    char relative[2 * QE_SHARED_PATH_BYTES];
     char folder[QE_SHARED_PATH_BYTES];
     struct qe_err err = {0};
     struct qe_aws_credentials *found = NULL;
@@ -281,7 +281,7 @@ static bool replay(const char *name, const struct qe_aws_identity *identity)
 
 static void replay_all(const char *suite, const struct qe_aws_identity *identity, size_t least)
 {
-    char relative[QE_SHARED_PATH_BYTES];
+    char relative[2 * QE_SHARED_PATH_BYTES];
     char folder[QE_SHARED_PATH_BYTES];
     size_t count = 0;
     size_t failed = 0;

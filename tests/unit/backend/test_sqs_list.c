@@ -6,9 +6,8 @@
 
 static void assert_link(const struct rig *rig, const char *from, const char *to, bool is_shown)
 {
-    const struct qe_queue *queue = queue_named(rig, from);
+    const struct qe_queue *queue = queue_here(rig, from);
 
-    assert_non_null(queue);
     assert_int_equal(queue->links_count, 1);
     assert_string_equal(queue->links[0].queue, to);
     assert_int_equal(queue_named(rig, to) != NULL, is_shown);
@@ -46,7 +45,7 @@ static void the_first_list_knows_links_kinds_and_arns(void **state)
     poll_once(&rig);
     assert_false(rig.batch.relist);
     assert_link(&rig, "orders", "orders-dlq", true);
-    const struct qe_queue *orders = queue_named(&rig, "orders");
+    const struct qe_queue *orders = queue_here(&rig, "orders");
     assert_int_equal(orders->kind, QE_KIND_STANDARD);
     assert_true(orders->retention_from_first_send);
     assert_true(orders->dead_letter_known);
@@ -54,9 +53,9 @@ static void the_first_list_knows_links_kinds_and_arns(void **state)
     assert_string_equal(orders->region, REGION);
     assert_string_equal(orders->account_id, OWN);
     assert_string_equal(orders->address, URL(OWN, "orders"));
-    assert_int_equal(queue_named(&rig, "audit.fifo")->kind, QE_KIND_FIFO);
-    assert_false(queue_named(&rig, "audit.fifo")->retention_from_first_send);
-    assert_int_equal(queue_named(&rig, "orders-dlq")->links_count, 0);
+    assert_int_equal(queue_here(&rig, "audit.fifo")->kind, QE_KIND_FIFO);
+    assert_false(queue_here(&rig, "audit.fifo")->retention_from_first_send);
+    assert_int_equal(queue_here(&rig, "orders-dlq")->links_count, 0);
     /* what list() read is what the same poll samples: nothing is asked twice */
     assert_int_equal(s_fake.calls[QE_SQS_GET_QUEUE_ATTRIBUTES], 3);
     rig_deinit(&rig);
@@ -96,7 +95,7 @@ static void names_are_found_and_nothing_else_is_listed(void **state)
     poll_once(&rig);
     assert_int_equal(s_fake.calls[QE_SQS_LIST_QUEUES], 0);
     assert_int_equal(rig.set->count, 2);
-    assert_string_equal(queue_named(&rig, "orders")->address, URL(OWN, "orders"));
+    assert_string_equal(queue_here(&rig, "orders")->address, URL(OWN, "orders"));
     /* one that is configured and not there is a finding, not silence */
     assert_int_equal(entry_of(&rig, "missing")->error, QE_ERR_NOT_FOUND);
     const size_t urls_asked = s_fake.calls[QE_SQS_GET_QUEUE_URL];
@@ -109,7 +108,7 @@ static void names_are_found_and_nothing_else_is_listed(void **state)
     assert_true(rig.batch.relist); /* its address is known now */
     pass_ms(30000);
     poll_once(&rig);
-    assert_string_equal(queue_named(&rig, "missing")->address, URL(OWN, "missing"));
+    assert_string_equal(queue_here(&rig, "missing")->address, URL(OWN, "missing"));
     assert_int_equal(s_fake.calls[QE_SQS_GET_QUEUE_URL], urls_asked + 1);
     rig_deinit(&rig);
 }
@@ -155,7 +154,7 @@ static void queues_of_two_accounts_are_told_apart(void **state)
     assert_double_equal(field(&rig, OTHER "/orders", QE_FIELD_READY_MESSAGES), 7);
     /* its dead-letter queue is the other account's, not the own one of the same name */
     assert_link(&rig, OTHER "/orders", OTHER "/orders-dlq", true);
-    assert_string_equal(queue_named(&rig, OTHER "/orders-dlq")->account_id, OTHER);
+    assert_string_equal(queue_here(&rig, OTHER "/orders-dlq")->account_id, OTHER);
     rig_deinit(&rig);
 }
 
@@ -188,7 +187,7 @@ static void what_cannot_be_reached_is_said_not_guessed(void **state)
         denied->refusal = QE_ERR_AUTH;
         denied->refusal_code = "AccessDenied";
         poll_once(&rig);
-        print_message("%s: %s\n", rows[i].why, queue_named(&rig, "orders")->links[0].queue);
+        print_message("%s: %s\n", rows[i].why, queue_here(&rig, "orders")->links[0].queue);
         assert_link(&rig, "orders", rows[i].link, false);
         assert_int_equal(rig.set->count, 2);
         rig_deinit(&rig);

@@ -54,16 +54,16 @@ static void allowed_tags_are_listed(void **state)
     add_queue("plain")->tags = "{}";
     add_queue("odd")->tags = "{\"team\":5}";
     poll_once(&rig);
-    assert_int_equal(queue_named(&rig, "orders")->labels_count, 0);
+    assert_int_equal(queue_here(&rig, "orders")->labels_count, 0);
     assert_true(exchange_until(&rig, 3));
     relist(&rig);
-    const struct qe_queue *orders = queue_named(&rig, "orders");
+    const struct qe_queue *orders = queue_here(&rig, "orders");
     assert_int_equal(orders->labels_count, 2);
     assert_string_equal(orders->labels[0].name, "tag_cost_center");
     assert_string_equal(orders->labels[0].value, "42");
     assert_string_equal(orders->labels[1].value, "shop");
-    assert_int_equal(queue_named(&rig, "plain")->labels_count, 0);
-    assert_int_equal(queue_named(&rig, "odd")->labels_count, 0);
+    assert_int_equal(queue_here(&rig, "plain")->labels_count, 0);
+    assert_int_equal(queue_here(&rig, "odd")->labels_count, 0);
     rig_deinit(&rig);
 }
 
@@ -101,7 +101,7 @@ static void they_are_asked_again_after_their_interval(void **state)
     pass_ms(rig.settings.tags_interval_ms);
     assert_true(exchange_until(&rig, 3));
     relist(&rig);
-    assert_string_equal(queue_named(&rig, "orders")->labels[0].value, "ship");
+    assert_string_equal(queue_here(&rig, "orders")->labels[0].value, "ship");
     rig_deinit(&rig);
 }
 
