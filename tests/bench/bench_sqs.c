@@ -197,7 +197,7 @@ struct bare_bench {
     size_t started;
 };
 
-static size_t ignore(char *bytes, size_t one, size_t count, void *self)
+static size_t ignore(const void *bytes, size_t one, size_t count, void *self)
 {
     (void)bytes;
     (void)self;

@@ -60,11 +60,11 @@ struct qe_sqs {
      * to end their wait: a wait that is interrupted while this is not set goes on. */
     atomic_bool interrupted;
     int64_t credentials_seen_mono_ms; /* when the stats last learnt of them */
-    double watch_dollars; /* what this handle's readings and ages cost so far: what a budget can
-                             stretch */
+    double watch_dollars;  /* what this handle's readings and ages cost so far: what a budget can
+                              stretch */
     int64_t clock_skew_ms; /* the service's clock minus ours */
-    struct qe_sqs_watch *watch;       /* owned; NULL until the first list or sample */
-    struct qe_sqs_work *work;         /* owned; NULL until the first send, receive, settle, ... */
+    struct qe_sqs_watch *watch; /* owned; NULL until the first list or sample */
+    struct qe_sqs_work *work;   /* owned; NULL until the first send, receive, settle, ... */
 };
 
 /* --- request.c --- */

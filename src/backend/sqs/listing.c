@@ -106,7 +106,8 @@ static void account_of(const struct qe_sqs_record *record, const char **out, siz
     }
 }
 
-/* A configured name that was not found yet is one of the own account, which is where it is asked. */
+/* A configured name that was not found yet is one of the own account, which is where it is asked.
+ */
 static bool same_account(const struct qe_sqs_record *a, const struct qe_sqs_record *b)
 {
     const char *left = NULL;

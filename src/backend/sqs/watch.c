@@ -17,12 +17,11 @@ int qe_sqs_watch_open(struct qe_sqs *sqs, struct qe_err *err)
     }
     struct qe_sqs_watch *watch = qe_calloc(1, sizeof *watch);
 
-    if (watch == NULL ||
-        (watch->calls = qe_calloc(concurrency, sizeof *watch->calls)) == NULL ||
+    if (watch == NULL || (watch->calls = qe_calloc(concurrency, sizeof *watch->calls)) == NULL ||
         (watch->free_calls = qe_calloc(concurrency, sizeof *watch->free_calls)) == NULL ||
         (settings->queue_names.count > 0 &&
-         (watch->configured = qe_calloc(settings->queue_names.count,
-                                        sizeof(struct qe_sqs_record *))) == NULL)) {
+         (watch->configured =
+              qe_calloc(settings->queue_names.count, sizeof(struct qe_sqs_record *))) == NULL)) {
         qe_sqs_watch_destroy(watch);
         return qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory", sqs->source);
     }
