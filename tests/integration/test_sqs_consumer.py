@@ -20,6 +20,9 @@ consumers:
 
 
 class Consumer(WithMoto):
+    """Where many messages are counted, moto may have made a duplicate: it takes no lock, and answers two receives at
+    once with one message, now and then."""
+
     def run_consumer(self, queue, workers=4, p50="1ms", p99="5ms", errors=0, retry="10ms"):
         config = self.write_sqs_config(CONSUMER.format(queue=queue, workers=workers, p50=p50, p99=p99, errors=errors,
                                                        retry=retry))
@@ -50,7 +53,6 @@ class Consumer(WithMoto):
         self.send(url, [str(number) for number in range(200)])
         daemon = self.run_consumer("orders")
         self.wait_empty(url)
-        # moto takes no lock: two receives at once may both get a message.
         wait_for("all are counted", lambda: self.of(daemon, "queue_consumer_messages_processed_total", "orders") >= 200)
         deletes = daemon.value('queue_exporter_api_requests_total{source="aws",operation="DeleteMessageBatch"}')
         self.assertLessEqual(deletes, 100, "deletes share calls")
@@ -103,7 +105,7 @@ class Consumer(WithMoto):
         self.send(url, [str(number) for number in range(60)])
         daemon = self.run_consumer("flaky", errors=0.3)
         self.wait_empty(url)
-        wait_for("all are counted", lambda: self.of(daemon, "queue_consumer_messages_processed_total", "flaky") == 60)
+        wait_for("all are counted", lambda: self.of(daemon, "queue_consumer_messages_processed_total", "flaky") >= 60)
         self.assertGreater(self.of(daemon, "queue_consumer_redeliveries_total", "flaky"), 5)
 
     def test_a_handling_longer_than_the_visibility_keeps_its_message(self):
