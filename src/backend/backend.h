@@ -96,7 +96,8 @@ struct qe_driver {
 
     /* Long poll: returns as soon as at least one message is available, with up to `max`, or with
      * none at the deadline (rc 0). Appends to *out. A delivery that an interrupt overtakes is
-     * handed out by the next receive, never lost. */
+     * handed out by the next receive, never lost. With a deadline that has passed it looks once,
+     * for which a broker across a network has up to 2 s. */
     int (*receive)(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err);
 

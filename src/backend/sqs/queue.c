@@ -130,6 +130,23 @@ void qe_sqs_append_queue_url(struct qe_strbuf *out, const struct qe_sqs_queue *q
     qe_sqs_append_text(out, queue->url, strlen(queue->url));
 }
 
+/* "account/name" is a queue of another account; no queue's own name has a slash. */
+static void append_url_question(struct qe_strbuf *out, const struct qe_queue *queue)
+{
+    const char *slash = strchr(queue->name, '/');
+    const char *name = slash == NULL ? queue->name : slash + 1;
+    const char *account = slash == NULL ? queue->account_id : queue->name;
+    size_t account_bytes = slash == NULL ? strlen(account) : (size_t)(slash - account);
+
+    (void)qe_strbuf_append_text(out, "{\"QueueName\":");
+    qe_sqs_append_text(out, name, strlen(name));
+    if (account_bytes > 0) {
+        (void)qe_strbuf_append_text(out, ",\"QueueOwnerAWSAccountId\":");
+        qe_sqs_append_text(out, account, account_bytes);
+    }
+    (void)qe_strbuf_append_char(out, '}');
+}
+
 /* The URL of a name, owned by the caller. */
 static char *ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
                      struct qe_err *err)
@@ -139,13 +156,7 @@ static char *ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t d
     char *copy = NULL;
 
     qe_sqs_call_init(sqs, call, QE_SQS_GET_QUEUE_URL, deadline_mono_ms);
-    (void)qe_strbuf_append_text(&call->body, "{\"QueueName\":");
-    qe_sqs_append_text(&call->body, queue->name, strlen(queue->name));
-    if (queue->account_id[0] != '\0') {
-        (void)qe_strbuf_append_text(&call->body, ",\"QueueOwnerAWSAccountId\":");
-        qe_sqs_append_text(&call->body, queue->account_id, strlen(queue->account_id));
-    }
-    (void)qe_strbuf_append_char(&call->body, '}');
+    append_url_question(&call->body, queue);
     if (qe_sqs_ask(sqs, call, &answer, err) != 0) {
         (void)qe_err_wrap(err, "queue \"%s\"", queue->name);
         return NULL;

@@ -164,6 +164,26 @@ static void a_purge_too_soon_after_another_says_when(void **state)
     expect_end();
 }
 
+/* As listed, when two accounts have a queue of one name. */
+static void a_name_with_an_account_is_asked_for_there(void **state)
+{
+    static const struct step steps[] = {
+        {QE_SQS_GET_QUEUE_URL, .answer = "{\"QueueUrl\":\"" QUEUE_URL "\"}"},
+        {QE_SQS_PURGE_QUEUE, .answer = ""},
+        {.answer = NULL}};
+    struct desk *desk = *state;
+    struct qe_err err = {0};
+    uint64_t count = 0;
+
+    play(steps);
+    qe_free(desk->queue.name);
+    desk->queue.name = qe_strdup("222222222222/orders");
+    desk->queue.address[0] = '\0';
+    assert_ok(qe_driver_sqs.purge(desk->sqs, &desk->queue, in_ms(5000), &count, &err), err);
+    expect_body(0, "{\"QueueName\":\"orders\",\"QueueOwnerAWSAccountId\":\"222222222222\"}");
+    expect_end();
+}
+
 static int scenario(void *context, struct qe_err *err)
 {
     static const struct step steps[] = {
@@ -212,6 +232,7 @@ int main(void)
         TEST(the_newest_task_is_told),
         TEST(only_what_runs_can_be_cancelled),
         TEST(a_purge_too_soon_after_another_says_when),
+        TEST(a_name_with_an_account_is_asked_for_there),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
 
