@@ -27,8 +27,10 @@ struct qe_batch {
     struct qe_queue_set *set; /* acquired */
     struct qe_batch_entry
         *entries; /* owned; parallel to set->items; each starts as QE_ERR_TIMEOUT: not answered */
-    struct qe_err first_error; /* for the log: names the first queue that failed */
-    size_t failed_count;       /* entries set to an error by qe_batch_fail() */
+    /* For the log: names the first queue that failed. A driver whose queues are all well may say
+     * here what it could not find out about them. */
+    struct qe_err first_error;
+    size_t failed_count; /* entries set to an error by qe_batch_fail() */
     /* QE_OK, or why the source counts as down although its queues could be read: a store that can
      * no longer be written. The samples stand. */
     struct qe_err source_error;

@@ -203,6 +203,29 @@ static void log_partial(struct qe_poller *poller, const struct qe_batch *batch, 
            NULL);
 }
 
+/* Every queue may be well, and still something about them not to be had: the ages of their
+ * messages.
+ */
+static void log_missing_facts(struct qe_poller *poller, const struct qe_batch *batch)
+{
+    const struct qe_err *why = &batch->first_error;
+    uint64_t unlogged = 0;
+
+    if (batch->failed_count > 0) {
+        return;
+    }
+    if (why->code == QE_OK) {
+        if (qe_repeat_ended(&poller->facts)) {
+            qe_log(QE_LOG_INFO, "all that is known of queues can be read again", "source",
+                   poller->options.source, NULL);
+        }
+    } else if (qe_repeat_failed(&poller->facts, why->code, qe_clock_mono_ms(), &unlogged)) {
+        qe_log(QE_LOG_WARN, "queues are read, but not all that is known of them", "source",
+               poller->options.source, "reason", qe_err_code_name(why->code), "error", why->message,
+               NULL);
+    }
+}
+
 /* A source that answers for no queue it is asked for is down, even when its driver found that out
  * queue by queue; one that says "no such queue" to every question is up. */
 static void judge_batch(struct round *round)
@@ -221,6 +244,7 @@ static void judge_batch(struct round *round)
     }
     if (tally.good > 0 || tally.failed == tally.missing) {
         log_partial(poller, &round->batch, tally);
+        log_missing_facts(poller, &round->batch);
         return;
     }
     if (round->err.code != QE_OK) {

@@ -39,6 +39,7 @@ struct qe_poller {
     bool was_up;
     struct qe_repeat whole;   /* the poll as a whole */
     struct qe_repeat partial; /* single queues */
+    struct qe_repeat facts;   /* what is missing of queues that are well */
     struct qe_repeat publish;
 };
 

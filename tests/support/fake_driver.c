@@ -140,6 +140,9 @@ static void sample_all(struct qe_fake *fake, struct qe_batch *out)
         qe_sample_set(&sample, QE_FIELD_READY_MESSAGES, (double)fake->messages_count);
         qe_batch_set(out, i, &sample);
     }
+    if (fake->facts_error != QE_OK && out->first_error.code == QE_OK) {
+        (void)qe_err_set(&out->first_error, fake->facts_error, "the fake knows no ages");
+    }
     if (fake->source_error != QE_OK) {
         (void)qe_err_set(&out->source_error, fake->source_error, "the fake was told so");
     }

@@ -71,6 +71,7 @@ struct qe_fake {
     unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */
     enum qe_err_code fail_code[QE_FAKE_CALL_COUNT];
     bool relist;                   /* the next batch asks for another list */
+    enum qe_err_code facts_error;  /* sample() reads the queues, but not all about them */
     enum qe_err_code source_error; /* sample() reads the queues, and says that the source is down */
     unsigned calls[QE_FAKE_CALL_COUNT];
     unsigned open_handles;

@@ -85,6 +85,7 @@ static inline struct seen look(struct bench *bench, const char *queue)
            sizeof seen.status.poll_failures_total);
     seen.status.queues_listed = all[0]->status.queues_listed;
     seen.status.queues_dropped = all[0]->status.queues_dropped;
+    seen.status.last_error.code = all[0]->status.last_error.code;
     seen.set = all[0]->set;
     if (all[0]->set != NULL) {
         size_t index = qe_queue_set_find(all[0]->set, "", queue);

@@ -69,6 +69,37 @@ static void failing_queue_that_is_skipped_has_not_recovered(void **state)
     bench_destroy(bench);
 }
 
+static void set_facts_error(struct bench *bench, enum qe_err_code code)
+{
+    pthread_mutex_lock(&bench->fake->lock);
+    bench->fake->facts_error = code;
+    pthread_mutex_unlock(&bench->fake->lock);
+}
+
+/* The ages of queues that are well: one line when they cannot be had, one when they can again. */
+static void what_is_missing_of_good_queues_is_said_once(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+    const uint64_t warnings = qe_log_count(QE_LOG_WARN);
+
+    (void)state;
+    set_facts_error(bench, QE_ERR_AUTH);
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 4);
+    assert_int_equal(qe_log_count(QE_LOG_WARN), warnings + 1);
+    struct seen seen = look(bench, "orders");
+
+    assert_true(seen.status.up);
+    assert_true(seen.queue.up);
+    assert_int_equal(seen.status.last_error.code, QE_ERR_AUTH);
+    const uint64_t infos = qe_log_count(QE_LOG_INFO);
+
+    set_facts_error(bench, QE_OK);
+    QE_WAIT_FOR(look(bench, "orders").status.last_error.code == QE_OK);
+    assert_int_equal(qe_log_count(QE_LOG_INFO), infos + 1);
+    bench_destroy(bench);
+}
+
 static double age_told_to_the_driver(struct bench *bench, size_t queue)
 {
     pthread_mutex_lock(&bench->fake->lock);
@@ -147,6 +178,7 @@ int main(void)
         cmocka_unit_test(poll_that_skips_every_queue_is_good),
         cmocka_unit_test(source_whose_asked_queues_all_fail_is_down),
         cmocka_unit_test(failing_queue_that_is_skipped_has_not_recovered),
+        cmocka_unit_test(what_is_missing_of_good_queues_is_said_once),
         cmocka_unit_test(what_our_consumer_saw_is_the_age_the_driver_does_not_know),
         cmocka_unit_test(clock_of_the_broker_is_what_age_is_counted_with)};
 
