@@ -66,7 +66,7 @@ static int grow_index(struct qe_sqs_registry *registry, enum qe_sqs_key key, str
         return 0;
     }
     size_t slots_count = index->slots_count == 0 ? FIRST_SLOTS : 2 * index->slots_count;
-    struct qe_sqs_record **slots = qe_calloc(slots_count, sizeof *slots);
+    struct qe_sqs_record **slots = qe_calloc(slots_count, sizeof(struct qe_sqs_record *));
     if (slots == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "index of %zu queues", registry->count);
     }
@@ -82,7 +82,7 @@ static void rebuild_index(struct qe_sqs_registry *registry, enum qe_sqs_key key)
     struct qe_sqs_index *index = &registry->indexes[key];
 
     if (index->slots_count > 0) {
-        memset(index->slots, 0, index->slots_count * sizeof *index->slots);
+        memset(index->slots, 0, index->slots_count * sizeof(struct qe_sqs_record *));
         fill_index(registry, key);
     }
 }

@@ -139,11 +139,31 @@ static const struct fake_queue *queue_of_query(const struct qe_json *query)
     return NULL;
 }
 
-/* An older, higher value on the page before the newest: order and pages must not matter. */
+/* An older, higher value beside the newest, or on the page behind it: neither order nor pages may
+ * matter. */
+static void answer_query(struct qe_strbuf *reply, const struct qe_json *query, double end,
+                         bool is_second)
+{
+    const struct fake_queue *queue = queue_of_query(query);
+    const char *status =
+        queue == NULL || queue->age_status == NULL ? "Complete" : queue->age_status;
+
+    (void)qe_strbuf_printf(reply, "{\"Id\":\"%s\",\"StatusCode\":\"%s\"",
+                           qe_json_text(qe_json_get(query, "Id")), status);
+    if (queue == NULL || queue->age <= 0) {
+        (void)qe_strbuf_append_text(reply, ",\"Timestamps\":[],\"Values\":[]}");
+    } else if (!s_fake.ages_in_pages) {
+        (void)qe_strbuf_printf(reply, ",\"Timestamps\":[%.0f,%.0f],\"Values\":[9999,%g]}",
+                               end - 120, end - 60, queue->age);
+    } else {
+        (void)qe_strbuf_printf(reply, ",\"Timestamps\":[%.0f],\"Values\":[%g]}",
+                               is_second ? end - 120 : end - 60, is_second ? 9999 : queue->age);
+    }
+}
+
 static void answer_ages(struct qe_aws_call *call, const struct qe_json *body)
 {
     const bool is_second = qe_json_get(body, "NextToken") != NULL;
-    const bool has_both = !s_fake.ages_in_pages;
     const char *separator = "";
     double start = 0;
     double end = 0;
@@ -163,24 +183,10 @@ static void answer_ages(struct qe_aws_call *call, const struct qe_json *body)
     (void)qe_strbuf_append_text(&call->reply_body, "{\"MetricDataResults\":[");
     for (const struct qe_json *query = qe_json_first(qe_json_get(body, "MetricDataQueries"));
          query != NULL; query = qe_json_next(query)) {
-        const struct fake_queue *queue = queue_of_query(query);
-
         s_fake.metrics_asked += is_second ? 0 : 1;
-        (void)qe_strbuf_printf(&call->reply_body, "%s{\"Id\":\"%s\",\"StatusCode\":\"%s\"",
-                               separator, qe_json_text(qe_json_get(query, "Id")),
-                               queue == NULL || queue->age_status == NULL ? "Complete"
-                                                                          : queue->age_status);
+        (void)qe_strbuf_append_text(&call->reply_body, separator);
+        answer_query(&call->reply_body, query, end, is_second);
         separator = ",";
-        if (queue == NULL || queue->age <= 0) {
-            (void)qe_strbuf_append_text(&call->reply_body, ",\"Timestamps\":[],\"Values\":[]}");
-        } else if (has_both) {
-            (void)qe_strbuf_printf(&call->reply_body,
-                                   ",\"Timestamps\":[%.0f,%.0f],\"Values\":[9999,%g]}", end - 120,
-                                   end - 60, queue->age);
-        } else {
-            (void)qe_strbuf_printf(&call->reply_body, ",\"Timestamps\":[%.0f],\"Values\":[%g]}",
-                                   is_second ? end - 120 : end - 60, is_second ? 9999 : queue->age);
-        }
     }
     (void)qe_strbuf_append_char(&call->reply_body, ']');
     if (s_fake.ages_in_pages && !is_second) {

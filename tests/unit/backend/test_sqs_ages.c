@@ -1,8 +1,8 @@
 /* Ages bought from CloudWatch: whose, how often, and when they are not known any more. */
 #include "unit/backend/sqs_fake.h"
 
-#define POLL_MS 30000
-#define INTERVAL_MS 300000
+#define POLL_MS INT64_C(30000)
+#define INTERVAL_MS INT64_C(300000)
 
 static void run_polls(struct rig *rig, int64_t ms)
 {
@@ -84,7 +84,7 @@ static void they_are_asked_once_an_interval(void **state)
     add_queue("busy")->ready = 1;
     s_fake.queues[0].age = 60;
     poll_once(&rig);
-    run_polls(&rig, (int64_t)12 * INTERVAL_MS);
+    run_polls(&rig, 12 * INTERVAL_MS);
     assert_in_range(s_fake.metrics_asked, 12, 14);
     assert_double_equal(age(&rig, "busy"), 60);
     rig_deinit(&rig);

@@ -81,7 +81,7 @@ static void four_a_second_are_asked(void **state)
     poll_once(&rig);
     const int64_t begin_ms = START_MONO_MS;
     assert_true(exchange_until(&rig, 40));
-    assert_true(qe_clock_mono_ms() - begin_ms >= 39 * 250);
+    assert_true(qe_clock_mono_ms() - begin_ms >= INT64_C(39) * 250);
     rig_deinit(&rig);
 }
 
