@@ -270,6 +270,8 @@ class SqsAlone(Watching):
         self.assertFalse([key for key in page if key.startswith("queue_oldest_message_age_seconds")])
         landing = daemon.ask("/").text
         self.assertTrue(re.search("oldest messages.*AccessDenied", landing, re.S), "the landing page says why")
+        said = [line for line in daemon.log().splitlines() if "not all that is known of them" in line]
+        self.assertEqual(len(said), 1, "and the log, once")
 
 
 if __name__ == "__main__":
