@@ -77,7 +77,8 @@ static int put_role(const struct qe_aws_search *search, struct qe_aws_credential
         return 0;
     }
     if (qe_aws_assume_role(search, &role, &made, err) != 0) {
-        return qe_err_wrap(err, "with credentials of %s", role.base->provider);
+        return qe_err_wrap(err, "with credentials of %s",
+                           role.base == NULL ? "nobody" : role.base->provider);
     }
     qe_aws_credentials_release(*credentials);
     *credentials = made;
