@@ -197,8 +197,10 @@ static void log_partial(struct qe_poller *poller, const struct qe_batch *batch, 
     }
     count_text(failed_text, tally.failed);
     count_text(total_text, tally.asked);
-    qe_log(QE_LOG_WARN, "some queues could not be read", "source", poller->options.source, "failed",
-           failed_text, "of", total_text, "reason", qe_err_code_name(code), "error",
+    /* That queues are deleted is nobody's fault: the next list is without them. */
+    qe_log(tally.failed == tally.missing ? QE_LOG_INFO : QE_LOG_WARN,
+           "some queues could not be read", "source", poller->options.source, "failed", failed_text,
+           "of", total_text, "reason", qe_err_code_name(code), "error",
            batch->first_error.code != QE_OK ? batch->first_error.message : "no answer in time",
            NULL);
 }

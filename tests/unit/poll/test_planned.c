@@ -100,6 +100,20 @@ static void what_is_missing_of_good_queues_is_said_once(void **state)
     bench_destroy(bench);
 }
 
+static void a_deleted_queue_is_no_warning(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+    const uint64_t warnings = qe_log_count(QE_LOG_WARN);
+
+    (void)state;
+    qe_fake_set_sample_error(bench->fake, 1, QE_ERR_NOT_FOUND);
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 2);
+    assert_false(look(bench, "orders-dlq").queue.up);
+    assert_int_equal(qe_log_count(QE_LOG_WARN), warnings);
+    bench_destroy(bench);
+}
+
 static double age_told_to_the_driver(struct bench *bench, size_t queue)
 {
     pthread_mutex_lock(&bench->fake->lock);
@@ -179,6 +193,7 @@ int main(void)
         cmocka_unit_test(source_whose_asked_queues_all_fail_is_down),
         cmocka_unit_test(failing_queue_that_is_skipped_has_not_recovered),
         cmocka_unit_test(what_is_missing_of_good_queues_is_said_once),
+        cmocka_unit_test(a_deleted_queue_is_no_warning),
         cmocka_unit_test(what_our_consumer_saw_is_the_age_the_driver_does_not_know),
         cmocka_unit_test(clock_of_the_broker_is_what_age_is_counted_with)};
 
