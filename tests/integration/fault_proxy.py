@@ -7,7 +7,9 @@
 
 Also: `clock_shift_seconds` shifts the clock of the answers' Date headers, and refuses signatures of another
 time as AWS does; keys in `expired_keys` are refused as AWS refuses an expired session; GET /credentials gives
-`credentials`, as a container's endpoint does. Signatures stay what they are: the Host header is passed on."""
+`credentials`, as a container's endpoint does. Signatures stay what they are: the Host header is passed on.
+With `remember`, what GetQueueAttributes answered about a queue is answered again, until another request names that
+queue: moto takes some 10 ms for each, so that a thousand queues would be ten seconds per poll."""
 import datetime
 import email.utils
 import http.client
@@ -71,6 +73,7 @@ class FaultProxy:
         self.rules, self.dice = [], random.Random(seed)
         self.requests = {}  # operation -> how many
         self.clock_shift_seconds = 0
+        self.remember, self.memory = False, {}  # queue -> (body, answer)
         self.delay_seconds = 0.5  # of the fault "delay"
         self.expired_keys, self.seen_keys = set(), set()
         self.credentials = None
@@ -189,7 +192,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         operation = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         queue = re.search(rb'"QueueUrl": ?"[^"]*/([^"/]+)"', body)
-        fault = self.proxy.choose(operation, queue and queue[1].decode())
+        queue = queue[1].decode() if queue else None
+        fault = self.proxy.choose(operation, queue)
         refusal = self.proxy.refusal(self.headers)
         if fault in ANSWERS or (fault is None and refusal):
             return self.answer(*(ANSWERS.get(fault) or refusal))
@@ -197,8 +201,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return getattr(self, f"do_{fault}")()
         if fault == "delay":
             self.proxy.stopping.wait(self.proxy.delay_seconds)
-        answer = self.forward(body)
+        answer = self.recall(operation, queue, body) or self.forward(body)
+        self.keep(operation, queue, body, answer)
         return getattr(self, f"do_{fault}")(*answer) if fault in DEEDS and fault != "delay" else self.answer(*answer)
+
+    def recall(self, operation, queue, body):
+        with self.proxy.lock:
+            if operation != "GetQueueAttributes":
+                self.proxy.memory.pop(queue, None)
+            known, answer = self.proxy.memory.get(queue, (None, None))
+        return answer if known == body else None
+
+    def keep(self, operation, queue, body, answer):
+        if self.proxy.remember and operation == "GetQueueAttributes" and answer[0] == 200:
+            with self.proxy.lock:
+                self.proxy.memory[queue] = (body, answer)
 
     def forward(self, body):
         for attempt in (1, 2):
