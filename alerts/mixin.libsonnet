@@ -11,6 +11,7 @@
     "hold": "3m",
     "settle": "2m",
     "growth_window": "15m",
+    "growth_memory": "6h",
     "growth_hold": "15m",
     "reminder_after": "1h",
     "expiry_share": "0.1",
@@ -88,8 +89,16 @@
             "expr": "max_over_time(queue:dead_letter_messages:max[%(settle)s])\nand (queue:dead_letter_messages:max offset %(settle)s)" % c,
           },
           {
+            "record": "queue:dead_letter_messages:low",
+            "expr": "min_over_time(queue:dead_letter_messages:settled_max[%(growth_window)s])" % c,
+          },
+          {
+            "record": "queue:dead_letter_messages:before",
+            "expr": "last_over_time(queue:dead_letter_messages:settled_max[%(growth_memory)s] offset %(growth_window)s)" % c,
+          },
+          {
             "record": "queue:dead_letter_messages:growth",
-            "expr": "queue:dead_letter_messages:settled_min\n- min_over_time(queue:dead_letter_messages:settled_max[%(growth_window)s])" % c,
+            "expr": "queue:dead_letter_messages:settled_min\n- (\n    queue:dead_letter_messages:low < queue:dead_letter_messages:before\n    or queue:dead_letter_messages:before\n    or queue:dead_letter_messages:low\n  )",
           },
         ],
       },
