@@ -66,7 +66,7 @@ class Routes(unittest.TestCase):
         growing = next(route for route in routes if matches(route["matchers"], alert("QueueDeadLettersGrowing")))
         waiting = next(route for route in routes if matches(route["matchers"], alert("QueueDeadLetterQueueNotEmpty")))
         self.assertEqual((growing["repeat_interval"], waiting["repeat_interval"]), ("30m", "24h"))
-        self.assertEqual(CONFIG["route"]["group_by"], ["alertname", "job", "source"])
+        self.assertEqual(CONFIG["route"]["group_by"], ["alertname", "cluster", "namespace", "job", "source"])
 
 
 class Inhibition(unittest.TestCase):
@@ -96,6 +96,18 @@ class Inhibition(unittest.TestCase):
             if cause != "QueueExporterReplicaDown":
                 self.assertFalse(is_silenced(alert(symptom, queue="other"), alert(cause)), (cause, symptom))
                 self.assertFalse(is_silenced(alert(symptom, vhost="other"), alert(cause)), (cause, symptom))
+
+    def test_no_cause_silences_anything_of_another_cluster_or_namespace(self):
+        """Exporters of two clusters or teams often have the same job name."""
+        silenced = 0
+        for cause in SEVERITY:
+            for target in SEVERITY:
+                for label in ("cluster", "namespace"):
+                    here = alert(cause, source="", queue="", **{label: "a"})
+                    silenced += is_silenced(alert(target, source="", queue="", **{label: "a"}), here)
+                    self.assertFalse(is_silenced(alert(target, source="", queue="", **{label: "b"}), here),
+                                     f"{cause} in {label} a, {target} in b")
+        self.assertGreater(silenced, 50)
 
     def test_no_page_is_silenced_but_by_what_makes_it_blind(self):
         blinding = {"QueueExporterDown", "QueueSourceDown", "QueueDataStale"}
