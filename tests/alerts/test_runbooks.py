@@ -77,11 +77,23 @@ class Runbooks(qe.WithFolder):
             for line in blocks(text, "sh"):
                 words = shlex.split(line)
                 self.assertEqual(words[0], "queuectl", f"{name}: {line}")
-                words = [{"SOURCE": "local", "QUEUE": "orders", "BODY": "x"}.get(word, word) for word in words[1:]]
+                queue = "orders-dlq" if "DeadLetter" in name else "orders"
+                self.queuectl("send", "local", queue, "--body", "x", config=config)  # something to look at
+                words = [{"SOURCE": "local", "QUEUE": queue}.get(word, word) for word in words[1:]]
                 tried.add(words[0])
                 done = self.queuectl(*words, config=config, check=False)
                 self.assertEqual(done.returncode, 0, f"{name}: {line}: {done.stderr}")
-        self.assertLessEqual({"stats", "peek", "send", "receive", "purge"}, tried)
+        self.assertLessEqual({"stats", "peek", "receive", "redrive", "purge"}, tried)
+
+    def test_no_page_leaves_those_alone_whose_broker_cannot_peek_or_deletes_what_was_not_seen(self):
+        spoken = {row["alert"]: row["description"] for group in SOURCE["groups"] for row in group["rules"]
+                  if "alert" in row}
+        for name, text in TEXTS.items():
+            self.assertNotIn("queuectl peek", spoken[name], name)
+            commands = "\n".join(blocks(text, "sh"))
+            self.assertNotIn("--ack", commands, name)
+            if "queuectl peek" in commands:
+                self.assertRegex(text, "Amazon SQS cannot do that: `receive` instead", name)
 
 
 class Examples(unittest.TestCase):
