@@ -23,6 +23,8 @@
     "trend_short": "10m",
     "backlog_floor": "100",
     "backlog_growth": "0.5",
+    "trend_slow": "6h",
+    "backlog_growth_slow": "0.08",
     "drain_default": "14400",
     "progress_window": "15m",
     "no_consumers_for": "10m",
@@ -123,6 +125,10 @@
           {
             "record": "queue:messages_ready:deriv_short",
             "expr": "deriv(queue:messages_ready:max[%(trend_short)s])" % c,
+          },
+          {
+            "record": "queue:messages_ready:deriv_slow",
+            "expr": "deriv(queue:messages_ready:max[%(trend_slow)s])\nand (queue:messages_ready:max offset %(trend_slow)s)" % c,
           },
           {
             "record": "queue:consumer_processed:rate",
@@ -279,7 +285,7 @@
         "rules": [
           {
             "alert": "QueueBacklogGrowing",
-            "expr": "(\n  3600 * queue:messages_ready:deriv_long > %(backlog_growth)s * queue:messages_ready:max\n  and 3600 * queue:messages_ready:deriv_short > %(backlog_growth)s * queue:messages_ready:max\n  and queue:messages_ready:max > %(backlog_floor)s\n)\nunless queue:is_dead_letter_queue:max" % c,
+            "expr": "(\n  3600 * queue:messages_ready:deriv_long > %(backlog_growth)s * queue:messages_ready:max\n  and 3600 * queue:messages_ready:deriv_short > %(backlog_growth)s * queue:messages_ready:max\n  or 3600 * queue:messages_ready:deriv_slow > %(backlog_growth_slow)s * queue:messages_ready:max\n  and 3600 * queue:messages_ready:deriv_long > %(backlog_growth_slow)s * queue:messages_ready:max\n)\nand queue:messages_ready:max > %(backlog_floor)s\nunless queue:is_dead_letter_queue:max" % c,
             "for": "%(settled_for)s" % c,
             "labels": {
               "severity": "warning",
