@@ -44,6 +44,11 @@ def top_age():
     return top(10, AGE, "max by QUEUE (max_over_time(queue_oldest_message_age_seconds{Q}[$__range] @ end()))")
 
 
+def top_dead():
+    return top(10, DEAD_LETTERS, """max by (job, source, dead_letter_vhost, dead_letter_queue) (
+        max_over_time(queue_dead_letter_messages{Q}[$__range] @ end()))""")
+
+
 def make(runbook_base):
     return Dashboard("queue-overview", "Queues / Overview", "Which queue hurts, since when, and where to look next.",
                      VARIABLES, [
@@ -113,8 +118,9 @@ def make(runbook_base):
                   Query(top_age(), QUEUE_LEGEND), unit="s", runbooks=["QueueMessagesTooOld"]),
         ]),
         Row("Dead letters and settings", [
-            lines("Dead letters by dead-letter queue", "The ten largest dead-letter queues; each counts once.",
-                  Query(f"topk(10, {DEAD_LETTERS})", "{{source}} {{dead_letter_vhost}} {{dead_letter_queue}}"),
+            lines("Dead letters by dead-letter queue", "The ten largest dead-letter queues of the time shown; each "
+                  "counts once.",
+                  Query(top_dead(), "{{source}} {{dead_letter_vhost}} {{dead_letter_queue}}"),
                   width=8, runbooks=["QueueDeadLetterQueueNotEmpty"]),
             lines("New dead letters", "Growth above the lowest count of the ten minutes before; a purge or a redrive "
                   "does not show.", Query("""topk(10, max by (job, source, dead_letter_vhost, dead_letter_queue) (

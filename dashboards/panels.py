@@ -308,6 +308,19 @@ class Dashboard:
     rows: list
     annotations: list = dataclasses.field(default_factory=lambda: ANNOTATIONS)
 
+    def exactly(self, node):
+        """Grafana escapes a choice for regular expressions only where several may be chosen: a variable of one value
+        is compared as it is, or `a+b` would find nothing and `a.b` too much."""
+        if isinstance(node, dict):
+            return {key: self.exactly(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [self.exactly(value) for value in node]
+        if isinstance(node, str):
+            for one in self.variables:
+                if one["type"] == "query" and not one["multi"]:
+                    node = node.replace(f'=~"${one["name"]}"', f'="${one["name"]}"')
+        return node
+
     def json(self, runbook_base):
         """Panels flow from left to right and wrap; rows start on a line of their own."""
         panels, y, number = [], 0, 0
@@ -323,7 +336,7 @@ class Dashboard:
                 panels.append(panel.json(number, x, y, runbook_base))
                 x, tallest = x + panel.width, max(tallest, panel.height)
             y += tallest
-        return {
+        return self.exactly({
             "uid": self.uid, "title": self.title, "description": self.about, "tags": [TAG], "editable": False,
             "schemaVersion": 39, "version": 1, "timezone": "browser", "refresh": "1m", "graphTooltip": 1,
             "time": {"from": "now-6h", "to": "now"}, "timepicker": {}, "weekStart": "", "fiscalYearStartMonth": 0,
@@ -334,4 +347,4 @@ class Dashboard:
             "annotations": {"list": self.annotations},
             "templating": {"list": self.variables},
             "panels": panels,
-        }
+        })

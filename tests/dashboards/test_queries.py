@@ -116,7 +116,7 @@ class Executed(WithDemo):
                 if variable["type"] == "query" and variable["name"] != "vhost":  # the demo's broker has none
                     label = re.search(r"(\w+)\)$", variable["query"]).group(1)
                     found = fetch(port, f"label/{label}/values", **{
-                        "match[]": filled(variable_query(variable), CHOICES), "start": when - 60, "end": when})
+                        "match[]": filled(variable_query(variable), choices(board)[0]), "start": when - 60, "end": when})
                     self.assertTrue(found, (uid, variable["name"]))
             for annotation in board["annotations"]["list"]:
                 found = fetch(port, "query", query=filled(annotation["expr"], CHOICES), time=when)["result"]

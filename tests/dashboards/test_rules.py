@@ -226,5 +226,29 @@ class Pair(unittest.TestCase):
                              where)
 
 
+class Names(unittest.TestCase):
+    def test_a_choice_is_a_regular_expression_only_where_grafana_escapes_it(self):
+        """It does where several may be chosen. Else `a+b` would find nothing, and `a.b` too much."""
+        compared = 0
+        for where, board, _, target in targets():
+            for selector in parsed(where, target["expr"])[0]:
+                for label, (sign, value) in selector.matchers.items():
+                    variable = variables(board).get(value.lstrip("$"))
+                    if variable and value.startswith("$"):
+                        escaped = variable["multi"] or variable["includeAll"]
+                        self.assertEqual(sign, "=~" if escaped else "=", f"{where}: {label}{sign}{value}")
+                        compared += not escaped
+        self.assertGreater(compared, 100)
+
+
+class Steady(unittest.TestCase):
+    def test_the_largest_are_chosen_once_and_not_anew_at_each_step(self):
+        """topk over time shows another ten at each step: lines that come and go. Bars of what happened may."""
+        for where, _, panel, target in targets():
+            bare = "topk(" in target["expr"] and "@ end()" not in target["expr"]
+            if panel["type"] == "timeseries" and panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "line":
+                self.assertFalse(bare, where)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
