@@ -16,8 +16,10 @@ One file per alert:
       says: {at: 12m, description: …, dashboard_url: …}   # word by word, with `queue` for the label set
 """
 import json
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +36,14 @@ LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 KINDS = {"fires", "below", "for", "resolves", "missing", "restart", "jitter", "purge", "redrive", "pair", "quiet"}
 ADDED = {"job": "queue-exporter", "instance": "a:10019", "source": "s"}
 NAME = re.compile(r"[a-z]+:[a-z_]+:[a-z_0-9]+")
+
+
+def need(*programs):
+    """Ends the test as skipped where a program is missing; as failed where none may be (QE_REQUIRE_SERVERS)."""
+    missing = [program for program in programs if not shutil.which(program)]
+    if missing:
+        print(f"skipped: not on the PATH: {', '.join(missing)} (packaging/quickstart.sh test fetches Debian's)")
+        sys.exit(1 if os.environ.get("QE_REQUIRE_SERVERS") else 77)
 
 
 def rules_in(groups):

@@ -143,4 +143,5 @@ def hour_of(series, value, types):
 
 
 if __name__ == "__main__":
+    cases.need("prometheus", "prometheus-alertmanager", "promtool")
     unittest.main()

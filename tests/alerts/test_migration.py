@@ -38,4 +38,5 @@ class Migration(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    cases.need("promtool")
     unittest.main()

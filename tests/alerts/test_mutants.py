@@ -6,6 +6,7 @@ import unittest
 
 import yaml
 
+import cases
 import mutants
 
 LISTED = yaml.safe_load(pathlib.Path(__file__).with_name("survivors.yml").read_text(encoding="utf-8"))
@@ -28,4 +29,5 @@ class Mutants(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    cases.need("promtool")
     unittest.main()

@@ -118,4 +118,5 @@ class Inhibition(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    cases.need("amtool")
     unittest.main()

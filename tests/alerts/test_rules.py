@@ -148,4 +148,5 @@ class Tested(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    cases.need("promtool", "jsonnet")
     unittest.main()

@@ -131,4 +131,5 @@ class Examples(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    cases.need("promtool")
     unittest.main()
