@@ -72,8 +72,14 @@ BACKLOG = Row("Backlog", [
           Query("max by QUEUE (deriv(queue_messages_ready{Q}[15m]))", f"trend {V}"),
           unit="mps", width=6, minimum=None, legend="list", runbooks=["QueueBacklogGrowing"]),
     lines("Drain time", "How long until nothing is ready at the trend of the last 15 minutes; a gap while the backlog "
-          "stands or grows.", Query(DRAIN, f"drain time {V}"), unit="s", width=6, legend="list", none="not falling",
-          runbooks=["QueueDrainTooLong"]),
+          "stands or grows; and as the exporter itself judges its own window.",
+          Query(DRAIN, f"drain time {V}"),
+          Query("max by QUEUE (queue_drain_seconds{Q})", f"as judged {V}", GREY),
+          unit="s", width=6, legend="list", none="not falling", runbooks=["QueueDrainTooLong"]),
+    lines("State", "What the exporter judges the queue to do, from its readings of some minutes (state_window): 1 "
+          "while the state holds. Unknown for the first such window after a start.",
+          Query("max by (job, source, vhost, queue, state) (queue_state{Q}) == 1", f"{{{{state}}}} {V}"),
+          width=24, minimum=0, legend="list", runbooks=["QueueConsumerStuck"]),
 ])
 
 AGES = Row("Age", [

@@ -242,6 +242,7 @@ static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, st
         .poll_interval_ms = settings->poll.poll_interval_ms,
         .poll_timeout_ms = settings->poll.poll_timeout_ms,
         .discovery_interval_ms = settings->poll.discovery_interval_ms,
+        .state_window_ms = settings->poll.state_window_ms,
         .max_queues = settings->poll.max_queues,
         .include = settings->include.items,
         .include_count = settings->include.count,

@@ -20,7 +20,8 @@ struct qe_poll_settings {
     int64_t poll_interval_ms;
     int64_t poll_timeout_ms;
     int64_t discovery_interval_ms;
-    int64_t stale_after_ms; /* resolved: 3 x poll_interval when not set */
+    int64_t stale_after_ms;  /* resolved: 3 x poll_interval when not set */
+    int64_t state_window_ms; /* 0: no queue_state */
     uint64_t max_queues;
 };
 

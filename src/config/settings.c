@@ -24,7 +24,7 @@
         .offset = (base) + offsetof(struct qe_poll_settings, member), .min = (low), .max = (high), \
         .default_text = (text), .default_note = (note)                                             \
     }
-#define POLL_OPTIONS(base, interval, discovery, queues, note_timeout, note_stale, note)            \
+#define POLL_OPTIONS(base, interval, discovery, window, queues, note_timeout, note_stale, note)    \
     POLL_OPTION(base, poll_interval_ms, QE_OPT_DURATION, 100, DAY_MS, interval, note,              \
                 "poll_interval", "Time between two polls of a source, give or take some jitter."), \
         POLL_OPTION(base, poll_timeout_ms, QE_OPT_DURATION, 100, HOUR_MS, NULL, note_timeout,      \
@@ -33,15 +33,20 @@
                     "discovery_interval", "How often a source is asked which queues it has."),     \
         POLL_OPTION(base, stale_after_ms, QE_OPT_DURATION, 100, 30 * DAY_MS, NULL, note_stale,     \
                     "stale_after", STALE_AFTER_HELP),                                              \
+        POLL_OPTION(base, state_window_ms, QE_OPT_DURATION, 0, DAY_MS, window, note,               \
+                    "state_window", STATE_WINDOW_HELP),                                            \
         POLL_OPTION(base, max_queues, QE_OPT_UINT, 1, 1000000, queues, note, "max_queues",         \
                     MAX_QUEUES_HELP)
 #define STALE_AFTER_HELP                                                                           \
     "Age at which the last good reading of a queue disappears; at least `poll_interval`."
+#define STATE_WINDOW_HELP                                                                          \
+    "How much of its past `queue_state` judges a queue by, and at least 4 readings; `0s`: no "     \
+    "`queue_state`."
 #define MAX_QUEUES_HELP                                                                            \
     "Most queues of one source that are watched; dead-letter queues are always kept."
 
 static const struct qe_option s_defaults_options[] = {
-    POLL_OPTIONS(0, "30s", "5m", "5000", "`10s`, or `poll_interval` where that is less",
+    POLL_OPTIONS(0, "30s", "5m", "5m", "5000", "`10s`, or `poll_interval` where that is less",
                  "3 × `poll_interval`", NULL),
 };
 
@@ -77,8 +82,8 @@ static const struct qe_option s_source_options[] = {
      .offset = offsetof(struct qe_source_settings, exclude),
      .default_note = "no queue",
      .help = "Do not watch queues whose whole name matches one of these."},
-    POLL_OPTIONS(offsetof(struct qe_source_settings, poll), NULL, NULL, NULL, "as in `defaults`",
-                 "as in `defaults`", "as in `defaults`"),
+    POLL_OPTIONS(offsetof(struct qe_source_settings, poll), NULL, NULL, NULL, NULL,
+                 "as in `defaults`", "as in `defaults`", "as in `defaults`"),
 };
 
 const struct qe_section qe_section_source = {

@@ -80,6 +80,13 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
         {"queue_objective_oldest_message_age_seconds", QE_METRIC_GAUGE, QE_PART_POLL, "seconds",
          QUEUE_LABELS,
          "Age of the oldest message that the configuration allows; absent where none is set."},
+    [QE_FAMILY_STATE] = {"queue_state", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS ",state",
+                         "What the queue does, judged by the readings of state_window: 1 for the "
+                         "state that holds, 0 for the others."},
+    [QE_FAMILY_DRAIN] = {"queue_drain_seconds", QE_METRIC_GAUGE, QE_PART_POLL, "seconds",
+                         QUEUE_LABELS,
+                         "Time until the queue is empty if it goes on draining as it does; absent "
+                         "when it is not draining."},
     [QE_FAMILY_CONFIG_WARNING] = {"queue_config_warning", QE_METRIC_GAUGE, QE_PART_POLL, "",
                                   QUEUE_LABELS ",check",
                                   "A doubtful setting of the queue, named by the check label; 1 "

@@ -184,6 +184,9 @@ static bool value_of(enum qe_family family, const struct qe_snapshot *snapshot, 
         *out = snapshot->set->is_dead_letter_queue[index] ? 1 : 0;
         return true;
     }
+    if (family == QE_FAMILY_DRAIN) {
+        return snapshot->judges_backlogs && qe_backlog_drain_seconds(&state->backlog, out);
+    }
     if (family == QE_FAMILY_EXPIRY_MARGIN) {
         return qe_derive_expiry_margin(snapshot, index, out);
     }
@@ -216,6 +219,30 @@ static void render_values(struct qe_strbuf *out, enum qe_family family,
     }
 }
 
+/* --- states --- */
+
+static void render_states(struct qe_strbuf *out, enum qe_family family,
+                          const struct qe_poll_view *view)
+{
+    const struct qe_snapshot *snapshot = view->snapshot;
+    const struct qe_short_text name = qe_line_name(family);
+    struct qe_short_text tails[QE_BACKLOG_STATE_COUNT];
+
+    if (!snapshot->judges_backlogs) {
+        return;
+    }
+    for (size_t i = 0; i < QE_BACKLOG_STATE_COUNT; i++) {
+        tails[i] = qe_line_tail("state", qe_backlog_state_name((enum qe_backlog_state)i));
+    }
+    for (size_t i = 0; i < snapshot->set->count; i++) {
+        const struct qe_queue_state *queue = &snapshot->states[i];
+
+        for (size_t state = 0; queue->asked && state < QE_BACKLOG_STATE_COUNT; state++) {
+            put(out, &name, view->annex, i, &tails[state], queue->backlog.state == state ? 1 : 0);
+        }
+    }
+}
+
 /* --- warnings --- */
 
 /* 99 % of our own handler's runs on this queue took at most that long; -1 when there were none. */
@@ -238,27 +265,6 @@ static double handling_p99(const struct qe_consumer_stats *consumer)
     return isnan(bound) ? -1 : bound;
 }
 
-static int compare_consumer(const struct qe_consumer_stats *consumer, const char *source,
-                            const struct qe_queue *queue)
-{
-    int order = strcmp(consumer->source, source);
-
-    order = order != 0 ? order : strcmp(consumer->vhost, queue->vhost);
-    return order != 0 ? order : strcmp(consumer->queue, queue->name);
-}
-
-/* Both lists are sorted alike, so one walk over the consumers serves all queues. */
-static double p99_of_queue(const struct qe_consumer_stats **at, const char *source,
-                           const struct qe_queue *queue)
-{
-    int order = -1;
-
-    for (; *at != NULL && (order = compare_consumer(*at, source, queue)) < 0; *at = (*at)->next) {
-        /* consumers of queues before this one */
-    }
-    return *at != NULL && order == 0 && atomic_load(&(*at)->active) ? handling_p99(*at) : -1;
-}
-
 static void render_warnings(struct qe_strbuf *out, enum qe_family family,
                             const struct qe_poll_view *view)
 {
@@ -272,8 +278,10 @@ static void render_warnings(struct qe_strbuf *out, enum qe_family family,
         tails[i] = qe_line_tail("check", qe_warning_name((enum qe_warning)i));
     }
     for (size_t i = 0; i < snapshot->set->count; i++) {
-        double p99 = p99_of_queue(&consumer, snapshot->source, &snapshot->set->items[i]);
-        unsigned warnings = qe_derive_warnings(snapshot, i, p99);
+        const struct qe_queue *queue = &snapshot->set->items[i];
+        const struct qe_consumer_stats *own =
+            qe_stats_walk(&consumer, snapshot->source, queue->vhost, queue->name);
+        unsigned warnings = qe_derive_warnings(snapshot, i, own != NULL ? handling_p99(own) : -1);
 
         for (size_t bit = 0; bit < QE_WARN_COUNT; bit++) {
             if ((warnings & 1u << bit) != 0) {
@@ -297,6 +305,8 @@ void qe_poll_render_queues(struct qe_strbuf *out, enum qe_family family,
         [QE_FAMILY_IS_DEAD_LETTER_QUEUE] = render_values,
         [QE_FAMILY_EXPIRY_MARGIN] = render_values,
         [QE_FAMILY_OBJECTIVE_OLDEST_AGE] = render_values,
+        [QE_FAMILY_STATE] = render_states,
+        [QE_FAMILY_DRAIN] = render_values,
         [QE_FAMILY_CONFIG_WARNING] = render_warnings,
         [QE_FAMILY_QUEUE_UP] = render_values,
         [QE_FAMILY_LAST_SUCCESS] = render_values,

@@ -73,6 +73,7 @@ int64_t qe_snapshot_drop_stale(struct qe_snapshot *snapshot, int64_t stale_after
 
         if (expiry <= now_mono_ms) {
             snapshot->states[i].sample.known = 0;
+            snapshot->states[i].backlog = (struct qe_backlog){0}; /* a gap proves nothing */
         } else if (expiry < next) {
             next = expiry;
         }
@@ -210,6 +211,7 @@ void qe_snapshot_carry_over(struct qe_snapshot *snapshot, const struct qe_snapsh
 {
     /* Only readers hold the old one: its atomics rest, and plain copies are exact. */
     snapshot->status = old->status;
+    snapshot->judges_backlogs = old->judges_backlogs;
     carry_states(snapshot, old);
 }
 
@@ -219,6 +221,35 @@ void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *
     take_batch(snapshot, batch, report);
     take_last_error(snapshot, batch, report);
     take_report(&snapshot->status, batch, report);
+}
+
+void qe_snapshot_judge_backlogs(struct qe_snapshot *snapshot, const struct qe_batch *batch,
+                                const struct qe_poll_report *report, const struct qe_stats *stats)
+{
+    const struct qe_queue_set *set = snapshot->set;
+    const struct qe_consumer_stats *at = stats == NULL ? NULL : qe_stats_first_consumer(stats);
+
+    snapshot->judges_backlogs = report->state_window_ms > 0;
+    if (set == NULL || batch == NULL || !snapshot->judges_backlogs) {
+        return;
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        if (batch->entries[i].error != QE_OK) {
+            continue;
+        }
+        const struct qe_queue *queue = &set->items[i];
+        const struct qe_consumer_stats *own =
+            qe_stats_walk(&at, snapshot->source, queue->vhost, queue->name);
+
+        qe_backlog_observe(&snapshot->states[i].backlog,
+                           &(struct qe_backlog_reading){
+                               .sample = &snapshot->states[i].sample,
+                               .now_mono_ms = report->now_mono_ms,
+                               .window_ms = report->state_window_ms,
+                               .own_settled = own == NULL ? 0 : qe_consumer_stats_settled(own),
+                               .is_stream = queue->kind == QE_KIND_STREAM,
+                               .is_dead_letter_queue = set->is_dead_letter_queue[i]});
+    }
 }
 
 void qe_snapshot_take_hang(struct qe_snapshot *snapshot, int64_t silent_ms)

@@ -22,6 +22,10 @@ void qe_snapshot_carry_over(struct qe_snapshot *snapshot, const struct qe_snapsh
  * parallel to snapshot->set. */
 void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *batch,
                            const struct qe_poll_report *report);
+/* Takes what a poll has just read into the queues' histories. stats: of our own consumers; may be
+ * NULL. After qe_snapshot_take_poll(). */
+void qe_snapshot_judge_backlogs(struct qe_snapshot *snapshot, const struct qe_batch *batch,
+                                const struct qe_poll_report *report, const struct qe_stats *stats);
 /* Marks the source and its queues down: no poll has ended for so long. */
 void qe_snapshot_take_hang(struct qe_snapshot *snapshot, int64_t silent_ms);
 /* Drops the samples that are stale; returns when the next one will be, INT64_MAX when none. */

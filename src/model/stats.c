@@ -168,12 +168,18 @@ void qe_stats_destroy(struct qe_stats *stats)
     qe_free(stats);
 }
 
+static int compare_names(const struct qe_consumer_stats *stats, const char *source,
+                         const char *vhost, const char *queue)
+{
+    int order = strcmp(stats->source, source);
+
+    order = order != 0 ? order : strcmp(stats->vhost, vhost);
+    return order != 0 ? order : strcmp(stats->queue, queue);
+}
+
 static int compare_consumer(const struct qe_consumer_stats *a, const struct qe_consumer_stats *b)
 {
-    int order = strcmp(a->source, b->source);
-
-    order = order != 0 ? order : strcmp(a->vhost, b->vhost);
-    return order != 0 ? order : strcmp(a->queue, b->queue);
+    return compare_names(a, b->source, b->vhost, b->queue);
 }
 
 static struct qe_consumer_stats *make_consumer(const char *source, const char *vhost,
@@ -331,6 +337,30 @@ struct qe_process_stats *qe_stats_process(struct qe_stats *stats)
 const struct qe_consumer_stats *qe_stats_first_consumer(const struct qe_stats *stats)
 {
     return stats->consumers;
+}
+
+const struct qe_consumer_stats *qe_stats_walk(const struct qe_consumer_stats **at,
+                                              const char *source, const char *vhost,
+                                              const char *queue)
+{
+    for (; *at != NULL; *at = (*at)->next) {
+        int order = compare_names(*at, source, vhost, queue);
+
+        if (order >= 0) {
+            return order == 0 && atomic_load(&(*at)->active) ? *at : NULL;
+        }
+    }
+    return NULL;
+}
+
+uint64_t qe_consumer_stats_settled(const struct qe_consumer_stats *stats)
+{
+    uint64_t settled = qe_counter_get(&stats->processed);
+
+    for (size_t i = 0; i < QE_FAIL_COUNT; i++) {
+        settled += qe_counter_get(&stats->dead_lettered[i]);
+    }
+    return settled;
 }
 
 const struct qe_api_stats *qe_stats_first_api(const struct qe_stats *stats)

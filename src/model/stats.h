@@ -78,6 +78,9 @@ struct qe_consumer_stats {
 double qe_consumer_stats_observed_age(const struct qe_consumer_stats *stats, int64_t now_unix_ms,
                                       int64_t skew_ms, int64_t within_ms);
 
+/* Messages that left the queue for good through this consumer: succeeded or dead-lettered. */
+uint64_t qe_consumer_stats_settled(const struct qe_consumer_stats *stats);
+
 /* Requests to one source's API, by operation. The driver owns the names (static). */
 #define QE_API_OPERATIONS_MAX 24
 #define QE_API_SERVICES_MAX 4
@@ -166,6 +169,12 @@ struct qe_process_stats *qe_stats_process(struct qe_stats *stats);
 /* Heads of the lists, sorted by (source, vhost, queue); walk with ->next and skip what is not
  * active. */
 const struct qe_consumer_stats *qe_stats_first_consumer(const struct qe_stats *stats);
+/* One step of a walk over all queues of a source, in the order of a queue set, beside the
+ * consumers: *at starts as qe_stats_first_consumer(). Returns the active consumer of that queue, or
+ * NULL. */
+const struct qe_consumer_stats *qe_stats_walk(const struct qe_consumer_stats **at,
+                                              const char *source, const char *vhost,
+                                              const char *queue);
 const struct qe_api_stats *qe_stats_first_api(const struct qe_stats *stats);
 
 #endif

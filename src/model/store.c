@@ -137,6 +137,7 @@ static int publish_locked(struct qe_slot *slot, const struct qe_batch *batch,
     }
     qe_snapshot_carry_over(snapshot, slot->current);
     qe_snapshot_take_poll(snapshot, batch, report);
+    qe_snapshot_judge_backlogs(snapshot, batch, report, slot->store->stats);
     ask_objectives(slot, snapshot, report);
     if (show_take(slot, snapshot, report->now_mono_ms, err) != 0) {
         return -1;

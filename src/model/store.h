@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/backlog.h"
 #include "model/batch.h"
 #include "model/histogram.h"
 #include "model/queue.h"
@@ -36,6 +37,8 @@ struct qe_queue_state {
     bool answered;
     bool asked; /* some poll has asked: before that there is no queue_up either */
     double objective_oldest_age_seconds; /* < 0: none configured */
+    struct qe_backlog
+        backlog; /* what the queue does over time; begins anew when a sample is stale */
 };
 
 /* What is known of a source apart from its queues. Counters only grow while the process lives. */
@@ -62,6 +65,7 @@ struct qe_snapshot {
     struct qe_source_status status;
     void *rendered; /* the renderer's work; freed with renderer->destroy */
     const struct qe_renderer *renderer;
+    bool judges_backlogs; /* the last poll had a window for it: queue_state is shown */
 };
 
 /* Turns a new snapshot into finished bytes, on the publishing thread, outside any lock. metrics/
@@ -110,6 +114,7 @@ struct qe_poll_report {
     struct qe_err error;        /* QE_OK, or why the poll as a whole failed */
     qe_objective_fn *objective; /* may be NULL */
     const void *objective_context;
+    int64_t state_window_ms; /* what qe_backlog_observe() judges by; 0: states are not wanted */
 };
 
 /* Publishes the outcome of a poll. batch may be NULL when the poll failed as a whole: old samples

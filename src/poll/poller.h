@@ -21,6 +21,7 @@ struct qe_poller_options {
     int64_t poll_interval_ms;
     int64_t poll_timeout_ms;
     int64_t discovery_interval_ms;
+    int64_t state_window_ms; /* as in struct qe_poll_report */
     uint64_t max_queues;
     struct qe_regex *const *include; /* none: everything */
     size_t include_count;

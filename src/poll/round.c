@@ -357,7 +357,8 @@ static void publish(struct round *round)
                                     .queues_dropped = poller->queues_dropped,
                                     .error = round->err,
                                     .objective = poller->options.objective,
-                                    .objective_context = poller->options.objective_context};
+                                    .objective_context = poller->options.objective_context,
+                                    .state_window_ms = poller->options.state_window_ms};
     const struct qe_batch *batch = round->batch.set != NULL ? &round->batch : NULL;
     struct qe_err err = {0};
     uint64_t unlogged = 0;

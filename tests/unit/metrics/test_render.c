@@ -240,9 +240,78 @@ static void scrapes_and_polls_do_not_disturb_each_other(void **state)
     world_deinit(&world);
 }
 
+/* One queue drains from 1000 by 10 a second, the other stands still without anybody; polls of 30 s
+ * and a window of 5 minutes. */
+static void publish_draining(struct qe_slot *slot, struct qe_queue_set *set, int poll,
+                             int64_t window_ms)
+{
+    struct qe_err err = {0};
+    struct qe_batch batch = {0};
+    struct qe_sample samples[2];
+    struct qe_poll_report report = world_report(2);
+
+    set_samples(samples, 40);
+    qe_sample_set(&samples[0], QE_FIELD_READY_MESSAGES, 10000 - 300.0 * poll);
+    qe_sample_set(&samples[1], QE_FIELD_CONSUMERS, 0);
+    report.now_mono_ms += INT64_C(30000) * poll;
+    report.state_window_ms = window_ms;
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    qe_batch_set(&batch, 0, &samples[0]);
+    qe_batch_set(&batch, 1, &samples[1]);
+    assert_ok(qe_slot_publish(slot, &batch, &report, &err), err);
+    qe_batch_deinit(&batch);
+}
+
+static void assert_page_has(struct world *world, const char *line, bool expected)
+{
+    char *page = world_page(world, QE_FORMAT_TEXT);
+
+    if ((strstr(page, line) != NULL) != expected) {
+        fail_msg("%s: %s", expected ? "not in the page" : "in the page", line);
+    }
+    free(page);
+}
+
+#define STATE_OF(queue, state) "queue_state{source=\"a\",queue=\"" queue "\",state=\"" state "\"} "
+
+static void states_and_drain_times_are_shown_after_a_window(void **state)
+{
+    (void)state;
+    struct world world;
+    struct qe_queue_set *set = two_queues();
+
+    world_init(&world);
+    struct qe_slot *slot = world_open(&world, "a", "embedded");
+
+    for (int poll = 0; poll <= 11; poll++) {
+        publish_draining(slot, set, poll, 300000);
+        assert_page_has(&world, STATE_OF("one", "unknown") "1\n", poll < 10);
+        assert_page_has(&world, STATE_OF("one", "draining") "1\n", poll >= 10);
+        assert_page_has(&world, STATE_OF("one", "draining") "0\n", poll < 10);
+        assert_page_has(&world, STATE_OF("two", "no_consumers") "1\n", poll >= 10);
+        assert_page_has(&world, "queue_drain_seconds{source=\"a\",queue=\"one\"}", poll >= 10);
+        assert_page_has(&world, "queue_drain_seconds{source=\"a\",queue=\"two\"}", false);
+    }
+    assert_page_has(&world, "queue_drain_seconds{source=\"a\",queue=\"one\"} 670\n", true);
+    /* Stale: what it does is not known any more, and it takes a window to know it again. */
+    struct qe_err err = {0};
+
+    assert_ok(qe_store_expire(world.store, FIXTURE_NOW_MONO_MS + 330000 + FIXTURE_STALE_MS, &err),
+              err);
+    assert_page_has(&world, STATE_OF("one", "unknown") "1\n", true);
+    publish_draining(slot, set, 14, 300000);
+    assert_page_has(&world, STATE_OF("one", "unknown") "1\n", true);
+    publish_draining(slot, set, 15, 0); /* switched off by a reload */
+    assert_page_has(&world, "queue_state{", false);
+    assert_page_has(&world, "queue_drain_seconds{", false);
+    qe_queue_set_release(set);
+    world_deinit(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(states_and_drain_times_are_shown_after_a_window),
         cmocka_unit_test(what_did_not_change_is_shared_with_the_poll_before),
         cmocka_unit_test(a_family_that_vanishes_is_not_kept_alive),
         cmocka_unit_test(our_own_handling_time_is_held_against_the_visibility),
