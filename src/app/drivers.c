@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "backend/embedded/embedded.h"
+#include "backend/rabbitmq/rabbitmq.h"
 #include "backend/sqs/sqs.h"
 
 /* A new broker is one folder under backend/ and one line here. */
 static const struct qe_driver *const s_drivers[] = {
     &qe_driver_embedded,
+    &qe_driver_rabbitmq,
     &qe_driver_sqs,
 };
 #define DRIVERS_COUNT (sizeof s_drivers / sizeof s_drivers[0])

@@ -1,0 +1,153 @@
+/* What the files of this driver share. One handle is used by one thread, but for interrupt().
+ *
+ *   discovery  list.c endpoint.c, definition.c policy.c topology.c reach.c dead_letter.c (pure)
+ *   polls      sample.c merge.c, reading.c family.c history.c pace.c (pure)
+ *   both       rabbitmq.c (create, destroy, the vtable), settings.c, request.c, record.c, nodes.c
+ */
+#ifndef QE_BACKEND_RABBITMQ_INTERNAL_H
+#define QE_BACKEND_RABBITMQ_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "backend/rabbitmq/nodes.h"
+#include "backend/rabbitmq/pace.h"
+#include "backend/rabbitmq/rabbitmq.h"
+#include "backend/rabbitmq/record.h"
+#include "net/http_client.h"
+#include "util/clock.h"
+#include "util/json.h"
+
+/* Index into qe_driver.operations and qe_api_stats. */
+enum qe_rmq_operation {
+    QE_RMQ_OVERVIEW = 0,
+    QE_RMQ_VHOSTS,
+    QE_RMQ_QUEUES,        /* what they are */
+    QE_RMQ_TOTALS_OF,     /* how many messages they hold */
+    QE_RMQ_STATISTICS_OF, /* everything */
+    QE_RMQ_POLICIES,
+    QE_RMQ_EXCHANGES,
+    QE_RMQ_BINDINGS,
+    QE_RMQ_NODES,
+    QE_RMQ_NODE_METRICS,
+    QE_RMQ_OPERATION_COUNT
+};
+
+#define QE_RMQ_METRICS_URLS_MAX 64
+
+/* Where one node's metrics are. */
+struct qe_rmq_endpoint {
+    char *url;          /* owned; as configured, or found; without a path's last slash */
+    bool is_configured; /* else found: then it is not told the password */
+};
+
+struct qe_rmq {
+    const struct qe_rmq_settings *settings; /* borrowed */
+    char *source;                           /* owned */
+    struct qe_api_stats *stats;             /* borrowed; NULL: do not count */
+    struct qe_http_client *client;          /* owned */
+    struct qe_secret *authorization;        /* owned; "Basic ..." */
+    char *base_url;                         /* owned; without the last slash */
+    atomic_bool interrupted;                /* set by interrupt(), taken by the call that it ends */
+
+    /* Of the last list: */
+    struct qe_rmq_table *table; /* owned; NULL: none yet */
+    char **vhosts;              /* owned, as each; those that can be read */
+    size_t vhosts_count;
+    struct qe_err incomplete; /* what it could not find out; QE_OK: nothing */
+    bool has_statistics;      /* the broker keeps them */
+    unsigned version_major;   /* 0 unknown */
+    struct qe_rmq_endpoint endpoints[QE_RMQ_METRICS_URLS_MAX];
+    size_t endpoints_count;
+    /* Since then, where another way is allowed: */
+    bool metrics_failed;
+    bool management_failed;
+
+    /* Of the polls: */
+    struct qe_rmq_nodes nodes; /* as of the last answer */
+    bool has_totals;           /* this server has told some */
+    bool lacks_totals;         /* it does not know of them */
+    struct qe_rmq_pace paces[QE_RMQ_EXTRA_COUNT];
+    int64_t poll_mono_ms;     /* when the last one began; 0 never */
+    int64_t poll_interval_ms; /* a guess, then measured */
+    uint64_t poll;            /* counts them */
+    enum qe_rmq_method way;   /* of the last one; AUTO: none has read anything yet */
+};
+
+/* --- request.c --- */
+
+/* One GET, in the making and in flight. */
+struct qe_rmq_call {
+    enum qe_rmq_operation operation;
+    char *url;                /* owned */
+    bool is_anonymous;        /* goes where the password must not */
+    bool is_text;             /* the answer is not JSON */
+    int64_t deadline_mono_ms; /* 0: that of all of them */
+    size_t index;             /* the caller's own, as this: */
+    size_t endpoint;
+    struct qe_err err; /* QE_OK, or why there is no answer */
+    double duration_seconds;
+};
+void qe_rmq_call_deinit(struct qe_rmq_call *call); /* = {0} is fine */
+
+/* "<base><path>" with each %s of `path` replaced by the next of `parts`, escaped. */
+int qe_rmq_call_init(struct qe_rmq_call *call, enum qe_rmq_operation operation, const char *base,
+                     const char *path, const char *part, struct qe_err *err) QE_MUST_CHECK;
+
+/* What becomes of an answer; it is freed afterwards. -1 goes into call->err. */
+typedef int qe_rmq_take_fn(void *context, const struct qe_rmq_call *call, const char *body,
+                           size_t body_bytes, struct qe_err *err);
+
+/* Sends all of them, a few at a time, and gives each answer to `take`. What failed says so in its
+ * err. Errors: -1 only when interrupted or out of memory; nothing is in flight then. */
+int qe_rmq_run(struct qe_rmq *self, struct qe_rmq_call *calls, size_t count,
+               int64_t deadline_mono_ms, qe_rmq_take_fn *take, void *context,
+               struct qe_err *err) QE_MUST_CHECK;
+/* True, once per interrupt(): the running call ends with QE_ERR_CANCELLED. */
+bool qe_rmq_take_interrupt(struct qe_rmq *self);
+/* Appends `text` with every byte that may not stand in a path or query as %XX. */
+void qe_rmq_append_escaped(struct qe_strbuf *out, const char *text);
+/* NULL, or what an answer that is not a good one means. body may be anything. */
+int qe_rmq_judge(unsigned status, bool is_text, const char *url, const char *body,
+                 size_t body_bytes, struct qe_err *err) QE_MUST_CHECK;
+/* "Basic ..." of user and password. */
+struct qe_secret *qe_rmq_authorization(const char *username, const char *password,
+                                       struct qe_err *err) QE_MUST_CHECK;
+
+#define QE_RMQ_NODES_PATH                                                                          \
+    "/api/nodes?columns=name,running,mem_alarm,disk_free_alarm,partitions,uptime"
+
+/* --- list.c, sample.c: slots of the driver interface --- */
+int qe_rmq_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+                struct qe_err *err);
+int qe_rmq_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
+void qe_rmq_forget_vhosts(struct qe_rmq *self);
+
+/* --- endpoint.c --- */
+
+void qe_rmq_forget_endpoints(struct qe_rmq *self);
+/* Where the broker says that its nodes' metrics are: the answer of GET /api/overview. Replaces what
+ * was found before; what is configured stays. */
+int qe_rmq_find_endpoints(struct qe_rmq *self, const struct qe_json *overview,
+                          struct qe_err *err) QE_MUST_CHECK;
+
+/* --- merge.c --- */
+
+/* The poll that is running. */
+struct qe_rmq_poll {
+    enum qe_rmq_method way; /* depths are read in; not AUTO */
+    int64_t now_mono_ms;
+    int64_t now_unix_ms;
+    struct qe_err gap; /* QE_OK, or why some part of the broker told nothing */
+};
+
+/* What is known of one queue after this poll. -1: *err says why nothing is; QE_ERR_CANCELLED: the
+ * broker does not know yet, which is no failure. */
+int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
+                 struct qe_rmq_record *record, double observed_age_seconds, struct qe_sample *out,
+                 struct qe_err *err) QE_MUST_CHECK;
+/* A reading of the management API's statistics, or of the nodes' queue_metrics, has come. */
+int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
+                const struct qe_rmq_reading *reading, const struct qe_rmq_poll *poll,
+                struct qe_err *err) QE_MUST_CHECK;
+
+#endif

@@ -1,0 +1,28 @@
+/* How often something dear may be asked: so that answering takes no more than a share of the
+ * broker's time. Pure. */
+#ifndef QE_BACKEND_RABBITMQ_PACE_H
+#define QE_BACKEND_RABBITMQ_PACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is asked more rarely than this says nothing of use: it is asked only to see whether it has
+ * become cheaper. */
+#define QE_RMQ_PACE_MAX_MS INT64_C(300000)
+
+struct qe_rmq_pace {
+    double cost_seconds;   /* what one answer takes: an estimate, then measured; 0 unknown */
+    int64_t asked_mono_ms; /* when it was asked last; 0 never */
+};
+
+/* Time between two answers of use; 0: each poll may ask; < 0: there are none, it is too dear. */
+int64_t qe_rmq_pace_interval_ms(const struct qe_rmq_pace *pace, double max_load,
+                                int64_t poll_interval_ms);
+bool qe_rmq_pace_is_due(const struct qe_rmq_pace *pace, double max_load, int64_t poll_interval_ms,
+                        int64_t now_mono_ms);
+/* One answer has come, and took so long. */
+void qe_rmq_pace_note(struct qe_rmq_pace *pace, double seconds, int64_t now_mono_ms);
+/* Before anything was measured. */
+void qe_rmq_pace_expect(struct qe_rmq_pace *pace, double seconds);
+
+#endif

@@ -1,0 +1,119 @@
+#include "backend/rabbitmq/rabbitmq.h"
+
+#include <string.h>
+
+#include "backend/rabbitmq/internal.h"
+#include "util/mem.h"
+
+static const char *const s_operations[QE_RMQ_OPERATION_COUNT] = {
+    [QE_RMQ_OVERVIEW] = "overview",
+    [QE_RMQ_VHOSTS] = "vhosts",
+    [QE_RMQ_QUEUES] = "queues",
+    [QE_RMQ_TOTALS_OF] = "queue_totals",
+    [QE_RMQ_STATISTICS_OF] = "queue_statistics",
+    [QE_RMQ_POLICIES] = "policies",
+    [QE_RMQ_EXCHANGES] = "exchanges",
+    [QE_RMQ_BINDINGS] = "bindings",
+    [QE_RMQ_NODES] = "nodes",
+    [QE_RMQ_NODE_METRICS] = "node_metrics",
+};
+
+static void destroy(void *handle)
+{
+    struct qe_rmq *self = handle;
+
+    if (self == NULL) {
+        return;
+    }
+    qe_http_client_destroy(self->client);
+    qe_secret_destroy(self->authorization);
+    qe_rmq_table_destroy(self->table);
+    qe_rmq_nodes_deinit(&self->nodes);
+    qe_rmq_forget_vhosts(self);
+    qe_rmq_forget_endpoints(self);
+    qe_free(self->base_url);
+    qe_free(self->source);
+    qe_free(self);
+}
+
+static char *without_slash(const char *url)
+{
+    size_t bytes = strlen(url);
+
+    for (; bytes > 0 && url[bytes - 1] == '/'; bytes--) {
+    }
+    return qe_strndup(url, bytes);
+}
+
+/* What needs memory and nothing else. */
+static int fill(struct qe_rmq *self, struct qe_err *err)
+{
+    const struct qe_rmq_settings *settings = self->settings;
+    const struct qe_http_client_options options = {.ca_file = settings->tls.ca_file,
+                                                   .cert_file = settings->tls.cert_file,
+                                                   .key_file = settings->tls.key_file,
+                                                   .user_agent = "queue_exporter",
+                                                   .connections_max = 16};
+    const char *password =
+        settings->password == NULL ? "guest" : qe_secret_bytes(settings->password);
+
+    self->base_url = without_slash(settings->management_url);
+    if (self->base_url == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "source %s", self->source);
+    }
+    for (size_t i = 0; i < settings->metrics_urls.count && i < QE_RMQ_METRICS_URLS_MAX; i++) {
+        struct qe_rmq_endpoint *endpoint = &self->endpoints[i];
+
+        *endpoint = (struct qe_rmq_endpoint){.url = without_slash(settings->metrics_urls.items[i]),
+                                             .is_configured = true};
+        self->endpoints_count = i + 1;
+        if (endpoint->url == NULL) {
+            return qe_err_set(err, QE_ERR_NOMEM, "source %s", self->source);
+        }
+    }
+    self->authorization = qe_rmq_authorization(settings->username, password, err);
+    if (self->authorization == NULL) {
+        return -1;
+    }
+    self->client = qe_http_client_new(&options, err);
+    return self->client == NULL ? -1 : 0;
+}
+
+static int create(const void *settings, const struct qe_deps *deps, void **out, struct qe_err *err)
+{
+    struct qe_rmq *self = qe_calloc(1, sizeof *self);
+
+    if (self == NULL || (self->source = qe_strdup(deps->source)) == NULL) {
+        destroy(self);
+        return qe_err_set(err, QE_ERR_NOMEM, "source %s: out of memory", deps->source);
+    }
+    self->settings = settings;
+    self->stats = deps->stats;
+    if (fill(self, err) != 0) {
+        destroy(self);
+        return -1;
+    }
+    *out = self;
+    return 0;
+}
+
+static void interrupt(void *handle)
+{
+    struct qe_rmq *self = handle;
+
+    atomic_store(&self->interrupted, true);
+    qe_http_interrupt(self->client);
+}
+
+const struct qe_driver qe_driver_rabbitmq = {
+    .name = "rabbitmq",
+    .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_OLDEST_AGE | QE_CAP_DLQ_LINK,
+    .section = &qe_rmq_section,
+    .operations = s_operations,
+    .operations_count = QE_RMQ_OPERATION_COUNT,
+    .create = create,
+    .list = qe_rmq_list,
+    .sample = qe_rmq_sample,
+    .interrupt = interrupt,
+    .destroy = destroy,
+};

@@ -1,0 +1,304 @@
+/* sample(): one poll. Depths in the cheapest way that the broker offers; what is dearer only as
+ * often as it may cost. */
+#include "backend/rabbitmq/sample_internal.h"
+#include "util/mem.h"
+
+/* Until it is measured: the default of the configuration. */
+#define POLL_INTERVAL_GUESS_MS 30000
+#define POLL_INTERVAL_SMOOTHING 0.25
+/* With less time than this left there is no second try in the same poll. */
+#define SECOND_TRY_MS 500
+
+/* The driver is not told the interval: it is what lies between two polls, smoothed. */
+static void note_poll(struct qe_rmq *self, int64_t now_mono_ms)
+{
+    if (self->poll_mono_ms == 0) {
+        self->poll_interval_ms = POLL_INTERVAL_GUESS_MS;
+    } else if (self->poll == 1) {
+        self->poll_interval_ms = now_mono_ms - self->poll_mono_ms;
+    } else {
+        const double passed_ms = (double)(now_mono_ms - self->poll_mono_ms);
+
+        self->poll_interval_ms +=
+            (int64_t)((passed_ms - (double)self->poll_interval_ms) * POLL_INTERVAL_SMOOTHING);
+    }
+    self->poll_mono_ms = now_mono_ms;
+    self->poll++;
+}
+
+/* --- the way --- */
+
+static bool statistics_suit_every_poll(const struct qe_rmq *self)
+{
+    return self->has_statistics && qe_rmq_pace_interval_ms(&self->paces[QE_RMQ_EXTRA_STATISTICS],
+                                                           self->settings->statistics_max_load,
+                                                           self->poll_interval_ms) == 0;
+}
+
+static enum qe_rmq_method management_way(const struct qe_rmq *self)
+{
+    return statistics_suit_every_poll(self) || (self->lacks_totals && self->has_statistics)
+               ? QE_RMQ_STATISTICS
+               : QE_RMQ_TOTALS;
+}
+
+static enum qe_rmq_method choose_way(const struct qe_rmq *self)
+{
+    const bool has_metrics = self->endpoints_count > 0 && !self->metrics_failed;
+
+    if (self->settings->method != QE_RMQ_AUTO) {
+        return (enum qe_rmq_method)self->settings->method;
+    }
+    if (has_metrics && (self->management_failed || !statistics_suit_every_poll(self))) {
+        return QE_RMQ_METRICS;
+    }
+    return management_way(self);
+}
+
+/* --- what came of it --- */
+
+static void note_first(struct qe_err *first, const struct qe_err *why)
+{
+    if (first->code == QE_OK) {
+        *first = *why;
+    }
+}
+
+/* A broker that answers late has paid for it, too. */
+static void note_costs(struct qe_rmq_sampling *sampling)
+{
+    double seconds[QE_RMQ_EXTRA_COUNT] = {0};
+    bool asked[QE_RMQ_EXTRA_COUNT] = {false};
+
+    for (size_t i = 0; i < sampling->calls_count; i++) {
+        const struct qe_rmq_call *call = &sampling->calls[i];
+        const bool is_metrics = call->index == QE_RMQ_FOR_EXTRA_METRICS;
+
+        if (is_metrics || call->operation == QE_RMQ_STATISTICS_OF) {
+            const size_t extra = is_metrics ? QE_RMQ_EXTRA_METRICS : QE_RMQ_EXTRA_STATISTICS;
+
+            asked[extra] = true;
+            seconds[extra] += call->duration_seconds;
+        }
+    }
+    for (size_t i = 0; i < QE_RMQ_EXTRA_COUNT; i++) {
+        if (asked[i]) {
+            qe_rmq_pace_note(&sampling->self->paces[i], seconds[i], sampling->poll.now_mono_ms);
+        }
+    }
+}
+
+/* Some node runs whose metrics nobody told. */
+static void find_untold_node(struct qe_rmq_sampling *sampling)
+{
+    const struct qe_rmq_nodes *nodes = &sampling->self->nodes;
+
+    for (size_t i = 0; i < nodes->count && sampling->poll.gap.code == QE_OK; i++) {
+        if (nodes->items[i].is_running &&
+            qe_rmq_nodes_find(&sampling->told_nodes, nodes->items[i].name) == NULL) {
+            (void)qe_err_set(&sampling->poll.gap, QE_ERR_NOT_FOUND,
+                             "node %s runs, but none of metrics_urls is its own",
+                             nodes->items[i].name);
+        }
+    }
+}
+
+static int hold_extra_metrics(struct qe_rmq_sampling *sampling, struct qe_err *err)
+{
+    struct qe_rmq_table *table = sampling->self->table;
+
+    for (size_t i = 0; i < table->count; i++) {
+        struct qe_rmq_record *record = &table->items[i];
+
+        if (record->extra_poll == sampling->self->poll &&
+            qe_rmq_hold(record, QE_RMQ_EXTRA_METRICS, &record->extra, &sampling->poll, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Sends what was asked for. -1: it was interrupted, or there is no memory. Else poll.gap says
+ * whether something is missing; *out_good: some depths were told. */
+static int run(struct qe_rmq_sampling *sampling, bool *out_good, struct qe_err *err)
+{
+    size_t good_count = 0;
+
+    sampling->poll.gap = (struct qe_err){0};
+    sampling->depths_count = 0;
+    if (qe_rmq_run(sampling->self, sampling->calls, sampling->calls_count,
+                   sampling->deadline_mono_ms, qe_rmq_take_answer, sampling, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < sampling->calls_count; i++) {
+        const struct qe_rmq_call *call = &sampling->calls[i];
+        const bool is_depths = call->index == QE_RMQ_FOR_DEPTHS;
+
+        if (call->err.code != QE_OK) {
+            note_first(is_depths ? &sampling->poll.gap : &sampling->extra_error, &call->err);
+        } else {
+            good_count += is_depths ? 1 : 0;
+        }
+    }
+    note_costs(sampling);
+    *out_good = good_count > 0;
+    return hold_extra_metrics(sampling, err);
+}
+
+/* --- another way --- */
+
+static bool has_time(const struct qe_rmq_sampling *sampling)
+{
+    return sampling->deadline_mono_ms - qe_clock_mono_ms() >= SECOND_TRY_MS;
+}
+
+/* What a list says may be told, and is not: this server does not know of totals. */
+static bool lacks_totals(const struct qe_rmq_sampling *sampling)
+{
+    const struct qe_rmq_table *table = sampling->self->table;
+
+    if (sampling->poll.way != QE_RMQ_TOTALS || sampling->poll.gap.code != QE_OK ||
+        sampling->self->has_totals || sampling->depths_count > 0) {
+        return false;
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        const struct qe_rmq_definition *definition = &table->items[i].definition;
+
+        if (definition->kind != QE_KIND_STREAM && !definition->is_down) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether this poll should be tried in another way, which is then sampling->poll.way. */
+static bool turn(struct qe_rmq_sampling *sampling, bool is_good)
+{
+    struct qe_rmq *self = sampling->self;
+    const bool has_gap = sampling->poll.gap.code != QE_OK;
+
+    if (self->settings->method != QE_RMQ_AUTO) {
+        return false;
+    }
+    if (sampling->poll.way == QE_RMQ_METRICS) {
+        self->metrics_failed = self->metrics_failed || has_gap;
+        if (has_gap && !self->management_failed) {
+            note_first(&sampling->extra_error, &sampling->poll.gap);
+            sampling->poll.way = management_way(self);
+            return true;
+        }
+        return false;
+    }
+    if (!is_good && self->endpoints_count > 0 && !self->metrics_failed) {
+        self->management_failed = true;
+        sampling->poll.way = QE_RMQ_METRICS;
+        return true;
+    }
+    if (self->has_statistics && lacks_totals(sampling)) {
+        sampling->poll.way = QE_RMQ_STATISTICS;
+        return true;
+    }
+    return false;
+}
+
+/* Reads depths, in another way where the first does not do. -1: nothing could be read. */
+static int read_depths(struct qe_rmq_sampling *sampling, struct qe_err *err)
+{
+    struct qe_rmq *self = sampling->self;
+    const enum qe_rmq_method first_way = sampling->poll.way;
+    bool is_good = false;
+
+    if (qe_rmq_ask_depths(sampling, err) != 0 || qe_rmq_ask_extras(sampling, err) != 0 ||
+        qe_rmq_ask_nodes(sampling, err) != 0 || run(sampling, &is_good, err) != 0) {
+        return -1;
+    }
+    if (first_way == QE_RMQ_METRICS) {
+        find_untold_node(sampling);
+    }
+    self->has_totals =
+        self->has_totals || (first_way == QE_RMQ_TOTALS && sampling->depths_count > 0);
+    if (turn(sampling, is_good) && has_time(sampling)) {
+        qe_rmq_forget_calls(sampling);
+        if (qe_rmq_ask_depths(sampling, err) != 0 || run(sampling, &is_good, err) != 0) {
+            return -1;
+        }
+        self->lacks_totals = first_way == QE_RMQ_TOTALS &&
+                             sampling->poll.way == QE_RMQ_STATISTICS && sampling->depths_count > 0;
+    }
+    if (!is_good) {
+        *err = sampling->poll.gap;
+        return -1;
+    }
+    self->way = sampling->poll.way;
+    return 0;
+}
+
+/* --- queue by queue --- */
+
+static void sample_queue(struct qe_rmq_sampling *sampling, struct qe_batch *out, size_t index)
+{
+    const struct qe_queue *queue = &out->set->items[index];
+    struct qe_rmq_record *record =
+        qe_rmq_table_get(sampling->self->table, queue->vhost, queue->name);
+    struct qe_err why = {0};
+    struct qe_sample sample;
+
+    if (record == NULL) {
+        (void)qe_err_set(&why, QE_ERR_NOT_FOUND, "the broker has no such queue");
+    } else if (qe_rmq_merge(sampling->self, &sampling->poll, record,
+                            out->entries[index].observed_age_seconds, &sample, &why) == 0) {
+        qe_batch_set(out, index, &sample);
+        return;
+    }
+    if (why.code == QE_ERR_CANCELLED) {
+        qe_batch_skip(out, index);
+    } else {
+        qe_batch_fail(out, index, &why);
+    }
+}
+
+static void sample_queues(struct qe_rmq_sampling *sampling, struct qe_batch *out)
+{
+    for (size_t i = 0; i < out->set->count; i++) {
+        sample_queue(sampling, out, i);
+    }
+    out->relist = out->relist || sampling->nodes_changed;
+    if (out->first_error.code == QE_OK) {
+        out->first_error = sampling->self->incomplete;
+    }
+    if (out->first_error.code == QE_OK) {
+        out->first_error = sampling->extra_error;
+    }
+}
+
+/* A handle that was never asked for a list knows no queues. */
+static int learn_queues(struct qe_rmq *self, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    struct qe_queue_list list = {0};
+    const int rc = self->table != NULL ? 0 : qe_rmq_list(self, deadline_mono_ms, &list, err);
+
+    qe_queue_list_deinit(&list);
+    return rc;
+}
+
+int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err)
+{
+    struct qe_rmq *self = handle;
+    struct qe_rmq_sampling sampling = {.self = self, .deadline_mono_ms = deadline_mono_ms};
+    int rc = learn_queues(self, deadline_mono_ms, err);
+
+    if (rc != 0) {
+        return -1;
+    }
+    sampling.poll.now_mono_ms = qe_clock_mono_ms();
+    sampling.poll.now_unix_ms = qe_clock_unix_ms();
+    note_poll(self, sampling.poll.now_mono_ms);
+    sampling.poll.way = choose_way(self);
+    rc = read_depths(&sampling, err);
+    if (rc == 0) {
+        sample_queues(&sampling, out);
+    }
+    qe_rmq_forget_calls(&sampling);
+    qe_rmq_nodes_deinit(&sampling.told_nodes);
+    return rc;
+}
