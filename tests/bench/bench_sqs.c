@@ -8,6 +8,7 @@
  * driver: lists the server's queues, samples each of them once per round, every one in every round,
  * without ages. bare: --queues requests per round. Credentials: AWS_ACCESS_KEY_ID and
  * AWS_SECRET_ACCESS_KEY. */
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +43,11 @@ struct cost {
     double seconds;
     double slowest_round_seconds;
     double cpu_seconds;
-    uint64_t first_rss_bytes; /* after the first round */
+    uint64_t first_rss_bytes;  /* after the first round */
+    uint64_t middle_rss_bytes; /* after half of them: what grows from here on, grows for ever */
     uint64_t last_rss_bytes;
+    uint64_t middle_heap_bytes; /* allocated and not freed */
+    uint64_t last_heap_bytes;
 };
 
 static void die(const char *what, const struct qe_err *err)
@@ -78,6 +82,13 @@ static uint64_t rss_bytes(void)
     return resident == NULL ? 0 : strtoull(resident, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static uint64_t heap_bytes(void)
+{
+    const struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
 /* Runs `round` once to warm up, and then `rounds` times under the eyes of the clocks. It returns
  * how many requests it made. */
 static void measure(size_t (*round)(void *self, uint64_t *failed), void *self, size_t rounds,
@@ -98,10 +109,15 @@ static void measure(size_t (*round)(void *self, uint64_t *failed), void *self, s
 
         out->slowest_round_seconds =
             passed > out->slowest_round_seconds ? passed : out->slowest_round_seconds;
+        if (i + 1 == (rounds + 1) / 2) {
+            out->middle_rss_bytes = rss_bytes();
+            out->middle_heap_bytes = heap_bytes();
+        }
     }
     out->seconds = (double)(qe_clock_mono_us() - started_us) / 1e6;
     out->cpu_seconds = cpu_seconds() - cpu_before;
     out->last_rss_bytes = rss_bytes();
+    out->last_heap_bytes = heap_bytes();
 }
 
 /* --- our driver --- */
@@ -379,11 +395,14 @@ int main(int argc, char **argv)
     } else {
         run_bare(&options, &cost, &queues);
     }
-    (void)printf("{\"queues\": %zu, \"requests\": %llu, \"failed\": %llu, \"seconds\": %.3f, "
-                 "\"slowest_round_seconds\": %.3f, \"cpu_seconds\": %.4f, "
-                 "\"first_rss_bytes\": %llu, \"last_rss_bytes\": %llu}\n",
-                 queues, (unsigned long long)cost.requests, (unsigned long long)cost.failed,
-                 cost.seconds, cost.slowest_round_seconds, cost.cpu_seconds,
-                 (unsigned long long)cost.first_rss_bytes, (unsigned long long)cost.last_rss_bytes);
+    (void)printf(
+        "{\"queues\": %zu, \"requests\": %llu, \"failed\": %llu, \"seconds\": %.3f, "
+        "\"slowest_round_seconds\": %.3f, \"cpu_seconds\": %.4f, "
+        "\"first_rss_bytes\": %llu, \"middle_rss_bytes\": %llu, \"last_rss_bytes\": %llu, "
+        "\"middle_heap_bytes\": %llu, \"last_heap_bytes\": %llu}\n",
+        queues, (unsigned long long)cost.requests, (unsigned long long)cost.failed, cost.seconds,
+        cost.slowest_round_seconds, cost.cpu_seconds, (unsigned long long)cost.first_rss_bytes,
+        (unsigned long long)cost.middle_rss_bytes, (unsigned long long)cost.last_rss_bytes,
+        (unsigned long long)cost.middle_heap_bytes, (unsigned long long)cost.last_heap_bytes);
     return cost.failed == 0 ? 0 : 1;
 }

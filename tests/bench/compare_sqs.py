@@ -26,7 +26,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 from child_server import SKIPPED, TEST_PYTHON  # noqa: E402 pylint: disable=wrong-import-position
 
-ACCOUNT, REGION, IN_FLIGHT, TURNS = "123456789012", "eu-west-1", 16, 3
+ACCOUNT, REGION, IN_FLIGHT = "123456789012", "eu-west-1", 16
+TURNS, SLOW_TURNS = 9, 3  # a shared core may be twice as fast a second later: medians of pairs
 # As AWS answers; no QueueArn, since this server does not know which queue it is asked about.
 ANSWER = json.dumps({"Attributes": {
     "ApproximateNumberOfMessages": "17", "ApproximateNumberOfMessagesNotVisible": "3",
@@ -119,10 +120,11 @@ def compare(bench, endpoint, options):
     if os.access(TEST_PYTHON, os.X_OK):
         clients |= {"boto3, 16 threads": lambda: run(boto3, "16"), "boto3, 1 thread": lambda: run(boto3, "1")}
     costs = {name: [] for name in clients}
-    for _ in range(TURNS):
+    for turn in range(TURNS):
         for name, client in clients.items():
-            costs[name].append(client())
-    print(f"{options.queues} queues, {IN_FLIGHT} in flight; medians of {TURNS} turns")
+            if turn < SLOW_TURNS or not name.startswith("boto3"):
+                costs[name].append(client())
+    print(f"{options.queues} queues, {IN_FLIGHT} in flight; medians of {TURNS} turns, of {SLOW_TURNS} for boto3")
     print("| client            | requests/s | CPU us/request |")
     print("|-------------------|------------|----------------|")
     medians = {}
@@ -141,9 +143,7 @@ def compare(bench, endpoint, options):
     if options.growth:
         long = run([bench, "driver"], "--endpoint", endpoint, "--rounds", str(options.growth))
         missed |= show_memory(f"after {options.growth} rounds", long)
-        grown = long["last_rss_bytes"] - long["first_rss_bytes"]
-        print(f"growth from the first round to the last: {grown / 1024:.0f} KiB")
-        missed |= grown > 1 << 20
+        missed |= show_growth(long, options.growth)
     return missed
 
 
@@ -151,6 +151,16 @@ def show_memory(what, cost):
     print(f"RSS {what}: {cost['last_rss_bytes'] / 1e6:.1f} MB (goal: under 60); slowest round "
           f"{cost['slowest_round_seconds']:.2f} s")
     return cost["last_rss_bytes"] >= 60e6
+
+
+def show_growth(cost, rounds):
+    """The first half finds its memory; what the second half adds would be added for ever."""
+    print(f"RSS from the first round to the {rounds}th: {(cost['last_rss_bytes'] - cost['first_rss_bytes']) / 1024:+.0f} KiB")
+    for what in ("rss", "heap"):
+        grown = cost[f"last_{what}_bytes"] - cost[f"middle_{what}_bytes"]
+        print(f"{what} growth over the last {rounds // 2} of {rounds} rounds: {grown / 1024:+.1f} KiB (goal: none)")
+    # One page of a stack or a table that a busier moment touched is no growth; a leak of a byte a request is.
+    return grown > 5 * 1024
 
 
 def against_moto(bench, queues):
