@@ -150,6 +150,7 @@ DEAD = Row("Dead letters", [
                 "in {{dead_letter_queue}}", YELLOW),
           Query("""max by (job, source, vhost, queue, dead_letter_queue) (queue_dead_letter_messages{Q}
                 - min_over_time(queue_dead_letter_messages{Q}[10m]))""", "new, 10 min", RED),
+          Query("max by QUEUE (queue_dead_letter_pending_messages{Q})", "not yet confirmed", YELLOW),
           width=8, none="no DLQ", runbooks=["QueueDeadLettersGrowing", "QueueDeadLetterQueueNotEmpty"]),
     table("Dead-letters into", "Where messages of this queue go that cannot be handled.", [
         Column("Vhost", label="vhost"),

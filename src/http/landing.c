@@ -181,6 +181,10 @@ static void append_source(struct qe_strbuf *out, const struct qe_snapshot *snaps
     qe_landing_append_escaped(out, snapshot->source);
     (void)qe_strbuf_append_text(out, "</td><td>");
     qe_landing_append_escaped(out, snapshot->backend);
+    if (status->method != NULL) {
+        (void)qe_strbuf_append_text(out, ", read by ");
+        qe_landing_append_escaped(out, status->method);
+    }
     (void)qe_strbuf_append_text(out, "</td>");
     append_state(out, status);
     append_queues(out, snapshot);

@@ -69,6 +69,10 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
                                         "", QUEUE_LABELS ",dead_letter_queue,dead_letter_vhost",
                                         "Messages in the dead-letter queue of this queue, whatever "
                                         "their state, at the last poll."},
+    [QE_FAMILY_DEAD_LETTER_PENDING] =
+        {"queue_dead_letter_pending_messages", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
+         "Messages that were dead-lettered and are kept until another "
+         "queue has confirmed them."},
     [QE_FAMILY_IS_DEAD_LETTER_QUEUE] =
         {"queue_is_dead_letter_queue", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
          "1 when another watched queue dead-letters into this one, else 0."},
@@ -98,6 +102,22 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
                                 "When the queue was last read, in Unix time."},
     [QE_FAMILY_SOURCE_UP] = {"queue_source_up", QE_METRIC_GAUGE, QE_PART_POLL, "", "source",
                              "1 when the last poll reached the source, else 0."},
+    [QE_FAMILY_SOURCE_METHOD] = {"queue_source_method_info", QE_METRIC_GAUGE, QE_PART_POLL, "",
+                                 "source,method",
+                                 "In which way queues of a source that has several were read last; "
+                                 "always 1."},
+    [QE_FAMILY_NODE_UP] = {"queue_source_node_up", QE_METRIC_GAUGE, QE_PART_POLL, "", "source,node",
+                           "1 when the node of the source's cluster runs, else 0, as the broker "
+                           "says."},
+    [QE_FAMILY_NODE_MEMORY_ALARM] =
+        {"queue_source_node_memory_alarm", QE_METRIC_GAUGE, QE_PART_POLL, "", "source,node",
+         "1 while the node is out of memory and takes no messages, else 0."},
+    [QE_FAMILY_NODE_DISK_ALARM] =
+        {"queue_source_node_disk_alarm", QE_METRIC_GAUGE, QE_PART_POLL, "", "source,node",
+         "1 while the node is out of disk space and takes no messages, else 0."},
+    [QE_FAMILY_NODE_PARTITIONS] =
+        {"queue_source_node_partitions", QE_METRIC_GAUGE, QE_PART_POLL, "", "source,node",
+         "Nodes that this node lost sight of while they ran on; above 0, the cluster is split."},
     [QE_FAMILY_POLLS] = {"queue_exporter_polls", QE_METRIC_COUNTER, QE_PART_POLL, "", "source",
                          "Polls of the source, good or failed."},
     [QE_FAMILY_POLL_FAILURES] = {"queue_exporter_poll_failures", QE_METRIC_COUNTER, QE_PART_POLL,

@@ -75,6 +75,46 @@ static void render_states(struct qe_strbuf *out, const struct qe_strbuf *labels,
     }
 }
 
+/* A node that is down tells nothing but that. */
+static bool node_value(const struct qe_node *node, enum qe_family family, uint64_t *out)
+{
+    if (family == QE_FAMILY_NODE_UP) {
+        *out = node->is_up ? 1 : 0;
+        return true;
+    }
+    if (family == QE_FAMILY_NODE_MEMORY_ALARM) {
+        *out = node->has_memory_alarm ? 1 : 0;
+    } else if (family == QE_FAMILY_NODE_DISK_ALARM) {
+        *out = node->has_disk_alarm ? 1 : 0;
+    } else {
+        *out = node->partitions_count;
+    }
+    return node->details_known;
+}
+
+static void render_nodes(struct qe_strbuf *out, enum qe_family family,
+                         const struct qe_strbuf *labels, const struct qe_cluster *cluster)
+{
+    for (size_t i = 0; cluster != NULL && i < cluster->count; i++) {
+        const char *const pair[2] = {"node", cluster->items[i].name};
+        uint64_t value = 0;
+
+        if (node_value(&cluster->items[i], family, &value)) {
+            labelled_u64(out, family, labels, pair, value);
+        }
+    }
+}
+
+static void render_method(struct qe_strbuf *out, const struct qe_strbuf *labels,
+                          const struct qe_source_status *status)
+{
+    const char *const pair[2] = {"method", status->method};
+
+    if (status->method != NULL && status->up) {
+        labelled_u64(out, QE_FAMILY_SOURCE_METHOD, labels, pair, 1);
+    }
+}
+
 static void render(struct qe_strbuf *out, enum qe_family family, const struct qe_strbuf *labels,
                    const struct qe_snapshot *snapshot)
 {
@@ -93,6 +133,10 @@ static void render(struct qe_strbuf *out, enum qe_family family, const struct qe
         return; /* before the first round has ended there is nothing else to tell */
     } else if (family == QE_FAMILY_SOURCE_UP) {
         qe_line_u64(out, family, text, status->up ? 1 : 0);
+    } else if (family == QE_FAMILY_SOURCE_METHOD) {
+        render_method(out, labels, status);
+    } else if (family >= QE_FAMILY_NODE_UP && family <= QE_FAMILY_NODE_PARTITIONS) {
+        render_nodes(out, family, labels, snapshot->cluster);
     } else if (family == QE_FAMILY_QUEUES) {
         render_states(out, labels, snapshot);
     } else if (family == QE_FAMILY_QUEUES_DROPPED) {

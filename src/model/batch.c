@@ -26,6 +26,7 @@ void qe_batch_deinit(struct qe_batch *batch)
 {
     qe_free(batch->entries);
     qe_queue_set_release(batch->set);
+    qe_cluster_release(batch->cluster);
     *batch = (struct qe_batch){0};
 }
 

@@ -2,6 +2,7 @@
 #ifndef QE_MODEL_BATCH_H
 #define QE_MODEL_BATCH_H
 
+#include "model/cluster.h"
 #include "model/queue.h"
 #include "model/sample.h"
 #include "util/err.h"
@@ -34,6 +35,8 @@ struct qe_batch {
     /* QE_OK, or why the source counts as down although its queues could be read: a store that can
      * no longer be written. The samples stand. */
     struct qe_err source_error;
+    struct qe_cluster *cluster; /* owned; NULL: the source has none, or did not tell of it */
+    const char *method; /* static: in which of its ways the driver read; NULL: it has but one */
     bool relist; /* the driver learnt facts (links, kinds) that list() now reports: list again
                     before the next sample */
 };

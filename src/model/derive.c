@@ -9,7 +9,7 @@ static const char *const s_warning_names[QE_WARN_COUNT] = {
     "no_dead_letter_queue",   "dead_letter_retention_too_short",
     "max_receives_too_low",   "visibility_below_handling_time",
     "dead_letter_wrong_type", "dead_letter_queue_unreadable",
-    "in_flight_near_limit"};
+    "in_flight_near_limit",   "dead_letter_unroutable"};
 
 const char *qe_warning_name(enum qe_warning warning)
 {
@@ -86,8 +86,10 @@ unsigned qe_derive_warnings(const struct qe_snapshot *snapshot, size_t index,
     double value = 0;
     double limit = 0;
 
-    if (queue->dead_letter_known && queue->links_count == 0 &&
-        !snapshot->set->is_dead_letter_queue[index]) {
+    if (queue->dead_letter_unroutable) {
+        warnings |= 1u << QE_WARN_DEAD_LETTER_UNROUTABLE;
+    } else if (queue->dead_letter_known && queue->links_count == 0 &&
+               !snapshot->set->is_dead_letter_queue[index]) {
         warnings |= 1u << QE_WARN_NO_DEAD_LETTER_QUEUE;
     }
     if (dead_letter_retention_is_short(snapshot, index)) {

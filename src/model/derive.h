@@ -17,6 +17,7 @@ enum qe_warning {
     QE_WARN_DEAD_LETTER_QUEUE_UNREADABLE, /* the link is known, the queue it names is none of those
                                              listed: in another account, not allowed, deleted */
     QE_WARN_IN_FLIGHT_NEAR_LIMIT,         /* above 80 % */
+    QE_WARN_DEAD_LETTER_UNROUTABLE,       /* its dead letters reach no queue: they are lost */
     QE_WARN_COUNT
 };
 const char *qe_warning_name(enum qe_warning warning);

@@ -136,6 +136,7 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_e
         .kind = from->kind,
         .retention_from_first_send = from->retention_from_first_send,
         .dead_letter_known = from->dead_letter_known,
+        .dead_letter_unroutable = from->dead_letter_unroutable,
     };
     int rc = 0;
 

@@ -50,6 +50,8 @@ struct qe_queue {
     bool retention_from_first_send;
     bool dead_letter_known; /* the driver could read the dead-letter policy: no links then means
                                "has none" */
+    bool dead_letter_unroutable; /* it has a dead-letter policy that leads to no queue: what is
+                                    dead-lettered is lost */
     struct qe_dead_letter_link *links; /* owned */
     size_t links_count;
     struct qe_queue_label *labels; /* owned; sorted by name, no name twice */

@@ -214,7 +214,8 @@ static bool equal_labels(const struct qe_queue *a, const struct qe_queue *b)
 static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
 {
     return a->kind == b->kind && a->retention_from_first_send == b->retention_from_first_send &&
-           a->dead_letter_known == b->dead_letter_known && qe_queue_compare(a, b) == 0 &&
+           a->dead_letter_known == b->dead_letter_known &&
+           a->dead_letter_unroutable == b->dead_letter_unroutable && qe_queue_compare(a, b) == 0 &&
            strcmp(a->address, b->address) == 0 && strcmp(a->arn, b->arn) == 0 &&
            strcmp(a->region, b->region) == 0 && strcmp(a->account_id, b->account_id) == 0 &&
            equal_links(a, b) && equal_labels(a, b);

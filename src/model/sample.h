@@ -23,7 +23,9 @@ enum qe_field {
     QE_FIELD_DELIVERED_TOTAL,
     QE_FIELD_ACKNOWLEDGED_TOTAL,
     QE_FIELD_REDELIVERED_TOTAL,
-    QE_FIELD_MAX_RECEIVES, /* receives before the broker dead-letters */
+    QE_FIELD_MAX_RECEIVES,                 /* receives before the broker dead-letters */
+    QE_FIELD_DEAD_LETTER_PENDING_MESSAGES, /* dead-lettered, and still kept here: no queue has
+                                              confirmed them yet */
     QE_FIELD_COUNT
 };
 

@@ -20,6 +20,7 @@ void qe_snapshot_release(struct qe_snapshot *snapshot)
         snapshot->renderer->destroy(snapshot->rendered);
     }
     qe_queue_set_release(snapshot->set);
+    qe_cluster_release(snapshot->cluster);
     qe_free(snapshot->states);
     qe_free(snapshot);
 }
@@ -62,11 +63,28 @@ static int64_t expiry_of(const struct qe_queue_state *state, int64_t stale_after
     return state->last_success_mono_ms + stale_after_ms + state->extra_wait_ms;
 }
 
+/* INT64_MAX: there is none (any more). */
+static int64_t drop_stale_cluster(struct qe_snapshot *snapshot, int64_t stale_after_ms,
+                                  int64_t now_mono_ms)
+{
+    if (snapshot->cluster == NULL || stale_after_ms > INT64_MAX - snapshot->cluster_mono_ms) {
+        return INT64_MAX;
+    }
+    const int64_t expiry = snapshot->cluster_mono_ms + stale_after_ms;
+
+    if (expiry > now_mono_ms) {
+        return expiry;
+    }
+    qe_cluster_release(snapshot->cluster);
+    snapshot->cluster = NULL;
+    return INT64_MAX;
+}
+
 int64_t qe_snapshot_drop_stale(struct qe_snapshot *snapshot, int64_t stale_after_ms,
                                int64_t now_mono_ms)
 {
     size_t count = snapshot->set == NULL ? 0 : snapshot->set->count;
-    int64_t next = INT64_MAX;
+    int64_t next = drop_stale_cluster(snapshot, stale_after_ms, now_mono_ms);
 
     for (size_t i = 0; i < count; i++) {
         int64_t expiry = expiry_of(&snapshot->states[i], stale_after_ms);
@@ -192,6 +210,7 @@ static void take_report(struct qe_source_status *status, const struct qe_batch *
     if (batch != NULL) {
         status->queues_listed = report->queues_listed;
         status->queues_dropped = report->queues_dropped;
+        status->method = batch->method;
     }
     if (code == QE_OK) {
         status->last_success_unix_ms = report->now_unix_ms;
@@ -212,7 +231,20 @@ void qe_snapshot_carry_over(struct qe_snapshot *snapshot, const struct qe_snapsh
     /* Only readers hold the old one: its atomics rest, and plain copies are exact. */
     snapshot->status = old->status;
     snapshot->judges_backlogs = old->judges_backlogs;
+    snapshot->cluster = old->cluster == NULL ? NULL : qe_cluster_acquire(old->cluster);
+    snapshot->cluster_mono_ms = old->cluster_mono_ms;
     carry_states(snapshot, old);
+}
+
+static void take_cluster(struct qe_snapshot *snapshot, const struct qe_batch *batch,
+                         const struct qe_poll_report *report)
+{
+    if (batch == NULL || batch->cluster == NULL) {
+        return;
+    }
+    qe_cluster_release(snapshot->cluster);
+    snapshot->cluster = qe_cluster_acquire(batch->cluster);
+    snapshot->cluster_mono_ms = report->now_mono_ms;
 }
 
 void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *batch,
@@ -220,6 +252,7 @@ void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *
 {
     take_batch(snapshot, batch, report);
     take_last_error(snapshot, batch, report);
+    take_cluster(snapshot, batch, report);
     take_report(&snapshot->status, batch, report);
 }
 

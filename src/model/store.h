@@ -51,6 +51,7 @@ struct qe_source_status {
     int64_t last_success_unix_ms; /* 0 never */
     size_t queues_listed;         /* as discovered, before filters */
     size_t queues_dropped;        /* over max_queues */
+    const char *method; /* static: how the last good poll read; NULL: there is but one way */
     /* Why the last poll failed, or the first queue's error of a poll that reached the source (then
      * `up` is true); code QE_OK: neither. Shown on the landing page. */
     struct qe_err last_error;
@@ -63,7 +64,9 @@ struct qe_snapshot {
     struct qe_queue_set *set;      /* acquired; NULL before the first list */
     struct qe_queue_state *states; /* owned; parallel to set->items */
     struct qe_source_status status;
-    void *rendered; /* the renderer's work; freed with renderer->destroy */
+    struct qe_cluster *cluster; /* acquired; NULL: none, or stale */
+    int64_t cluster_mono_ms;    /* when it was told */
+    void *rendered;             /* the renderer's work; freed with renderer->destroy */
     const struct qe_renderer *renderer;
     bool judges_backlogs; /* the last poll had a window for it: queue_state is shown */
 };

@@ -306,6 +306,15 @@ static void fill_observed_ages(struct qe_batch *batch)
     }
 }
 
+static void note_method(struct qe_poller *poller, const char *method)
+{
+    if (method != NULL && (poller->method == NULL || strcmp(method, poller->method) != 0)) {
+        qe_log(QE_LOG_INFO, "the way in which queues are read", "source", poller->options.source,
+               "method", method, "before", poller->method, NULL);
+        poller->method = method;
+    }
+}
+
 static void sample_queues(struct round *round)
 {
     struct qe_poller *poller = round->poller;
@@ -318,6 +327,7 @@ static void sample_queues(struct round *round)
                                             &err);
     }
     if (rc == 0) {
+        note_method(poller, round->batch.method);
         fill_observed_ages(&round->batch);
         judge_batch(round);
         return;

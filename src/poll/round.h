@@ -37,6 +37,7 @@ struct qe_poller {
     int64_t next_list_mono_ms;
     unsigned failures_in_row;
     bool was_up;
+    const char *method;       /* static: in which way queues were read last; NULL: none is told */
     struct qe_repeat whole;   /* the poll as a whole */
     struct qe_repeat partial; /* single queues */
     struct qe_repeat facts;   /* what is missing of queues that are well */

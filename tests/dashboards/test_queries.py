@@ -36,6 +36,12 @@ ELSEWHERE = {
     'queue_exporter_monthly_budget_dollars{source="local"}': [5, 0],
     'queue_exporter_interval_stretch_ratio{source="local",service="sqs"}': [1, 0.01],
     'queue_exporter_clock_skew_seconds{source="local"}': [0.2, 0],
+    'queue_dead_letter_pending_messages{source="local",queue="payments"}': [3, 0],
+    'queue_source_method_info{source="local",method="totals"}': [1, 0],
+    'queue_source_node_up{source="local",node="rabbit@a"}': [1, 0],
+    'queue_source_node_memory_alarm{source="local",node="rabbit@a"}': [0, 0],
+    'queue_source_node_disk_alarm{source="local",node="rabbit@a"}': [0, 0],
+    'queue_source_node_partitions{source="local",node="rabbit@a"}': [0, 0],
     'queue_exporter_credentials_expiry_timestamp_seconds{source="local"}': [2e9, 0],
     'queue_exporter_credentials_refresh_failures_total{source="local"}': [0, 0],
 }

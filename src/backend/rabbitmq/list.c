@@ -90,6 +90,7 @@ static int fill_queue(struct qe_rmq_listing *listing, const struct qe_rmq_defini
                              &letters);
     /* A policy that cannot be read may say otherwise. */
     queue->dead_letter_known = letters.is_known && listing->policies_known;
+    queue->dead_letter_unroutable = letters.is_unroutable && queue->dead_letter_known;
     for (size_t i = 0; i < letters.targets.count; i++) {
         if (qe_queue_add_link(queue, definition->vhost, letters.targets.names[i], err) != 0) {
             return -1;

@@ -91,6 +91,7 @@ static void take_reading(const struct qe_rmq_reading *reading, struct qe_sample 
         {QE_RMQ_DELIVERED, QE_FIELD_DELIVERED_TOTAL},
         {QE_RMQ_ACKNOWLEDGED, QE_FIELD_ACKNOWLEDGED_TOTAL},
         {QE_RMQ_REDELIVERED, QE_FIELD_REDELIVERED_TOTAL},
+        {QE_RMQ_PENDING, QE_FIELD_DEAD_LETTER_PENDING_MESSAGES},
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
@@ -120,12 +121,17 @@ static void take_definition(const struct qe_rmq_definition *definition, struct q
 
 /* --- ages --- */
 
+static bool is_none(const struct qe_sample *sample, enum qe_field field)
+{
+    return qe_sample_has(sample, field) && sample->values[field] <= 0;
+}
+
 static bool is_known_empty(const struct qe_sample *sample)
 {
-    return qe_sample_has(sample, QE_FIELD_READY_MESSAGES) &&
-           qe_sample_has(sample, QE_FIELD_IN_FLIGHT_MESSAGES) &&
-           sample->values[QE_FIELD_READY_MESSAGES] <= 0 &&
-           sample->values[QE_FIELD_IN_FLIGHT_MESSAGES] <= 0;
+    return is_none(sample, QE_FIELD_READY_MESSAGES) &&
+           is_none(sample, QE_FIELD_IN_FLIGHT_MESSAGES) &&
+           (!qe_sample_has(sample, QE_FIELD_DEAD_LETTER_PENDING_MESSAGES) ||
+            is_none(sample, QE_FIELD_DEAD_LETTER_PENDING_MESSAGES));
 }
 
 static void set_age(struct qe_sample *out, double age_seconds, enum qe_age_method method)
@@ -140,8 +146,7 @@ static void take_empty(struct qe_rmq_record *record, struct qe_sample *out)
     for (size_t i = 0; i < QE_RMQ_EXTRA_COUNT; i++) {
         record->held[i].age_seconds = -1;
     }
-    set_age(out, 0,
-            record->definition.kind == QE_KIND_CLASSIC ? QE_AGE_HEAD_TIMESTAMP : QE_AGE_ESTIMATE);
+    set_age(out, 0, QE_AGE_BROKER);
 }
 
 static void take_age(const struct qe_rmq_held *const held[QE_RMQ_EXTRA_COUNT],

@@ -6,6 +6,10 @@
 /* Until it is measured: the default of the configuration. */
 #define POLL_INTERVAL_GUESS_MS 30000
 #define POLL_INTERVAL_SMOOTHING 0.25
+static const char *const s_ways[] = {[QE_RMQ_AUTO] = NULL,
+                                     [QE_RMQ_METRICS] = "metrics",
+                                     [QE_RMQ_TOTALS] = "totals",
+                                     [QE_RMQ_STATISTICS] = "statistics"};
 /* With less time than this left there is no second try in the same poll. */
 #define SECOND_TRY_MS 500
 
@@ -257,6 +261,28 @@ static void sample_queue(struct qe_rmq_sampling *sampling, struct qe_batch *out,
     }
 }
 
+/* The nodes, as they were told in this poll. */
+static struct qe_cluster *cluster_of(const struct qe_rmq_nodes *nodes, struct qe_err *err)
+{
+    struct qe_cluster *cluster = qe_cluster_new(err);
+
+    for (size_t i = 0; cluster != NULL && i < nodes->count; i++) {
+        const struct qe_rmq_node *from = &nodes->items[i];
+        const struct qe_node node = {.name = from->name,
+                                     .is_up = from->is_running,
+                                     .details_known = from->alarms_known,
+                                     .has_memory_alarm = from->has_memory_alarm,
+                                     .has_disk_alarm = from->has_disk_alarm,
+                                     .partitions_count = from->partitions_count};
+
+        if (qe_cluster_add(cluster, &node, err) != 0) {
+            qe_cluster_release(cluster);
+            return NULL;
+        }
+    }
+    return cluster;
+}
+
 static void sample_queues(struct qe_rmq_sampling *sampling, struct qe_batch *out)
 {
     for (size_t i = 0; i < out->set->count; i++) {
@@ -285,6 +311,7 @@ int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, 
 {
     struct qe_rmq *self = handle;
     struct qe_rmq_sampling sampling = {.self = self, .deadline_mono_ms = deadline_mono_ms};
+    struct qe_cluster *cluster = NULL;
     int rc = learn_queues(self, deadline_mono_ms, err);
 
     if (rc != 0) {
@@ -295,7 +322,13 @@ int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, 
     note_poll(self, sampling.poll.now_mono_ms);
     sampling.poll.way = choose_way(self);
     rc = read_depths(&sampling, err);
+    if (rc == 0 && sampling.nodes_told) {
+        cluster = cluster_of(&self->nodes, err);
+        rc = cluster == NULL ? -1 : 0;
+    }
     if (rc == 0) {
+        out->cluster = cluster;
+        out->method = s_ways[sampling.poll.way];
         sample_queues(&sampling, out);
     }
     qe_rmq_forget_calls(&sampling);

@@ -95,6 +95,7 @@ static void scene_init(struct scene *scene)
     scene->snapshots[1] = (struct qe_snapshot){.source = "b<a>d", .backend = "embedded"};
     scene->snapshots[1].status.polled = true;
     (void)qe_err_set(&scene->snapshots[1].status.last_error, QE_ERR_NETWORK, "no <route> & more");
+    scene->snapshots[1].status.method = "t<otals";
     scene->snapshots[2] = (struct qe_snapshot){.source = "new", .backend = "embedded"};
     for (size_t i = 0; i < 3; i++) {
         scene->pointers[i] = &scene->snapshots[i];
@@ -133,7 +134,8 @@ static void each_source_has_one_line_with_what_is_known(void **state)
                            "<td class=\"n\">2</td><td class=\"n\">77</td>"
                            "<td class=\"n down\">5</td><td class=\"n\">42</td>"
                            "<td class=\"n\">12 s</td></tr>");
-    assert_contains(&page, "<td>b&lt;a&gt;d</td><td>embedded</td><td class=\"down\">down</td>");
+    assert_contains(&page, "<td>b&lt;a&gt;d</td><td>embedded, read by t&lt;otals</td>"
+                           "<td class=\"down\">down</td>");
     assert_contains(&page,
                     "<td class=\"n\">never read</td></tr>\n"
                     "<tr class=\"error\"><td colspan=\"8\"><span class=\"down\">network</span>"

@@ -91,20 +91,51 @@ static inline struct qe_poll_report world_report(size_t listed)
                                    .queues_listed = listed};
 }
 
-/* Publishes one sample for every queue of `set`, in its order. */
-static inline void world_publish(struct qe_slot *slot, struct qe_queue_set *set,
-                                 const struct qe_sample *samples)
+/* Publishes one sample for every queue of `set`, in its order; cluster (which it takes) and method
+ * may be NULL. */
+static inline void world_publish_of(struct qe_slot *slot, struct qe_queue_set *set,
+                                    const struct qe_sample *samples, struct qe_cluster *cluster,
+                                    const char *method)
 {
     struct qe_err err = {0};
     struct qe_batch batch = {0};
     struct qe_poll_report report = world_report(set->count);
 
     assert_ok(qe_batch_init(&batch, set, &err), err);
+    batch.cluster = cluster;
+    batch.method = method;
     for (size_t i = 0; i < set->count; i++) {
         qe_batch_set(&batch, i, &samples[i]);
     }
     assert_ok(qe_slot_publish(slot, &batch, &report, &err), err);
     qe_batch_deinit(&batch);
+}
+
+static inline void world_publish(struct qe_slot *slot, struct qe_queue_set *set,
+                                 const struct qe_sample *samples)
+{
+    world_publish_of(slot, set, samples, NULL, NULL);
+}
+
+/* Two nodes, of which the second is down. */
+static inline struct qe_cluster *world_cluster(void)
+{
+    struct qe_err err = {0};
+    struct qe_cluster *cluster = qe_cluster_new(&err);
+    char names[2][9] = {"rabbit@a", "rabbit@b"};
+    const struct qe_node nodes[2] = {
+        {.name = names[0],
+         .is_up = true,
+         .details_known = true,
+         .has_memory_alarm = true,
+         .partitions_count = 1},
+        {.name = names[1]},
+    };
+
+    assert_non_null(cluster);
+    assert_ok(qe_cluster_add(cluster, &nodes[0], &err), err);
+    assert_ok(qe_cluster_add(cluster, &nodes[1], &err), err);
+    return cluster;
 }
 
 /* The bytes of a page; the caller frees them. */

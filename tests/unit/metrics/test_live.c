@@ -336,7 +336,7 @@ static void every_family_appears_when_there_is_something_to_say(void **state)
         qe_sample_set(&samples[0], (enum qe_field)i, 1); /* one receive: worth a warning */
         qe_sample_set(&samples[1], (enum qe_field)i, 1);
     }
-    world_publish(world_open(&world, "shop", "embedded"), set, samples);
+    world_publish_of(world_open(&world, "shop", "embedded"), set, samples, world_cluster(), "fast");
     qe_queue_set_release(set);
     char *page = world_page(&world, QE_FORMAT_OPENMETRICS);
 

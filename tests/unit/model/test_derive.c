@@ -125,6 +125,19 @@ static void dead_letter_queue_that_cannot_be_read_is_said_so(void **state)
     qe_queue_set_release(scene.snapshot.set);
 }
 
+/* Not "it has none": it has one, and everything sent there is lost. */
+static void dead_letters_that_reach_no_queue_are_said_so(void **state)
+{
+    (void)state;
+    struct scene scene;
+
+    make_scene(&scene, true);
+    scene.snapshot.set->items[PAYMENTS].dead_letter_unroutable = true;
+    scene.snapshot.set->items[PAYMENTS].dead_letter_known = true;
+    assert_int_equal(warnings(&scene, PAYMENTS, -1), 1u << QE_WARN_DEAD_LETTER_UNROUTABLE);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
 static void dead_letter_queue_must_be_of_the_same_type(void **state)
 {
     static const struct {
@@ -271,6 +284,7 @@ static void warnings_have_names(void **state)
     assert_string_equal(qe_warning_name(QE_WARN_VISIBILITY_BELOW_HANDLING_TIME),
                         "visibility_below_handling_time");
     assert_string_equal(qe_warning_name(QE_WARN_IN_FLIGHT_NEAR_LIMIT), "in_flight_near_limit");
+    assert_string_equal(qe_warning_name(QE_WARN_DEAD_LETTER_UNROUTABLE), "dead_letter_unroutable");
 }
 
 int main(void)
@@ -281,6 +295,7 @@ int main(void)
         cmocka_unit_test(retention_that_restarts_is_never_too_short),
         cmocka_unit_test(visibility_is_compared_with_what_handling_takes),
         cmocka_unit_test(dead_letter_queue_that_cannot_be_read_is_said_so),
+        cmocka_unit_test(dead_letters_that_reach_no_queue_are_said_so),
         cmocka_unit_test(dead_letter_queue_must_be_of_the_same_type),
         cmocka_unit_test(in_flight_is_near_its_limit_above_four_fifths),
         cmocka_unit_test(the_margin_is_retention_less_age),
