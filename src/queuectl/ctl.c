@@ -171,6 +171,30 @@ int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_li
     return no_such_queue(ctl, list, name, err);
 }
 
+int ctl_read(struct ctl *ctl, const char *name, struct qe_batch *out, struct qe_err *err)
+{
+    struct qe_queue_list list = {0};
+    struct qe_queue_set *set = NULL;
+    int rc = ctl->handle != NULL ? 0 : ctl_open(ctl, name, err);
+
+    if (rc == 0) {
+        rc = ctl_require(ctl, QE_CAP_LIST | QE_CAP_DEPTH, "say what its queues hold", err);
+    }
+    if (rc == 0) {
+        rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), &list, err);
+    }
+    if (rc == 0) {
+        set = qe_queue_set_new_take(&list, err);
+        rc = set != NULL ? qe_batch_init(out, set, err) : -1;
+    }
+    if (rc == 0) {
+        rc = ctl->driver->sample(ctl->handle, ctl_deadline(ctl), out, err);
+    }
+    qe_queue_set_release(set);
+    qe_queue_list_deinit(&list);
+    return rc;
+}
+
 static int find_queue(struct ctl *ctl, const char *name, struct qe_err *err)
 {
     struct qe_queue_list list = {0};

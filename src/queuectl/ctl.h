@@ -11,6 +11,7 @@
 #include "app/cli.h"
 #include "app/generation.h"
 #include "backend/backend.h"
+#include "model/batch.h"
 #include "model/message.h"
 #include "util/err.h"
 
@@ -46,6 +47,8 @@ struct ctl_options {
     uint64_t redrive_max; /* 0: all */
     bool status;
     bool cancel;
+    /* dlq */
+    const char *exporter; /* the daemon's metrics page; NULL: where it is unless told otherwise */
 };
 
 struct ctl {
@@ -58,7 +61,7 @@ struct ctl {
 };
 
 struct ctl_command {
-    const char *name;
+    const char *name;     /* one word, or two: "dlq list" */
     const char *operands; /* for the usage line */
     const char *summary;
     const struct qe_cli_flag *flags; /* context: struct ctl_options */
@@ -73,7 +76,8 @@ extern const struct ctl_command ctl_receive;
 extern const struct ctl_command ctl_peek;
 extern const struct ctl_command ctl_stats;
 extern const struct ctl_command ctl_purge;
-extern const struct ctl_command ctl_redrive;
+extern const struct ctl_command ctl_dlq_list;
+extern const struct ctl_command ctl_dlq_redrive;
 
 /* Loads the configuration; its errors go to stderr, a line each. False: exit with QE_EXIT_USAGE. */
 bool ctl_load(struct ctl *ctl) QE_MUST_CHECK;
@@ -93,6 +97,10 @@ int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_li
  * begins. */
 int ctl_open_queue(struct ctl *ctl, char **operands, uint32_t cap, const char *what,
                    struct qe_err *err) QE_MUST_CHECK;
+/* Opens source `name`, unless it is open, lists it and reads every queue. *out is the caller's, to
+ * deinit also on failure. */
+int ctl_read(struct ctl *ctl, const char *name, struct qe_batch *out,
+             struct qe_err *err) QE_MUST_CHECK;
 /* The error on stderr, as "queuectl COMMAND: ...". */
 void ctl_complain(const char *command, const struct qe_err *err);
 void ctl_close(struct ctl *ctl); /* closes the handle; open again is fine */
@@ -139,6 +147,9 @@ int ctl_print_message(const struct qe_message *message, bool json,
  * as \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns, one
  * for each character. */
 size_t ctl_write_safely(FILE *out, const char *text, size_t count);
+size_t ctl_columns(const char *text); /* as ctl_write_safely() would show it */
+/* The text, and blanks up to `width` columns. */
+void ctl_put_padded(const char *text, size_t width);
 /* One line of JSON; what a terminal would obey is escaped. */
 void ctl_put_json(const char *text);
 /* All that was printed, where the reader can get it. -1 also for what failed earlier: a buffer that

@@ -8,7 +8,7 @@
 #include "util/text.h"
 
 static const struct ctl_command *const s_commands[] = {
-    &ctl_send, &ctl_receive, &ctl_peek, &ctl_stats, &ctl_purge, &ctl_redrive,
+    &ctl_send, &ctl_receive, &ctl_peek, &ctl_stats, &ctl_purge, &ctl_dlq_list, &ctl_dlq_redrive,
 };
 #define COMMANDS_COUNT (sizeof s_commands / sizeof s_commands[0])
 
@@ -25,7 +25,7 @@ static void print_help(void)
 {
     (void)fputs("usage: queuectl [--config.file=FILE] COMMAND ...\n\ncommands:\n", stdout);
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        (void)printf("  %-8s %-14s %s\n", s_commands[i]->name, s_commands[i]->operands,
+        (void)printf("  %-12s %-14s %s\n", s_commands[i]->name, s_commands[i]->operands,
                      s_commands[i]->summary);
     }
     (void)fputs("\nflags:\n", stdout);
@@ -40,18 +40,75 @@ static void print_command_help(const struct ctl_command *command)
     qe_cli_print_flags(stdout, command->flags, command->flags_count);
 }
 
-static const struct ctl_command *find_command(const char *name, struct qe_err *err)
+/* How many words of the command line are this command's name; 0: it is another one's. */
+static int words_of(const char *name, int argc, char **argv)
 {
-    const char *names[COMMANDS_COUNT] = {NULL};
+    const char *space = strchr(name, ' ');
+
+    if (space == NULL) {
+        return strcmp(argv[0], name) == 0;
+    }
+    size_t length = (size_t)(space - name);
+
+    return argc > 1 && strlen(argv[0]) == length && strncmp(argv[0], name, length) == 0 &&
+                   strcmp(argv[1], space + 1) == 0
+               ? 2
+               : 0;
+}
+
+/* "dlq" alone, or with a word that is none of its commands. */
+static bool is_group(const char *word)
+{
+    size_t length = strlen(word);
 
     for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        names[i] = s_commands[i]->name;
-        if (strcmp(names[i], name) == 0) {
+        const char *name = s_commands[i]->name;
+
+        if (strncmp(name, word, length) == 0 && name[length] == ' ') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What may have been meant; NULL: no idea. "redrive" is the second word of "dlq redrive". */
+static const char *nearest_command(const char *given)
+{
+    const char *names[COMMANDS_COUNT] = {NULL};
+    size_t count = 0;
+
+    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+        const char *space = strchr(s_commands[i]->name, ' ');
+
+        names[count++] = s_commands[i]->name;
+        if (space != NULL && strcmp(space + 1, given) == 0) {
+            return s_commands[i]->name;
+        }
+    }
+    return qe_text_nearest(given, names, count);
+}
+
+static const struct ctl_command *find_command(int argc, char **argv, int *out_words,
+                                              struct qe_err *err)
+{
+    char given[80];
+
+    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
+        *out_words = words_of(s_commands[i]->name, argc, argv);
+        if (*out_words > 0) {
             return s_commands[i];
         }
     }
-    const char *nearest = qe_text_nearest(name, names, COMMANDS_COUNT);
-    (void)qe_err_set(err, QE_ERR_INVALID, "unknown command \"%.40s\"%s%s%s", name,
+    bool grouped = is_group(argv[0]);
+
+    if (grouped && (argc == 1 || argv[1][0] == '-')) {
+        (void)qe_err_set(err, QE_ERR_INVALID, "which command of %.40s?", argv[0]);
+        return NULL;
+    }
+    (void)snprintf(given, sizeof given, "%.36s%s%.40s", argv[0], grouped ? " " : "",
+                   grouped ? argv[1] : "");
+    const char *nearest = nearest_command(given);
+    (void)qe_err_set(err, QE_ERR_INVALID, "unknown command \"%.78s\"%s%s%s", given,
                      nearest != NULL ? " (did you mean \"" : "", nearest != NULL ? nearest : "",
                      nearest != NULL ? "\"?)" : "");
     return NULL;
@@ -64,7 +121,7 @@ static int usage_error(const char *prefix, const char *command, const struct qe_
     return QE_EXIT_USAGE;
 }
 
-/* argv[0] is the command's name. */
+/* argv[0] is the last word of the command's name. */
 static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *command, int argc,
                                 char **argv)
 {
@@ -127,11 +184,13 @@ int main(int argc, char **argv)
         (void)qe_err_set(&err, QE_ERR_INVALID, "which command?");
         return usage_error("", "", &err);
     }
-    const struct ctl_command *command = find_command(argv[first], &err);
+    int words = 0;
+    const struct ctl_command *command = find_command(argc - first, argv + first, &words, &err);
     if (command == NULL) {
         return usage_error("", "", &err);
     }
-    enum qe_exit code = run_command(&ctl, command, argc - first, argv + first);
+    enum qe_exit code =
+        run_command(&ctl, command, argc - first - words + 1, argv + first + words - 1);
     if (ctl_flush(&err) != 0 && code == QE_EXIT_OK) {
         (void)fprintf(stderr, "queuectl: %s\n", err.message);
         code = QE_EXIT_FAILURE;

@@ -162,6 +162,18 @@ size_t ctl_write_safely(FILE *out, const char *text, size_t count)
     return columns;
 }
 
+size_t ctl_columns(const char *text)
+{
+    return ctl_write_safely(NULL, text, strlen(text));
+}
+
+void ctl_put_padded(const char *text, size_t width)
+{
+    size_t columns = ctl_write_safely(stdout, text, strlen(text));
+
+    (void)printf("%*s", columns < width ? (int)(width - columns) : 0, "");
+}
+
 void ctl_put_json(const char *text)
 {
     for (const char *at = text; *at != '\0'; at++) {

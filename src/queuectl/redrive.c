@@ -1,4 +1,4 @@
-/* queuectl redrive: the messages of a dead-letter queue, back to where they came from. */
+/* queuectl dlq redrive: the messages of a dead-letter queue, back to where they came from. */
 #include "dlq/redrive.h"
 
 #include <inttypes.h>
@@ -94,7 +94,7 @@ static void show(void *context, const struct qe_redrive_counts *counts)
 static void print_complaint(uint64_t count, const char *what, const struct qe_err *why)
 {
     if (count > 0) {
-        (void)fprintf(stderr, "queuectl redrive: %" PRIu64 " %s; the first: ", count, what);
+        (void)fprintf(stderr, "queuectl dlq redrive: %" PRIu64 " %s; the first: ", count, what);
         (void)ctl_write_safely(stderr, why->message, strlen(why->message));
         (void)fputc('\n', stderr);
     }
@@ -146,7 +146,7 @@ static enum qe_exit move_from_here(const struct ctl_redrive_job *job, struct qe_
     }
     print_result(job, &result);
     if (rc == 0 && ctl_stopped != 0) {
-        (void)fputs("queuectl redrive: stopped before the end\n", stderr);
+        (void)fputs("queuectl dlq redrive: stopped before the end\n", stderr);
     }
     return rc == 0 && ctl_stopped == 0 && result.counts.stayed == 0 && result.counts.doubled == 0
                ? QE_EXIT_OK
@@ -217,7 +217,7 @@ static enum qe_exit move(const struct ctl_redrive_job *job, struct qe_err *err)
             return QE_EXIT_FAILURE;
         }
         (void)fprintf(stderr,
-                      "queuectl redrive: moving them from here, since the broker does not: ");
+                      "queuectl dlq redrive: moving them from here, since the broker does not: ");
         (void)ctl_write_safely(stderr, err->message, strlen(err->message));
         (void)fputc('\n', stderr);
         *err = (struct qe_err){0};
@@ -245,8 +245,8 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     return code;
 }
 
-const struct ctl_command ctl_redrive = {
-    .name = "redrive",
+const struct ctl_command ctl_dlq_redrive = {
+    .name = "dlq redrive",
     .operands = "SOURCE DLQ",
     .summary = "move the messages of a dead-letter queue back to where they came from",
     .flags = s_flags,

@@ -1,4 +1,4 @@
-/* queuectl redrive in its two ways: by the broker itself, and from here. */
+/* queuectl dlq redrive in its two ways: by the broker itself, and from here. */
 #ifndef QE_QUEUECTL_REDRIVE_H
 #define QE_QUEUECTL_REDRIVE_H
 

@@ -82,10 +82,11 @@ static enum qe_exit say_left_running(const struct ctl_redrive_job *job)
     const char *source = job->ctl->source->name;
     const char *queue = job->from.name;
 
-    (void)fprintf(stderr,
-                  "queuectl redrive: the broker goes on with it: `queuectl redrive %s %s --status` "
-                  "shows how far it is, --cancel ends it\n",
-                  source, queue);
+    (void)fprintf(
+        stderr,
+        "queuectl dlq redrive: the broker goes on with it: `queuectl dlq redrive %s %s --status` "
+        "shows how far it is, --cancel ends it\n",
+        source, queue);
     return QE_EXIT_FAILURE;
 }
 

@@ -34,32 +34,6 @@ static const struct qe_cli_flag s_flags[] = {
     CTL_FLAG_TIMEOUT,
 };
 
-/* One source's reading; `batch` holds the set. */
-static int read_source(struct ctl *ctl, const char *name, struct qe_batch *batch,
-                       struct qe_err *err)
-{
-    struct qe_queue_list list = {0};
-    struct qe_queue_set *set = NULL;
-    int rc = ctl->handle != NULL ? 0 : ctl_open(ctl, name, err);
-
-    if (rc == 0) {
-        rc = ctl_require(ctl, QE_CAP_LIST | QE_CAP_DEPTH, "say what its queues hold", err);
-    }
-    if (rc == 0) {
-        rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), &list, err);
-    }
-    if (rc == 0) {
-        set = qe_queue_set_new_take(&list, err);
-        rc = set != NULL ? qe_batch_init(batch, set, err) : -1;
-    }
-    if (rc == 0) {
-        rc = ctl->driver->sample(ctl->handle, ctl_deadline(ctl), batch, err);
-    }
-    qe_queue_set_release(set);
-    qe_queue_list_deinit(&list);
-    return rc;
-}
-
 /* --- JSON --- */
 
 struct json_field {
@@ -206,18 +180,10 @@ static size_t name_width(const struct qe_batch *batch)
     size_t width = strlen("QUEUE");
 
     for (size_t i = 0; i < batch->set->count; i++) {
-        const char *name = batch->set->items[i].name;
-        size_t columns = ctl_write_safely(NULL, name, strlen(name));
+        size_t columns = ctl_columns(batch->set->items[i].name);
         width = columns > width ? columns : width;
     }
     return width > NAME_MAX_COLUMNS ? NAME_MAX_COLUMNS : width;
-}
-
-static void print_name(const char *name, size_t width)
-{
-    size_t columns = ctl_write_safely(stdout, name, strlen(name));
-
-    (void)printf("%*s", columns < width ? (int)(width - columns) : 0, "");
 }
 
 static void print_table(const char *source, const struct qe_batch *batch)
@@ -225,7 +191,7 @@ static void print_table(const char *source, const struct qe_batch *batch)
     size_t width = name_width(batch);
 
     (void)printf("source %s, %zu queues\n", source, batch->set->count);
-    print_name("QUEUE", width);
+    ctl_put_padded("QUEUE", width);
     (void)printf(" %9s %9s %8s %8s %9s  %s\n", "READY", "IN FLIGHT", "DELAYED", "OLDEST",
                  "CONSUMERS", "DEAD LETTERS");
     for (size_t i = 0; i < batch->set->count; i++) {
@@ -235,7 +201,7 @@ static void print_table(const char *source, const struct qe_batch *batch)
         char delayed[CELL_BYTES];
         char consumers[CELL_BYTES];
         char age[32];
-        print_name(batch->set->items[i].name, width);
+        ctl_put_padded(batch->set->items[i].name, width);
         (void)printf(" %9s %9s %8s %8s %9s", number_cell(entry, QE_FIELD_READY_MESSAGES, ready),
                      number_cell(entry, QE_FIELD_IN_FLIGHT_MESSAGES, in_flight),
                      number_cell(entry, QE_FIELD_DELAYED_MESSAGES, delayed), age_cell(entry, age),
@@ -273,7 +239,7 @@ static bool show_source(struct ctl *ctl, const char *name, struct qe_batch *last
                         struct qe_err *err)
 {
     struct qe_batch batch = {0};
-    int rc = read_source(ctl, name, &batch, err);
+    int rc = ctl_read(ctl, name, &batch, err);
 
     if (rc == 0) {
         carry_over(&batch, last);

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""queuectl redrive on a store of our own: what is moved, what stays and why, and how it is stopped."""
+"""queuectl dlq redrive on a store of our own: what is moved, what stays and why, and how it is stopped."""
 import json
 import pty
 import os
@@ -31,13 +31,13 @@ class Redrive(WithFolder):
         self.queuectl("send", "local", queue, "--body", "b", *words)
 
     def redrive(self, *words, check=True):
-        return self.queuectl("redrive", "local", "orders-dlq", *words, check=check)
+        return self.queuectl("dlq", "redrive", "local", "orders-dlq", *words, check=check)
 
     def ready(self):
         return {row["queue"]: (row["ready"], row["in_flight"]) for row in self.stats()}
 
     def start(self, *words, **more):
-        process = subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "redrive", "local", "orders-dlq", *words],
+        process = subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "dlq", "redrive", "local", "orders-dlq", *words],
                                    text=True, **more)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)

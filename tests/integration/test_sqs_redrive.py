@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""queuectl redrive on Amazon SQS: by the broker's own task where the server knows it, from here where it does not."""
+"""queuectl dlq redrive on Amazon SQS: by the broker's own task where the server knows it, from here where it does not."""
 import json
 import re
 import signal
@@ -35,7 +35,7 @@ class ByTheBroker(WithFolder):
         arn = self.sqs.get_queue_attributes(QueueUrl=self.dlq, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         self.orders = self.make("orders", {"RedrivePolicy": json.dumps({"deadLetterTargetArn": arn,
                                                                        "maxReceiveCount": "1"})})
-        self.ctl = [QUEUECTL, f"--config.file={self.config}", "redrive", "aws", "orders-dlq"]
+        self.ctl = [QUEUECTL, f"--config.file={self.config}", "dlq", "redrive", "aws", "orders-dlq"]
 
     def make(self, name, attributes):
         url = self.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
@@ -56,7 +56,7 @@ class ByTheBroker(WithFolder):
         return int(self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
 
     def redrive(self, *words, check=True):
-        return self.queuectl("redrive", "aws", "orders-dlq", *words, check=check)
+        return self.queuectl("dlq", "redrive", "aws", "orders-dlq", *words, check=check)
 
     def test_the_broker_moves_them_and_its_progress_is_shown(self):
         self.assertIn("no redrive of orders-dlq is known", self.redrive("--status").stdout)
@@ -78,7 +78,7 @@ class ByTheBroker(WithFolder):
             process.send_signal(signal.SIGINT)
             errors = process.communicate(timeout=PATIENCE_SECONDS)[1]
         self.assertEqual(process.returncode, 1)
-        self.assertIn("`queuectl redrive aws orders-dlq --status`", errors)
+        self.assertIn("`queuectl dlq redrive aws orders-dlq --status`", errors)
         self.assertIn("running:", self.redrive("--status").stdout)
         self.assertIn("what is moved stays moved", self.redrive("--cancel").stdout)
         wait_for("it has ended", lambda: self.redrive("--status").stdout.startswith("cancelled:"))
@@ -116,7 +116,7 @@ class FromHere(WithMoto):
                       "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\x01\xff"},
                       "dead-letter-reason": {"DataType": "String", "StringValue": "permanent"}}
         self.sqs.send_message(QueueUrl=dlq, MessageBody="b", MessageAttributes=attributes)
-        done = self.queuectl("redrive", "aws", "orders-dlq", "--yes")
+        done = self.queuectl("dlq", "redrive", "aws", "orders-dlq", "--yes")
         self.assertIn("moved 1 from orders-dlq\n", done.stdout)
         self.assertIn("moving them from here, since the broker does not", done.stderr)
         [got] = self.take(orders)
@@ -133,7 +133,7 @@ class FromHere(WithMoto):
                 self.sqs.send_message(QueueUrl=url, MessageBody=str(number), MessageGroupId=f"g{number % 2}",
                                       MessageDeduplicationId=f"d{number}")
         self.assertEqual(len(self.take(jobs, 8)), 8)
-        self.assertIn("moved 8 from jobs-dlq.fifo\n", self.queuectl("redrive", "aws", "jobs-dlq.fifo", "--yes").stdout)
+        self.assertIn("moved 8 from jobs-dlq.fifo\n", self.queuectl("dlq", "redrive", "aws", "jobs-dlq.fifo", "--yes").stdout)
         got = self.take(jobs, 8)
         for group in ("g0", "g1"):
             bodies = [int(one["Body"]) for one in got if one["Attributes"]["MessageGroupId"] == group]

@@ -33,7 +33,7 @@ class WithoutList(WithMoto):
         self.assertIn("ListQueues", listed.stderr)
         self.queuectl("send", "aws", "orders-dlq", "--body", "b", "--count", "3", "--attribute",
                       "dead-letter-source=orders")
-        self.assertIn("moved 3 from orders-dlq\n", self.queuectl("redrive", "aws", "orders-dlq", "--yes").stdout)
+        self.assertIn("moved 3 from orders-dlq\n", self.queuectl("dlq", "redrive", "aws", "orders-dlq", "--yes").stdout)
         got = self.queuectl("receive", "aws", "orders", "--ack", "--json", "--max", "1", "--wait", "2s")
         self.assertEqual(json.loads(got.stdout)["body"], "b")
         self.assertIn("purged", self.queuectl("purge", "aws", "orders", "--yes").stdout)

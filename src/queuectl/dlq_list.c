@@ -1,0 +1,312 @@
+/* queuectl dlq list: every dead-letter link, and what waits at its end. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/derive.h"
+#include "queuectl/trend.h"
+#include "queuectl/view.h"
+#include "util/json.h"
+#include "util/mem.h"
+#include "util/number.h"
+#include "util/text.h"
+
+#define TREND_TIMEOUT_MS 2000
+#define CELL_BYTES 40
+#define NAME_MAX_COLUMNS 40
+#define ROWS_MAX (QE_QUEUES_MAX * 2)
+
+static const struct qe_cli_flag s_flags[] = {
+    {"exporter", "URL", "the metrics page of the running exporter, which knows the trend",
+     CTL_EXPORTER_URL, CTL_AT(exporter)},
+    CTL_FLAG_JSON,
+    CTL_FLAG_TIMEOUT,
+};
+
+/* One link. Texts are borrowed from the source's queue set; unknown numbers are below 0. */
+struct row {
+    const char *source;
+    const char *vhost;
+    const char *queue;
+    const char *dlq_vhost;
+    const char *dlq;
+    const char *trend; /* NULL unknown */
+    double depth;
+    double oldest_seconds;
+    double expires_seconds;
+};
+
+struct listing {
+    struct ctl *ctl;
+    struct ctl_trends trends;
+    struct ctl_view views[QE_SOURCES_MAX];
+    size_t views_count;
+    struct row *rows; /* owned */
+    size_t count;
+    size_t capacity;
+};
+
+static void add_depth(const struct qe_snapshot *snapshot, size_t queue, size_t link,
+                      struct row *row)
+{
+    size_t dlq = snapshot->set->link_targets[queue][link];
+    double value = 0;
+
+    row->depth = row->oldest_seconds = row->expires_seconds = -1;
+    if (qe_derive_dead_letter_messages(snapshot, queue, link, &value)) {
+        row->depth = value;
+    }
+    if (dlq == SIZE_MAX) {
+        return;
+    }
+    const struct qe_sample *sample = &snapshot->states[dlq].sample;
+
+    if (qe_sample_has(sample, QE_FIELD_OLDEST_AGE_SECONDS) && row->depth > 0) {
+        row->oldest_seconds = sample->values[QE_FIELD_OLDEST_AGE_SECONDS];
+    }
+    if (qe_derive_expiry_margin(snapshot, dlq, &value)) {
+        row->expires_seconds = value;
+    }
+}
+
+static int add_queue(struct listing *listing, const struct qe_snapshot *snapshot, size_t index,
+                     struct qe_err *err)
+{
+    const struct qe_queue *queue = &snapshot->set->items[index];
+
+    for (size_t i = 0; i < queue->links_count; i++) {
+        struct row row = {.source = snapshot->source,
+                          .vhost = queue->vhost,
+                          .queue = queue->name,
+                          .dlq_vhost = queue->links[i].vhost,
+                          .dlq = queue->links[i].queue};
+
+        if (qe_grow(&listing->rows, listing->count, &listing->capacity, ROWS_MAX, sizeof row) !=
+            0) {
+            return qe_err_set(err, QE_ERR_NOMEM, "%zu dead-letter links", listing->count);
+        }
+        row.trend = ctl_trends_of(&listing->trends, row.source, row.dlq_vhost, row.dlq);
+        add_depth(snapshot, index, i, &row);
+        listing->rows[listing->count++] = row;
+    }
+    return 0;
+}
+
+static int add_source(struct listing *listing, const char *name, struct qe_err *err)
+{
+    struct qe_batch batch = {0};
+    struct ctl_view *view = &listing->views[listing->views_count];
+    int rc = ctl_read(listing->ctl, name, &batch, err);
+
+    if (rc == 0) {
+        rc = ctl_view_take(view, listing->ctl, &batch, 0, err);
+        listing->views_count++;
+    }
+    for (size_t i = 0; rc == 0 && i < batch.set->count; i++) {
+        rc = add_queue(listing, view->snapshot, i, err);
+    }
+    qe_batch_deinit(&batch);
+    ctl_close(listing->ctl);
+    return rc;
+}
+
+/* Most messages first: who looks at night looks for those. */
+static int by_depth(const void *a, const void *b)
+{
+    const struct row *left = a;
+    const struct row *right = b;
+
+    if (left->depth != right->depth) {
+        return left->depth > right->depth ? -1 : 1;
+    }
+    int order = strcmp(left->source, right->source);
+
+    order = order != 0 ? order : strcmp(left->vhost, right->vhost);
+    return order != 0 ? order : strcmp(left->queue, right->queue);
+}
+
+/* --- JSON --- */
+
+static int add_known(struct qe_json *object, const char *key, double value)
+{
+    return value >= 0 ? qe_json_add_number(object, key, value) : 0;
+}
+
+static int add_name(struct qe_json *object, const char *key, const char *text)
+{
+    return text != NULL && *text != '\0' ? qe_json_add_text(object, key, text) : 0;
+}
+
+static int fill_json(struct qe_json *object, const struct row *row)
+{
+    int rc = qe_json_add_text(object, "source", row->source);
+
+    rc = rc == 0 ? add_name(object, "vhost", row->vhost) : rc;
+    rc = rc == 0 ? qe_json_add_text(object, "queue", row->queue) : rc;
+    rc = rc == 0 ? add_name(object, "dead_letter_vhost", row->dlq_vhost) : rc;
+    rc = rc == 0 ? qe_json_add_text(object, "dead_letter_queue", row->dlq) : rc;
+    rc = rc == 0 ? add_known(object, "messages", row->depth) : rc;
+    rc = rc == 0 ? add_known(object, "oldest_age_seconds", row->oldest_seconds) : rc;
+    rc = rc == 0 ? add_known(object, "expires_seconds", row->expires_seconds) : rc;
+    return rc == 0 ? add_name(object, "trend", row->trend) : rc;
+}
+
+static int print_json(const struct row *row, struct qe_err *err)
+{
+    struct qe_json *object = qe_json_new_object();
+    char *text = fill_json(object, row) == 0 ? qe_json_print(object, false) : NULL;
+
+    qe_json_destroy(object);
+    if (text == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "queue %s", row->queue);
+    }
+    ctl_put_json(text);
+    qe_free(text);
+    return 0;
+}
+
+/* --- table --- */
+
+static const char *name_of(const struct row *row, size_t column)
+{
+    return column == 0 ? row->source : column == 1 ? row->queue : row->dlq;
+}
+
+static size_t width_of(const struct listing *listing, size_t column, const char *head)
+{
+    size_t width = strlen(head);
+
+    for (size_t i = 0; i < listing->count; i++) {
+        size_t columns = ctl_columns(name_of(&listing->rows[i], column));
+
+        width = columns > width ? columns : width;
+    }
+    return width > NAME_MAX_COLUMNS ? NAME_MAX_COLUMNS : width;
+}
+
+static const char *seconds_cell(double seconds, char out[32])
+{
+    return seconds < 0 ? "-" : qe_text_from_duration((int64_t)seconds * 1000, out);
+}
+
+static void print_row(const struct row *row, const size_t widths[3])
+{
+    char depth[CELL_BYTES] = "-";
+    char oldest[32];
+    char expires[32];
+
+    if (row->depth >= 0) {
+        depth[qe_number_write_double(row->depth, depth)] = '\0';
+    }
+    ctl_put_padded(row->source, widths[0]);
+    (void)fputs("  ", stdout);
+    ctl_put_padded(row->queue, widths[1]);
+    (void)fputs("  ", stdout);
+    ctl_put_padded(row->dlq, widths[2]);
+    (void)printf("  %8s %11s %-8s %s\n", depth, seconds_cell(row->oldest_seconds, oldest),
+                 row->trend != NULL ? row->trend : "-",
+                 seconds_cell(row->expires_seconds, expires));
+}
+
+static void print_table(const struct listing *listing)
+{
+    const size_t widths[3] = {
+        width_of(listing, 0, "SOURCE"),
+        width_of(listing, 1, "QUEUE"),
+        width_of(listing, 2, "DEAD-LETTER QUEUE"),
+    };
+
+    (void)printf("%-*s  %-*s  %-*s  %8s %11s %-8s %s\n", (int)widths[0], "SOURCE", (int)widths[1],
+                 "QUEUE", (int)widths[2], "DEAD-LETTER QUEUE", "MESSAGES", "OLDEST", "TREND",
+                 "EXPIRES IN");
+    for (size_t i = 0; i < listing->count; i++) {
+        print_row(&listing->rows[i], widths);
+    }
+}
+
+/* --- the command --- */
+
+static int print(const struct listing *listing, struct qe_err *err)
+{
+    int rc = 0;
+
+    if (!listing->ctl->options.json) {
+        if (listing->count > 0) {
+            print_table(listing);
+        } else {
+            (void)fputs("no queue has a dead-letter queue that is known here\n", stderr);
+        }
+        return 0;
+    }
+    for (size_t i = 0; i < listing->count && rc == 0; i++) {
+        rc = print_json(&listing->rows[i], err);
+    }
+    return rc;
+}
+
+/* The trend is good to have: only who named an exporter wants to hear that there is none. */
+static void ask_exporter(struct listing *listing)
+{
+    const struct ctl_options *options = &listing->ctl->options;
+    int64_t timeout_ms =
+        options->timeout_ms < TREND_TIMEOUT_MS ? options->timeout_ms : TREND_TIMEOUT_MS;
+    const char *url = options->exporter != NULL ? options->exporter : CTL_EXPORTER_URL;
+    struct qe_err err = {0};
+
+    if (ctl_trends_ask(&listing->trends, url, timeout_ms, &err) != 0 && options->exporter != NULL) {
+        (void)qe_err_wrap(&err, "no trend, because the exporter cannot be asked");
+        ctl_complain("dlq list", &err);
+    }
+}
+
+static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    const struct qe_config *config = ctl->generation->config;
+    struct listing *listing = qe_calloc(1, sizeof *listing);
+    enum qe_exit code = QE_EXIT_OK;
+
+    if (listing == NULL) {
+        qe_err_set(err, QE_ERR_NOMEM, "a list of dead-letter queues");
+        return QE_EXIT_FAILURE;
+    }
+    listing->ctl = ctl;
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    ask_exporter(listing);
+    if (count == 1) {
+        (void)add_source(listing, operands[0], err);
+    }
+    for (size_t i = 0; count == 0 && i < config->sources_count; i++) {
+        struct qe_err why = {0};
+
+        if (add_source(listing, config->sources[i].name, &why) != 0) { /* the others go on */
+            ctl_complain("dlq list", &why);
+            code = QE_EXIT_FAILURE;
+        }
+    }
+    if (err->code == QE_OK) {
+        if (listing->count > 0) {
+            qsort(listing->rows, listing->count, sizeof listing->rows[0], by_depth);
+        }
+        (void)print(listing, err);
+    }
+    for (size_t i = 0; i < listing->views_count; i++) {
+        ctl_view_deinit(&listing->views[i]);
+    }
+    ctl_trends_deinit(&listing->trends);
+    qe_free(listing->rows);
+    qe_free(listing);
+    return code;
+}
+
+const struct ctl_command ctl_dlq_list = {
+    .name = "dlq list",
+    .operands = "[SOURCE]",
+    .summary = "every dead-letter queue, whose it is and what waits there; fullest first",
+    .flags = s_flags,
+    .flags_count = sizeof s_flags / sizeof s_flags[0],
+    .operands_min = 0,
+    .operands_max = 1,
+    .run = run,
+};
