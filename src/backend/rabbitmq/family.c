@@ -254,16 +254,22 @@ int qe_rmq_families_read(struct qe_rmq_families *families, const char *text, siz
     qe_strbuf_init(&room[1], 0);
     families->node[0] = '\0';
     families->cluster[0] = '\0';
-    for (const char *at = text; at < end && rc == 0; number++) {
+    for (const char *at = text; at < end; number++) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
 
-        line_end = line_end == NULL ? end : line_end;
+        if (line_end == NULL) { /* a number that lacks its last digits would be another one */
+            rc = qe_err_set(err, QE_ERR_PROTOCOL, "cut short");
+            break;
+        }
         if (at < line_end && *at != '#' && *at != '\r') {
             rc = take_line(families, at, line_end, room, err);
         }
-        at = line_end < end ? line_end + 1 : end;
+        if (rc != 0) {
+            break;
+        }
+        at = line_end + 1;
     }
     qe_strbuf_deinit(&room[0]);
     qe_strbuf_deinit(&room[1]);
-    return rc == 0 ? 0 : qe_err_wrap(err, "line %zu", number - 1);
+    return rc == 0 ? 0 : qe_err_wrap(err, "line %zu", number);
 }

@@ -1,0 +1,178 @@
+/* The text that a node's metrics are told in. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/rabbitmq/family.h"
+#include "support/check.h"
+#include "support/shared.h"
+#include "util/mem.h"
+
+static struct qe_strbuf s_told;
+
+static int tell(void *context, const struct qe_rmq_named *queue, enum qe_rmq_value value,
+                double number, struct qe_err *err)
+{
+    (void)context;
+    (void)qe_strbuf_append(&s_told, queue->vhost, queue->vhost_bytes);
+    (void)qe_strbuf_append_char(&s_told, '|');
+    (void)qe_strbuf_append(&s_told, queue->name, queue->name_bytes);
+    (void)qe_strbuf_printf(&s_told, " %d=%.10g;", (int)value, number);
+    return qe_strbuf_error(&s_told, err);
+}
+
+static int read_text(struct qe_rmq_families *families, const char *text, size_t bytes,
+                     struct qe_err *err)
+{
+    *families = (struct qe_rmq_families){.value = tell};
+    qe_strbuf_deinit(&s_told);
+    qe_strbuf_init(&s_told, 0);
+    return qe_rmq_families_read(families, text, bytes, err);
+}
+
+#define P "rabbitmq_detailed_queue_"
+
+static void values_of_queues_are_told_and_the_rest_is_passed_over(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *told;
+        const char *why;
+    } rows[] = {
+        {"", "", "nothing"},
+        {"# HELP x\n\n# TYPE x gauge\n\r\n", "", "comments and blanks"},
+        {P "messages_ready{vhost=\"/\",queue=\"a\"} 5\n", "/|a 0=5;", "plain"},
+        {P "messages_ready{queue=\"a\",vhost=\"/\"} 5 1700000000000\r\n", "/|a 0=5;",
+         "labels in another order, a time, a CR"},
+        {P "messages_unacked{vhost=\"/\",queue=\"a\",} 1e3\n", "/|a 1=1000;", "exponent, comma"},
+        {P "messages_bytes{vhost=\"/\",queue=\"a\"} 7\n", "/|a 4=7;", "bytes"},
+        {P "head_message_timestamp{vhost=\"/\",queue=\"a\"} NaN\n", "", "no timestamp"},
+        {P "messages_ready{vhost=\"/\",queue=\"a\"} -1\n", "", "no count"},
+        {P "messages_ready{vhost=\"/\"} 5\n" P "messages_ready 5\n", "", "totals of a node"},
+        {P "messages_ready{vhost=\"\\\\\",queue=\"q\\\"\\n\"} 5\n", "\\|q\"\n 0=5;", "escapes"},
+        {P "messages_ready{vhost=\"a/b\",queue=\"\xC3\xBC } 4\"} 5\n", "a/b|\xC3\xBC } 4 0=5;",
+         "brackets and blanks in a name"},
+        {P "process_memory_bytes{vhost=\"/\",queue=\"a\"} 5\nerlang_vm{x=\"1\"} 3\n", "",
+         "what is not asked for"},
+        {P "consumers{a=\"1\",b=\"2\",c=\"3\",d=\"4\",vhost=\"/\",queue=\"a\"} 5\n", "/|a 3=5;",
+         "further labels"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_rmq_families families;
+        struct qe_err err = {0};
+
+        assert_ok(read_text(&families, rows[i].text, strlen(rows[i].text), &err), err);
+        if (strcmp(qe_strbuf_text(&s_told), rows[i].told) != 0) {
+            fail_msg("%s: %s", rows[i].why, qe_strbuf_text(&s_told));
+        }
+    }
+    qe_strbuf_deinit(&s_told);
+}
+
+static void what_is_no_such_text_is_refused_with_its_line(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *says;
+    } rows[] = {
+        {P "messages_ready{vhost=\"/\",queue=\"a\"} 5", "line 1: cut short"},
+        {"# x\n" P "messages_ready{vhost=\"/\",queue=\"a\"} 5\nrabbit", "line 3: cut short"},
+        {P "messages_ready{vhost=\"/\",queue=\"a\" 5\n", "line 1: neither"},
+        {P "messages_ready{vhost=\"/\",queue=\"a} 5\n", "line 1: neither"},
+        {P "messages_ready{vhost=\"/\",queue=\"a\"} five\n", "line 1: neither"},
+        {P "messages_ready{vhost=\"/\",queue=\"a\"}\n", "line 1: neither"},
+        {"# x\n{\"error\":\"not_found\"}\n", "line 2: a line without a name"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_rmq_families families;
+        struct qe_err err = {0};
+
+        assert_int_equal(read_text(&families, rows[i].text, strlen(rows[i].text), &err), -1);
+        assert_int_equal(err.code, QE_ERR_PROTOCOL);
+        if (strstr(err.message, rows[i].says) == NULL) {
+            fail_msg("row %zu: %s", i, err.message);
+        }
+    }
+    qe_strbuf_deinit(&s_told);
+}
+
+static void the_node_that_answers_is_told(void **state)
+{
+    static const char text[] = P "consumers{vhost=\"/\",queue=\"a\"} 1\n"
+                                 "rabbitmq_identity_info{rabbitmq_node=\"rabbit@a\","
+                                 "rabbitmq_cluster=\"shop\"} 1\n";
+    struct qe_rmq_families families;
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_ok(read_text(&families, text, sizeof text - 1, &err), err);
+    assert_string_equal(families.node, "rabbit@a");
+    assert_string_equal(families.cluster, "shop");
+    qe_strbuf_deinit(&s_told);
+}
+
+/* Recorded answers; what they say is known from the same broker's management API. */
+static void recorded_answers_are_read(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *told;
+    } rows[] = {
+        {"samples/rabbitmq/3.10.8-prom-detailed-queue.txt",
+         "lab1|q.00000 0=5;lab1|q.00000 1=0;lab1|q.00000 3=0;lab1|q.00000 4=1000;lab1|q.00000 "
+         "5=1795319158;"},
+        {"samples/rabbitmq/4.0.5-prom-detailed-queue.txt",
+         "lab1|q.00000 0=5;lab1|q.00000 1=0;lab1|q.00000 3=0;lab1|q.00000 4=1000;lab1|q.00000 "
+         "5=1795318510;"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char path[QE_SHARED_PATH_BYTES];
+        struct qe_rmq_families families;
+        struct qe_strbuf text = {0};
+        struct qe_err err = {0};
+
+        if (!qe_shared_path(rows[i].path, path)) {
+            qe_shared_skip(rows[i].path);
+        }
+        qe_shared_read(path, &text);
+        assert_ok(read_text(&families, qe_strbuf_text(&text), text.length_bytes, &err), err);
+        assert_string_equal(qe_strbuf_text(&s_told), rows[i].told);
+        qe_strbuf_deinit(&text);
+    }
+    qe_strbuf_deinit(&s_told);
+}
+
+static int read_escaped(void *context, struct qe_err *err)
+{
+    static const char text[] = P "messages_ready{vhost=\"\\\\\",queue=\"q\\\"\\n\"} 5\n";
+    struct qe_rmq_families families;
+    const int rc = read_text(&families, text, sizeof text - 1, err);
+
+    (void)context;
+    qe_strbuf_deinit(&s_told);
+    return rc;
+}
+
+static void running_out_of_memory_leaks_nothing(void **state)
+{
+    (void)state;
+    qe_check_torture(read_escaped, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values_of_queues_are_told_and_the_rest_is_passed_over),
+        cmocka_unit_test(what_is_no_such_text_is_refused_with_its_line),
+        cmocka_unit_test(the_node_that_answers_is_told),
+        cmocka_unit_test(recorded_answers_are_read),
+        cmocka_unit_test(running_out_of_memory_leaks_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
