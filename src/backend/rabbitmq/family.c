@@ -1,5 +1,6 @@
 #include "backend/rabbitmq/family.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,8 +202,7 @@ static int tell(struct qe_rmq_families *families, const struct line *line, enum 
     struct slice vhost_plain;
     struct slice queue_plain;
 
-    /* NaN is no value, and fails the comparison. */
-    if (vhost == NULL || queue == NULL || !(line->value >= 0)) {
+    if (vhost == NULL || queue == NULL || !isfinite(line->value) || line->value < 0) {
         return 0;
     }
     if (plain(vhost, &room[0], &vhost_plain, err) != 0 ||

@@ -180,7 +180,8 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
     const struct qe_rmq_held *held[QE_RMQ_EXTRA_COUNT] = {0};
     struct qe_sample sample = {0};
 
-    if (record->fresh_poll != self->poll || record->fresh.is_down) {
+    if (record->fresh_poll != self->poll || record->fresh.is_down ||
+        (record->definition.is_down && !qe_rmq_has(&record->fresh, QE_RMQ_READY))) {
         return explain(self, poll, record, err);
     }
     if (is_false_zero(self, poll, record) ||

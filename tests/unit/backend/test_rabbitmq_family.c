@@ -47,6 +47,7 @@ static void values_of_queues_are_told_and_the_rest_is_passed_over(void **state)
         {P "messages_bytes{vhost=\"/\",queue=\"a\"} 7\n", "/|a 4=7;", "bytes"},
         {P "head_message_timestamp{vhost=\"/\",queue=\"a\"} NaN\n", "", "no timestamp"},
         {P "messages_ready{vhost=\"/\",queue=\"a\"} -1\n", "", "no count"},
+        {P "messages_ready{vhost=\"/\",queue=\"a\"} +Inf\n", "", "no number"},
         {P "messages_ready{vhost=\"/\"} 5\n" P "messages_ready 5\n", "", "totals of a node"},
         {P "messages_ready{vhost=\"\\\\\",queue=\"q\\\"\\n\"} 5\n", "\\|q\"\n 0=5;", "escapes"},
         {P "messages_ready{vhost=\"a/b\",queue=\"\xC3\xBC } 4\"} 5\n", "a/b|\xC3\xBC } 4 0=5;",

@@ -1,0 +1,1 @@
+target_link_libraries(fuzz_rabbitmq_watch PRIVATE qe_test_support PkgConfig::CMOCKA)

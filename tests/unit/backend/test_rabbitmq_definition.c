@@ -1,0 +1,283 @@
+/* What a queue is: by its arguments, policies and operator policies; and what an answer says of its
+ * state, as recorded from RabbitMQ 3.10 and 4.0. */
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/rabbitmq/definition.h"
+#include "backend/rabbitmq/reading.h"
+#include "support/check.h"
+#include "support/shared.h"
+#include "util/mem.h"
+
+static struct qe_json *parse(const char *text)
+{
+    struct qe_err err = {0};
+    struct qe_json *json = qe_json_parse(text, strlen(text), &err);
+
+    assert_ok(json == NULL ? -1 : 0, err);
+    return json;
+}
+
+static struct qe_json *recorded(const char *name)
+{
+    char relative[128];
+    char path[QE_SHARED_PATH_BYTES];
+    struct qe_strbuf text = {0};
+    struct qe_json *json = NULL;
+
+    (void)snprintf(relative, sizeof relative, "samples/rabbitmq/%s", name);
+    if (!qe_shared_path(relative, path)) {
+        qe_shared_skip(relative);
+    }
+    qe_shared_read(path, &text);
+    json = parse(qe_strbuf_text(&text));
+    qe_strbuf_deinit(&text);
+    return json;
+}
+
+struct rules {
+    double max_length;
+    double ttl_ms;
+    double delivery_limit;
+    const char *exchange;
+    const char *key;
+};
+
+static const char s_policies[] =
+    "[{\"vhost\":\"/\",\"name\":\"low\",\"pattern\":\"^o\",\"apply-to\":\"queues\",\"priority\":0,"
+    "\"definition\":{\"max-length\":5}},"
+    "{\"vhost\":\"/\",\"name\":\"high\",\"pattern\":\"ers$\",\"apply-to\":\"all\",\"priority\":9,"
+    "\"definition\":{\"dead-letter-exchange\":\"dlx\",\"dead-letter-routing-key\":\"pk\","
+    "\"message-ttl\":1000,\"max-length\":100}},"
+    "{\"vhost\":\"/\",\"name\":\"quorum\",\"pattern\":\"work\",\"apply-to\":\"quorum_queues\","
+    "\"priority\":1,\"definition\":{\"delivery-limit\":7}},"
+    "{\"vhost\":\"other\",\"name\":\"x\",\"pattern\":\".*\",\"apply-to\":\"all\",\"priority\":99,"
+    "\"definition\":{\"max-length\":1}}]";
+static const char s_operator_policies[] =
+    "[{\"vhost\":\"/\",\"name\":\"op\",\"pattern\":\"orders|work\",\"apply-to\":\"queues\","
+    "\"priority\":0,\"definition\":{\"message-ttl\":500,\"max-length\":200,"
+    "\"delivery-limit\":3}}]";
+
+#define Q(name, arguments, more)                                                                   \
+    "{\"vhost\":\"/\",\"name\":\"" name "\",\"arguments\":{" arguments "}" more "}"
+#define QUORUM ",\"type\":\"quorum\""
+
+static void rules_come_from_arguments_policies_and_operator_policies(void **state)
+{
+    static const struct {
+        const char *queue;
+        unsigned version;
+        struct rules rules;
+        const char *why;
+    } rows[] = {
+        {Q("x", "", ""), 3, {-1, -1, -1, NULL, NULL}, "no policy matches"},
+        {Q("orders", "", ""), 3, {100, 500, 3, "dlx", "pk"}, "the highest priority, and operators"},
+        {Q("orders", "\"x-max-length\":10", ""), 3, {10, 500, 3, "dlx", "pk"}, "the smaller limit"},
+        {Q("orders", "\"x-dead-letter-exchange\":\"\"", ""),
+         3,
+         {100, 500, 3, "", "pk"},
+         "each key by itself: the argument's exchange with the policy's routing key"},
+        {Q("offers.x", "", ""), 3, {5, -1, -1, NULL, NULL}, "a pattern is looked for anywhere"},
+        {Q("work", "", QUORUM), 3, {200, 500, 3, NULL, NULL}, "by type, and operators"},
+        {Q("quorum", "", QUORUM), 3, {-1, -1, -1, NULL, NULL}, "3.x: no limit of its own"},
+        {Q("quorum", "", QUORUM), 4, {-1, -1, 20, NULL, NULL}, "4.x: 20"},
+        {Q("quorum", "\"x-delivery-limit\":-1", QUORUM),
+         4,
+         {-1, -1, -1, NULL, NULL},
+         "4.x: switched off"},
+        {Q("quorum", "", QUORUM ",\"delivery_limit\":\"unlimited\""),
+         4,
+         {-1, -1, -1, NULL, NULL},
+         "4.x: told"},
+        {Q("work", "", QUORUM ",\"delivery_limit\":5"), 4, {200, 500, 5, NULL, NULL}, "4.x: told"},
+        {Q("x", "\"x-max-length\":\"ten\",\"x-message-ttl\":-5,\"x-dead-letter-exchange\":7", ""),
+         3,
+         {-1, -1, -1, NULL, NULL},
+         "what is none"},
+        {"{\"vhost\":\"/\",\"name\":\"x\",\"arguments\":[]}",
+         3,
+         {-1, -1, -1, NULL, NULL},
+         "a list for an object"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_json *policies_json = parse(s_policies);
+        struct qe_json *operator_json = parse(s_operator_policies);
+        struct qe_json *queue = parse(rows[i].queue);
+        struct qe_rmq_policies policies = {0};
+        struct qe_rmq_policies operators = {0};
+        struct qe_rmq_definition made;
+        struct qe_err err = {0};
+
+        assert_ok(qe_rmq_policies_parse(policies_json, &policies, &err), err);
+        assert_ok(qe_rmq_policies_parse(operator_json, &operators, &err), err);
+        assert_ok(qe_rmq_definition_parse(queue, &made, &err), err);
+        assert_ok(qe_rmq_definition_apply(&made, &policies, &operators, rows[i].version, &err),
+                  err);
+        const char *exchange = made.rules.dead_letter_exchange;
+        const char *key = made.rules.dead_letter_key;
+        char got[128];
+        char wanted[128];
+
+        (void)snprintf(got, sizeof got, "%g %g %g %s %s", made.rules.max_length_messages,
+                       made.rules.message_ttl_ms, made.rules.delivery_limit,
+                       exchange == NULL ? "-" : exchange, key == NULL ? "-" : key);
+        exchange = rows[i].rules.exchange;
+        key = rows[i].rules.key;
+        (void)snprintf(wanted, sizeof wanted, "%g %g %g %s %s", rows[i].rules.max_length,
+                       rows[i].rules.ttl_ms, rows[i].rules.delivery_limit,
+                       exchange == NULL ? "-" : exchange, key == NULL ? "-" : key);
+        if (strcmp(got, wanted) != 0) {
+            fail_msg("%s: %s instead of %s", rows[i].why, got, wanted);
+        }
+        qe_rmq_definition_deinit(&made);
+        qe_rmq_policies_deinit(&policies);
+        qe_rmq_policies_deinit(&operators);
+        qe_json_destroy(policies_json);
+        qe_json_destroy(operator_json);
+        qe_json_destroy(queue);
+    }
+}
+
+static void a_pattern_that_cannot_be_read_is_told_and_the_others_stand(void **state)
+{
+    struct qe_json *json =
+        parse("[{\"vhost\":\"/\",\"name\":\"bad\",\"pattern\":\"(\",\"apply-to\":\"all\"},"
+              "{\"vhost\":\"/\",\"name\":\"good\",\"pattern\":\"x\",\"apply-to\":\"all\","
+              "\"definition\":{\"max-length\":3}}]");
+    struct qe_rmq_policies policies = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_ok(qe_rmq_policies_parse(json, &policies, &err), err);
+    assert_int_equal(policies.doubtful.code, QE_ERR_INVALID);
+    assert_non_null(strstr(policies.doubtful.message, "policy bad of vhost /"));
+    assert_double_equal(
+        qe_rmq_policies_find(&policies, "/", QE_RMQ_APPLIES_STREAM, "x")->max_length_messages, 3);
+    qe_rmq_policies_deinit(&policies);
+    qe_json_destroy(json);
+}
+
+/* --- recorded --- */
+
+struct row {
+    const char *queue; /* NULL: the end */
+    enum qe_queue_kind kind;
+    const char *reading;
+};
+
+/* Known values by name; '-' for none. */
+static void reading_text(const struct qe_json *queue, char out[256])
+{
+    static const char *const names[QE_RMQ_VALUE_COUNT] = {
+        "ready", "unacked",   "pending",   "consumers", "bytes",
+        "head",  "published", "delivered", "acked",     "redelivered"};
+    struct qe_rmq_reading reading;
+    size_t length = 0;
+
+    qe_rmq_reading_parse(queue, &reading);
+    (void)snprintf(out, 256, "%s", reading.is_down ? "down" : "-");
+    length = strlen(out);
+    for (size_t i = 0; i < QE_RMQ_VALUE_COUNT && length < 200; i++) {
+        if (qe_rmq_has(&reading, (enum qe_rmq_value)i)) {
+            length += (size_t)snprintf(out + length, 256 - length, " %s=%.15g", names[i],
+                                       reading.values[i]);
+        }
+    }
+}
+
+static void check(const char *file, const struct row *rows)
+{
+    struct qe_json *json = recorded(file);
+
+    for (; rows->queue != NULL; rows++) {
+        const struct qe_json *at = qe_json_first(json);
+        struct qe_rmq_definition made;
+        struct qe_err err = {0};
+        char text[256];
+
+        for (; at != NULL; at = qe_json_next(at)) {
+            const char *name = qe_json_text(qe_json_get(at, "name"));
+
+            if (name != NULL && strcmp(name, rows->queue) == 0) {
+                break;
+            }
+        }
+        if (at == NULL) {
+            fail_msg("%s: no %s", file, rows->queue);
+        }
+        assert_ok(qe_rmq_definition_parse(at, &made, &err), err);
+        assert_int_equal(made.kind, rows->kind);
+        reading_text(at, text);
+        if (strcmp(text, rows->reading) != 0) {
+            fail_msg("%s: %s: %s", file, rows->queue, text);
+        }
+        qe_rmq_definition_deinit(&made);
+    }
+    qe_json_destroy(json);
+}
+
+#include "unit/backend/rabbitmq_recorded.h"
+
+static void recorded_queues_say_what_they_said(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof s_recorded / sizeof s_recorded[0]; i++) {
+        check(s_recorded[i].file, s_recorded[i].rows);
+    }
+}
+
+/* For some seconds after a node is lost, 3.10 tells some members twice: the first is true. */
+static void a_member_that_is_told_twice_is_taken_from_the_first(void **state)
+{
+    struct qe_json *json = recorded("3.10-duplicate-keys.raw.json");
+    const struct qe_json *quorum = qe_json_next(qe_json_first(json));
+
+    (void)state;
+    assert_string_equal(qe_json_text(qe_json_get(quorum, "name")), "q3");
+    assert_int_equal(qe_json_count(qe_json_get(quorum, "online")), 1);
+    qe_json_destroy(json);
+}
+
+static int build(void *context, struct qe_err *err)
+{
+    struct qe_rmq_policies policies = {0};
+    struct qe_rmq_definition made = {0};
+    int rc = 0;
+
+    (void)context;
+    struct qe_json *json = qe_json_parse(s_policies, strlen(s_policies), err);
+    struct qe_json *queue =
+        json == NULL ? NULL : qe_json_parse(Q("orders", "", ""), strlen(Q("orders", "", "")), err);
+
+    if (queue == NULL || qe_rmq_policies_parse(json, &policies, err) != 0 ||
+        qe_rmq_definition_parse(queue, &made, err) != 0 ||
+        qe_rmq_definition_apply(&made, &policies, &policies, 3, err) != 0) {
+        rc = -1;
+    }
+    qe_rmq_definition_deinit(&made);
+    qe_rmq_policies_deinit(&policies);
+    qe_json_destroy(json);
+    qe_json_destroy(queue);
+    return rc;
+}
+
+static void running_out_of_memory_leaks_nothing(void **state)
+{
+    (void)state;
+    qe_check_torture(build, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_come_from_arguments_policies_and_operator_policies),
+        cmocka_unit_test(a_pattern_that_cannot_be_read_is_told_and_the_others_stand),
+        cmocka_unit_test(recorded_queues_say_what_they_said),
+        cmocka_unit_test(a_member_that_is_told_twice_is_taken_from_the_first),
+        cmocka_unit_test(running_out_of_memory_leaks_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
