@@ -15,10 +15,14 @@
 #define MATCH_LIMIT 100000
 #define DEPTH_LIMIT 1000
 #define HEAP_LIMIT_KIB 1024
+/* Of a search, which begins anew at each byte of up to 16 MiB: a second or so for the insane. */
+#define SEARCH_MATCH_LIMIT 20000000
+#define SEARCH_HEAP_LIMIT_KIB (16 * 1024)
 
 struct qe_regex {
     char *pattern; /* owned */
     pcre2_code *code;
+    bool is_search;
     pcre2_match_context *limits; /* never written after qe_regex_new: threads share it */
 };
 
@@ -51,8 +55,10 @@ static int compile(struct qe_regex *regex, pcre2_general_context *memory, struct
 {
     /* The whole text must match, and `.` is any character: as in Prometheus. \C would split a
      * UTF-8 character. */
-    const uint32_t options = PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOTALL |
-                             PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
+    const uint32_t whole = PCRE2_UTF | PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOTALL |
+                           PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
+    const uint32_t options =
+        regex->is_search ? PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C : whole;
     int error = 0;
     PCRE2_SIZE offset = 0;
     pcre2_compile_context *context = pcre2_compile_context_create(memory);
@@ -90,15 +96,16 @@ static int build(struct qe_regex *regex, const char *pattern, pcre2_general_cont
     if (regex->limits == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "out of memory for a regular expression");
     }
-    (void)pcre2_set_match_limit(regex->limits, MATCH_LIMIT);
+    (void)pcre2_set_match_limit(regex->limits, regex->is_search ? SEARCH_MATCH_LIMIT : MATCH_LIMIT);
     (void)pcre2_set_depth_limit(regex->limits, DEPTH_LIMIT);
-    (void)pcre2_set_heap_limit(regex->limits, HEAP_LIMIT_KIB);
+    (void)pcre2_set_heap_limit(regex->limits,
+                               regex->is_search ? SEARCH_HEAP_LIMIT_KIB : HEAP_LIMIT_KIB);
     /* Where there is no JIT (hardened kernels forbid it), the interpreter does the same slower. */
     (void)pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
     return 0;
 }
 
-struct qe_regex *qe_regex_new(const char *pattern, struct qe_err *err)
+static struct qe_regex *new_regex(const char *pattern, bool is_search, struct qe_err *err)
 {
     if (strnlen(pattern, PATTERN_MAX_BYTES + 1) > PATTERN_MAX_BYTES) {
         qe_err_set(err, QE_ERR_INVALID, "regular expression is longer than %d bytes",
@@ -112,6 +119,7 @@ struct qe_regex *qe_regex_new(const char *pattern, struct qe_err *err)
     if (regex == NULL || memory == NULL) {
         qe_err_set(err, QE_ERR_NOMEM, "out of memory for a regular expression");
     } else {
+        regex->is_search = is_search;
         rc = build(regex, pattern, memory, err);
     }
     pcre2_general_context_free(memory); /* code and limits keep what they need of it */
@@ -120,6 +128,16 @@ struct qe_regex *qe_regex_new(const char *pattern, struct qe_err *err)
         return NULL;
     }
     return regex;
+}
+
+struct qe_regex *qe_regex_new(const char *pattern, struct qe_err *err)
+{
+    return new_regex(pattern, false, err);
+}
+
+struct qe_regex *qe_regex_new_search(const char *pattern, struct qe_err *err)
+{
+    return new_regex(pattern, true, err);
 }
 
 void qe_regex_destroy(struct qe_regex *regex)
@@ -138,21 +156,40 @@ const char *qe_regex_pattern(const struct qe_regex *regex)
     return regex->pattern;
 }
 
-bool qe_regex_matches(const struct qe_regex *regex, const char *text)
+static int match_bytes(const struct qe_regex *regex, const char *bytes, size_t count)
 {
     /* From PCRE2's own allocator, one per call: what a match writes must not be shared. */
     pcre2_match_data *match = pcre2_match_data_create(1, NULL);
 
     if (match == NULL) {
-        return false;
+        return PCRE2_ERROR_NOMEMORY;
     }
-    PCRE2_SPTR subject = (PCRE2_SPTR)text;
-    size_t length = strlen(text);
-    int rc = pcre2_match(regex->code, subject, length, 0, 0, match, regex->limits);
+    PCRE2_SPTR subject = (PCRE2_SPTR)bytes;
+    int rc = pcre2_match(regex->code, subject, count, 0, 0, match, regex->limits);
 
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) { /* 32 KiB: long texts under nested groups */
-        rc = pcre2_match(regex->code, subject, length, 0, PCRE2_NO_JIT, match, regex->limits);
+        rc = pcre2_match(regex->code, subject, count, 0, PCRE2_NO_JIT, match, regex->limits);
     }
     pcre2_match_data_free(match);
-    return rc >= 0;
+    return rc;
+}
+
+bool qe_regex_matches(const struct qe_regex *regex, const char *text)
+{
+    return match_bytes(regex, text, strlen(text)) >= 0;
+}
+
+int qe_regex_found(const struct qe_regex *regex, const char *bytes, size_t count,
+                   struct qe_err *err)
+{
+    int rc = match_bytes(regex, bytes, count);
+
+    if (rc >= 0 || rc == PCRE2_ERROR_NOMATCH) {
+        return rc >= 0;
+    }
+    if (rc == PCRE2_ERROR_NOMEMORY) {
+        return qe_err_set(err, QE_ERR_NOMEM, "out of memory for a regular expression");
+    }
+    return qe_err_set(err, QE_ERR_LIMIT, "the regular expression takes too long on %zu bytes",
+                      count);
 }

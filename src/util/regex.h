@@ -20,4 +20,12 @@ const char *qe_regex_pattern(const struct qe_regex *regex);
  * Thread: any number of threads may share one regex. */
 bool qe_regex_matches(const struct qe_regex *regex, const char *text);
 
+/* One that is looked for anywhere in any bytes, valid UTF-8 or not: for message bodies. Only for
+ * qe_regex_found(). */
+struct qe_regex *qe_regex_new_search(const char *pattern, struct qe_err *err) QE_MUST_CHECK;
+/* 1: it is in there, 0: it is not. -1, QE_ERR_LIMIT: undecided, because the pattern takes too much
+ * time on these bytes; QE_ERR_NOMEM. */
+int qe_regex_found(const struct qe_regex *regex, const char *bytes, size_t count,
+                   struct qe_err *err) QE_MUST_CHECK;
+
 #endif
