@@ -14,6 +14,7 @@
 enum qe_aside_why {
     QE_ASIDE_STAYED = 0, /* cannot be sent on */
     QE_ASIDE_NEWER,      /* not of this redrive */
+    QE_ASIDE_UNMATCHED,  /* not meant by its filter */
     QE_ASIDE_SENT        /* sent on, but not deleted yet: never sent again */
 };
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dlq/facts.h"
 #include "dlq/redrive_internal.h"
 #include "util/clock.h"
 #include "util/mem.h"
@@ -45,6 +46,26 @@ static int stay(struct qe_redrive *run, size_t index, const struct qe_err *why, 
 
 /* --- what is to become of each message --- */
 
+/* Kept in hand to the end. With no room for more of them it ends now, and what is still in the
+ * queue was not looked at. */
+static int leave(struct qe_redrive *run, size_t index, enum qe_aside_why why, uint64_t *counter,
+                 struct qe_err *err)
+{
+    *counter += 1;
+    run->is_full = run->aside.count >= QE_DLQ_ASIDE_MAX;
+    run->out->is_partial = run->out->is_partial || run->is_full;
+    return run->is_full ? 0 : put_aside(run, index, why, err);
+}
+
+/* 1, 0, or -1 when it cannot be decided. */
+static int is_meant(const struct qe_redrive *run, const struct qe_message *message,
+                    struct qe_err *err)
+{
+    const struct qe_dlq_filter *filter = run->options->filter;
+
+    return filter == NULL ? 1 : qe_dlq_filter_matches(filter, message, run->start_unix_ms, err);
+}
+
 static int decide(struct qe_redrive *run, size_t index, struct qe_err *err)
 {
     struct qe_message *message = &run->lot.items[index];
@@ -62,9 +83,16 @@ static int decide(struct qe_redrive *run, size_t index, struct qe_err *err)
     }
     run->fresh_count++;
     if (message->sent_unix_ms >= run->start_unix_ms) {
-        run->out->counts.newer++;
-        run->is_full = run->aside.count >= QE_DLQ_ASIDE_MAX;
-        return run->is_full ? 0 : put_aside(run, index, QE_ASIDE_NEWER, err);
+        return leave(run, index, QE_ASIDE_NEWER, &run->out->counts.newer, err);
+    }
+    int meant = is_meant(run, message, &why);
+
+    if (meant == 0) {
+        return leave(run, index, QE_ASIDE_UNMATCHED, &run->out->counts.unmatched, err);
+    }
+    if (meant < 0) {
+        return why.code == QE_ERR_NOMEM ? qe_err_set(err, QE_ERR_NOMEM, "%s", why.message)
+                                        : stay(run, index, &why, err);
     }
     run->tried++;
     run->targets[index] = run->options->to != NULL ? run->options->to
@@ -85,7 +113,7 @@ static int strip(const struct qe_attributes *from, struct qe_attributes *out, st
     for (size_t i = 0; i < from->count; i++) {
         const struct qe_attribute *one = &from->items[i];
 
-        if (!qe_text_starts_with(one->name, "dead-letter-") &&
+        if (!qe_dlq_is_own_attribute(one->name) &&
             qe_attributes_add_typed(out, one->name, one->type, one->value, err) != 0) {
             return -1;
         }
@@ -148,6 +176,10 @@ static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *e
 
         if (result->code == QE_OK) {
             run->fates[run->picked[k]] = QE_FATE_DELETE;
+            if (options->hooks.sent != NULL) {
+                options->hooks.sent(options->hooks.context, &run->lot.items[run->picked[k]],
+                                    run->outgoing[k].id);
+            }
         } else if (stay(run, run->picked[k], result, err) != 0) {
             return -1;
         }
@@ -348,7 +380,7 @@ int qe_redrive_run(const struct qe_redrive_options *options, struct qe_redrive_r
         .out = out,
         .origins = {.from = options->from, .queues = options->queues},
         .lot_max = LOT_FIRST,
-        .start_unix_ms = qe_clock_unix_ms(),
+        .start_unix_ms = options->start_unix_ms != 0 ? options->start_unix_ms : qe_clock_unix_ms(),
         .start_mono_ms = qe_clock_mono_ms(),
     };
     int rc = 1;

@@ -20,14 +20,16 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "dlq/filter.h"
 #include "model/queue.h"
 #include "util/err.h"
 
 struct qe_redrive_counts {
-    uint64_t moved;   /* sent on, and deleted here */
-    uint64_t doubled; /* sent on, and not deleted here: in both queues */
-    uint64_t stayed;  /* could not be sent on, and is given back */
-    uint64_t newer;   /* sent after the redrive began, and left */
+    uint64_t moved;     /* sent on, and deleted here */
+    uint64_t doubled;   /* sent on, and not deleted here: in both queues */
+    uint64_t stayed;    /* could not be sent on, and is given back */
+    uint64_t newer;     /* sent after the redrive began, and left */
+    uint64_t unmatched; /* not meant by the filter, and given back */
 };
 
 struct qe_redrive_hooks {
@@ -36,6 +38,9 @@ struct qe_redrive_hooks {
     bool (*pause)(void *context, int64_t until_mono_ms);
     /* After each lot; may be NULL. */
     void (*progress)(void *context, const struct qe_redrive_counts *counts);
+    /* Each message that the target has, before it is deleted here; its new id, or "". May be NULL.
+     */
+    void (*sent)(void *context, const struct qe_message *message, const char *new_id);
     void *context;
 };
 
@@ -44,16 +49,19 @@ struct qe_redrive_options {
     const struct qe_driver *driver; /* that can send and receive */
     void *handle;
     const struct qe_queue *from;
-    const struct qe_queue *to;         /* NULL: where each message came from, see destination.h */
-    const struct qe_queue_set *queues; /* what the source lists; NULL: it could not be asked */
-    uint64_t max;                      /* messages to try; 0: all */
-    double messages_per_second;        /* 0: as fast as it goes */
+    const struct qe_queue *to;          /* NULL: where each message came from, see destination.h */
+    const struct qe_queue_set *queues;  /* what the source lists; NULL: it could not be asked */
+    const struct qe_dlq_filter *filter; /* NULL: every message is meant */
+    uint64_t max;                       /* messages to try; 0: all */
+    double messages_per_second;         /* 0: as fast as it goes */
     int64_t call_timeout_ms;
+    int64_t start_unix_ms; /* what was sent since is left; 0: now. For one redrive in two parts */
     struct qe_redrive_hooks hooks;
 };
 
 struct qe_redrive_result {
     struct qe_redrive_counts counts;
+    bool is_partial; /* ended with QE_DLQ_ASIDE_MAX messages in hand: there may be more to move */
     struct qe_err why_stayed;  /* the first one's reason, with its id; QE_OK: none stayed */
     struct qe_err why_doubled; /* the first one's */
 };

@@ -230,14 +230,22 @@ void ctl_deinit(struct ctl *ctl)
     ctl_close(ctl);
     qe_queue_deinit(&ctl->queue);
     qe_attributes_deinit(&ctl->options.attributes);
+    qe_dlq_filter_deinit(&ctl->options.filter);
     qe_generation_release(ctl->generation);
+}
+
+int ctl_take_max_or_none(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return qe_text_to_u64(value, 100000, &options->max, err);
 }
 
 int ctl_take_max(void *context, const char *value, struct qe_err *err)
 {
-    struct ctl_options *options = context;
+    const struct ctl_options *options = context;
 
-    if (qe_text_to_u64(value, 100000, &options->max, err) != 0) {
+    if (ctl_take_max_or_none(context, value, err) != 0) {
         return -1;
     }
     return options->max > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be at least 1");
@@ -255,6 +263,18 @@ int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err)
     }
     *out_ms = span_ms;
     return 0;
+}
+
+int ctl_take_pair(const char *value, struct qe_attributes *out, struct qe_err *err)
+{
+    char name[256] = "";
+    const char *equals = strchr(value, '=');
+
+    if (equals == NULL || equals == value || (size_t)(equals - value) >= sizeof name) {
+        return qe_err_set(err, QE_ERR_INVALID, "\"%.60s\" is not name=value", value);
+    }
+    memcpy(name, value, (size_t)(equals - value));
+    return qe_attributes_add(out, name, equals + 1, err);
 }
 
 int ctl_take_rate(void *context, const char *value, struct qe_err *err)

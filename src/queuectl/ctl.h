@@ -11,9 +11,11 @@
 #include "app/cli.h"
 #include "app/generation.h"
 #include "backend/backend.h"
+#include "dlq/filter.h"
 #include "model/batch.h"
 #include "model/message.h"
 #include "util/err.h"
+#include "util/json.h"
 
 /* Every option of every command; each command's flag table says which it takes. Text is borrowed
  * from argv. */
@@ -49,6 +51,12 @@ struct ctl_options {
     bool cancel;
     /* dlq */
     const char *exporter; /* the daemon's metrics page; NULL: where it is unless told otherwise */
+    struct qe_dlq_filter filter; /* owned */
+    uint64_t look;               /* messages to look at */
+    bool full;                   /* bodies as they are */
+    bool dry_run;
+    uint64_t canary; /* messages to try it on; 0: none */
+    int64_t canary_wait_ms;
 };
 
 struct ctl {
@@ -77,6 +85,7 @@ extern const struct ctl_command ctl_peek;
 extern const struct ctl_command ctl_stats;
 extern const struct ctl_command ctl_purge;
 extern const struct ctl_command ctl_dlq_list;
+extern const struct ctl_command ctl_dlq_inspect;
 extern const struct ctl_command ctl_dlq_redrive;
 
 /* Loads the configuration; its errors go to stderr, a line each. False: exit with QE_EXIT_USAGE. */
@@ -119,8 +128,10 @@ void ctl_sleep_until(int64_t mono_ms);
 #define CTL_AT(member) .offset = offsetof(struct ctl_options, member)
 
 /* Flags that several commands take. */
+int ctl_take_max_or_none(void *context, const char *value, struct qe_err *err); /* 0 is fine */
 int ctl_take_max(void *context, const char *value, struct qe_err *err);
 int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err); /* at most a day */
+int ctl_take_pair(const char *value, struct qe_attributes *out, struct qe_err *err); /* k=v */
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err);
 int ctl_take_rate(void *context, const char *value, struct qe_err *err);
 #define CTL_FLAG_JSON                                                                              \
@@ -143,6 +154,10 @@ int ctl_take_rate(void *context, const char *value, struct qe_err *err);
 /* One message to stdout, for people or as one JSON object per line. */
 int ctl_print_message(const struct qe_message *message, bool json,
                       struct qe_err *err) QE_MUST_CHECK;
+/* The message as an object with everything that is needed to send it again, and what is known of
+ * it. NULL when out of memory. */
+struct qe_json *ctl_message_to_json(const struct qe_message *message);
+bool ctl_body_is_text(const struct qe_message *message);
 /* What others wrote must not drive the terminal: control characters and what is not UTF-8 are shown
  * as \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns, one
  * for each character. */

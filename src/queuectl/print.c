@@ -32,7 +32,7 @@ static char *to_base64(const unsigned char *bytes, size_t count)
     return out;
 }
 
-static bool is_text(const struct qe_message *message)
+bool ctl_body_is_text(const struct qe_message *message)
 {
     return memchr(message->body, '\0', message->body_bytes) == NULL &&
            qe_text_is_utf8(message->body, message->body_bytes);
@@ -52,7 +52,7 @@ static int add_time(struct qe_json *object, const char *key, int64_t unix_ms)
 
 static int add_body(struct qe_json *object, const struct qe_message *message)
 {
-    if (is_text(message)) {
+    if (ctl_body_is_text(message)) {
         return qe_json_add_text(object, "body", message->body);
     }
     char *encoded = to_base64((const unsigned char *)message->body, message->body_bytes);
@@ -61,20 +61,27 @@ static int add_body(struct qe_json *object, const struct qe_message *message)
     return rc;
 }
 
-static int add_attributes(struct qe_json *object, const struct qe_attributes *attributes)
+/* Names and values, or names and types of those that have one. */
+static int add_attributes(struct qe_json *object, const struct qe_attributes *attributes,
+                          bool types)
 {
-    struct qe_json *child = attributes->count > 0 ? qe_json_new_object() : NULL;
+    struct qe_json *child = NULL;
 
-    if (attributes->count == 0) {
-        return 0;
-    }
     for (size_t i = 0; i < attributes->count; i++) {
-        if (qe_json_add_text(child, attributes->items[i].name, attributes->items[i].value) != 0) {
+        const struct qe_attribute *one = &attributes->items[i];
+
+        if (types && *one->type == '\0') {
+            continue;
+        }
+        child = child != NULL ? child : qe_json_new_object();
+        if (qe_json_add_text(child, one->name, types ? one->type : one->value) != 0) {
             qe_json_destroy(child);
             return -1;
         }
     }
-    return qe_json_add_take(object, "attributes", child);
+    return child == NULL
+               ? 0
+               : qe_json_add_take(object, types ? "attribute_types" : "attributes", child);
 }
 
 static int fill_json(struct qe_json *object, const struct qe_message *message)
@@ -106,19 +113,30 @@ static int fill_json(struct qe_json *object, const struct qe_message *message)
         rc = add_optional(object, "reply_to", message->reply_to);
     }
     if (rc == 0) {
-        rc = add_attributes(object, &message->attributes);
+        rc = add_attributes(object, &message->attributes, false);
+    }
+    if (rc == 0) {
+        rc = add_attributes(object, &message->attributes, true);
     }
     return rc == 0 ? add_body(object, message) : rc;
 }
 
-static int print_json(const struct qe_message *message, struct qe_err *err)
+struct qe_json *ctl_message_to_json(const struct qe_message *message)
 {
     struct qe_json *object = qe_json_new_object();
-    char *text = NULL;
 
-    if (fill_json(object, message) == 0) {
-        text = qe_json_print(object, false);
+    if (fill_json(object, message) != 0) {
+        qe_json_destroy(object);
+        return NULL;
     }
+    return object;
+}
+
+static int print_json(const struct qe_message *message, struct qe_err *err)
+{
+    struct qe_json *object = ctl_message_to_json(message);
+    char *text = object != NULL ? qe_json_print(object, false) : NULL;
+
     qe_json_destroy(object);
     if (text == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "message %s", message->id);

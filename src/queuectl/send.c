@@ -21,14 +21,8 @@ static int take_delay(void *context, const char *value, struct qe_err *err)
 static int take_attribute(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
-    char name[256] = "";
-    const char *equals = strchr(value, '=');
 
-    if (equals == NULL || equals == value || (size_t)(equals - value) >= sizeof name) {
-        return qe_err_set(err, QE_ERR_INVALID, "\"%.60s\" is not name=value", value);
-    }
-    memcpy(name, value, (size_t)(equals - value));
-    return qe_attributes_add(&options->attributes, name, equals + 1, err);
+    return ctl_take_pair(value, &options->attributes, err);
 }
 
 static int take_count(void *context, const char *value, struct qe_err *err)

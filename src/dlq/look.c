@@ -1,0 +1,136 @@
+#include "dlq/look.h"
+
+#include "util/clock.h"
+#include "util/mem.h"
+
+#define LOT_MAX 100
+/* An empty queue is empty when it still is after this: the long poll that asks every part of it. */
+#define RECEIVE_WAIT_MS 1000
+/* So often a receive may bring nothing but messages that are in hand already. */
+#define KNOWN_ROUNDS_MAX 3
+#define RELEASE_TRIES 3
+
+static int by_peeking(const struct qe_dlq_look *look, size_t *out_seen, struct qe_err *err)
+{
+    struct qe_message_list list = {0};
+    int rc = look->driver->peek(look->handle, look->queue, look->max,
+                                qe_clock_mono_ms() + look->call_timeout_ms, &list, err);
+
+    for (size_t i = 0; rc == 0 && i < list.count; i++) {
+        *out_seen += 1;
+        rc = look->visit(look->context, &list.items[i], err);
+    }
+    qe_message_list_deinit(&list);
+    return rc;
+}
+
+/* What one receive brought. Takes the messages, also on failure. *out_fresh: not seen before. */
+static int visit_lot(const struct qe_dlq_look *look, struct qe_message_list *lot,
+                     struct qe_aside *hand, size_t *out_fresh, struct qe_err *err)
+{
+    struct qe_err why = {0};
+    int rc = 0;
+
+    *out_fresh = 0;
+    for (size_t i = 0; i < lot->count; i++) {
+        struct qe_aside_item *known = qe_aside_find(hand, &lot->items[i]);
+
+        if (known != NULL) {
+            qe_aside_renew_take(known, &lot->items[i]);
+            continue;
+        }
+        *out_fresh += 1;
+        rc = rc == 0 ? look->visit(look->context, &lot->items[i], err) : rc;
+        if (qe_aside_add_take(hand, &lot->items[i], QE_ASIDE_STAYED, &why) != 0 && rc == 0) {
+            *err = why;
+            rc = -1;
+        }
+    }
+    lot->count = 0;
+    return rc;
+}
+
+static int receive_all(const struct qe_dlq_look *look, struct qe_aside *hand, struct qe_err *err)
+{
+    unsigned known_rounds = 0;
+    int rc = 0;
+
+    while (rc == 0 && hand->count < look->max && known_rounds < KNOWN_ROUNDS_MAX &&
+           !look->stopped(look->context)) {
+        struct qe_message_list lot = {0};
+        size_t room = look->max - hand->count;
+        size_t fresh = 0;
+
+        rc = look->driver->receive(look->handle, look->queue, room < LOT_MAX ? room : LOT_MAX,
+                                   qe_clock_mono_ms() + RECEIVE_WAIT_MS, &lot, err);
+        bool is_empty = lot.count == 0;
+
+        if (rc == 0 && !is_empty) {
+            rc = visit_lot(look, &lot, hand, &fresh, err);
+        }
+        qe_message_list_deinit(&lot);
+        if (is_empty) {
+            break;
+        }
+        known_rounds = fresh > 0 ? 0 : known_rounds + 1;
+    }
+    return rc;
+}
+
+/* Those that fail come back by themselves when their visibility ends. */
+static void release_lot(const struct qe_dlq_look *look, struct qe_settlement *settlements,
+                        size_t count)
+{
+    for (unsigned tries = 0; tries < RELEASE_TRIES; tries++) {
+        struct qe_err ignored = {0};
+        size_t failed = 0;
+
+        if (look->driver->settle(look->handle, look->queue, settlements, count,
+                                 qe_clock_mono_ms() + look->call_timeout_ms, &ignored) != 0) {
+            continue;
+        }
+        for (size_t i = 0; i < count; i++) {
+            if (settlements[i].result == QE_SETTLE_FAILED) {
+                settlements[failed++] = settlements[i];
+            }
+        }
+        count = failed;
+        if (count == 0) {
+            return;
+        }
+    }
+}
+
+static void give_back(const struct qe_dlq_look *look, const struct qe_aside *hand)
+{
+    /* Without it they come back by themselves. */
+    struct qe_settlement *settlements = qe_calloc(LOT_MAX, sizeof *settlements);
+
+    for (size_t i = 0; settlements != NULL && i < hand->count; i += LOT_MAX) {
+        size_t count = hand->count - i < LOT_MAX ? hand->count - i : LOT_MAX;
+
+        for (size_t k = 0; k < count; k++) {
+            settlements[k] = (struct qe_settlement){.message = &hand->items[i + k].message,
+                                                    .verb = QE_SETTLE_RELEASE,
+                                                    .unhandled = true};
+        }
+        release_lot(look, settlements, count);
+    }
+    qe_free(settlements);
+}
+
+int qe_dlq_look(const struct qe_dlq_look *look, size_t *out_seen, struct qe_err *err)
+{
+    struct qe_aside hand = {0};
+
+    *out_seen = 0;
+    if (look->driver->peek != NULL) {
+        return by_peeking(look, out_seen, err);
+    }
+    int rc = receive_all(look, &hand, err);
+
+    *out_seen = hand.count;
+    give_back(look, &hand);
+    qe_aside_deinit(&hand);
+    return rc;
+}

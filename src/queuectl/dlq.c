@@ -1,0 +1,124 @@
+#include "queuectl/dlq.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "util/clock.h"
+#include "util/text.h"
+
+int ctl_take_reason(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return qe_dlq_filter_add_reason(&options->filter, value, err);
+}
+
+static int take_age(const char *value, int64_t *out_ms, struct qe_err *err)
+{
+    if (qe_text_to_duration_ms(value, out_ms, err) != 0) {
+        return -1;
+    }
+    return *out_ms > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be more than 0");
+}
+
+int ctl_take_older(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return take_age(value, &options->filter.older_than_ms, err);
+}
+
+int ctl_take_younger(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return take_age(value, &options->filter.younger_than_ms, err);
+}
+
+int ctl_take_filter_attribute(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return ctl_take_pair(value, &options->filter.attributes, err);
+}
+
+int ctl_take_body_match(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+    struct qe_regex *body = qe_regex_new_search(value, err);
+
+    if (body == NULL) {
+        return -1;
+    }
+    qe_regex_destroy(options->filter.body);
+    options->filter.body = body;
+    return 0;
+}
+
+int ctl_take_look(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    if (qe_text_to_u64(value, QE_DLQ_LOOK_MAX, &options->look, err) != 0) {
+        return -1;
+    }
+    return options->look > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be at least 1");
+}
+
+int ctl_is_meant(const struct ctl *ctl, const struct qe_message *message, struct qe_err *err)
+{
+    int rc = qe_dlq_filter_matches(&ctl->options.filter, message, qe_clock_unix_ms(), err);
+
+    return rc >= 0 ? rc : qe_err_wrap(err, "message %s", message->id);
+}
+
+int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t count,
+                         struct qe_err *err)
+{
+    char question[640];
+
+    if ((ctl->driver->caps & QE_CAP_PEEK) != 0) {
+        return 0;
+    }
+    (void)snprintf(
+        question, sizeof question,
+        "Type %s cannot show messages without receiving them: up to %" PRIu64
+        " messages of %.200s are received, not to be seen by others meanwhile, and given "
+        "back%s.",
+        ctl->driver->name, count, queue->name,
+        (ctl->driver->caps & QE_CAP_UNRECEIVE) != 0
+            ? ""
+            : "; each is then delivered once more than before");
+    return ctl_confirm(ctl, question, err);
+}
+
+static bool is_stopped(void *context)
+{
+    (void)context;
+    return ctl_stopped != 0;
+}
+
+int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
+                 int (*visit)(void *context, const struct qe_message *message, struct qe_err *err),
+                 void *context, size_t *out_seen, struct qe_err *err)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    const struct qe_dlq_look look = {
+        .driver = ctl->driver,
+        .handle = ctl->handle,
+        .queue = queue,
+        .max = max < QE_DLQ_LOOK_MAX ? (size_t)max : QE_DLQ_LOOK_MAX,
+        .call_timeout_ms = ctl->options.timeout_ms,
+        .stopped = is_stopped,
+        .visit = visit,
+        .context = context,
+    };
+
+    if ((ctl->driver->caps & QE_CAP_PEEK) == 0 &&
+        ctl_require(ctl, QE_CAP_RECEIVE, "receive", err) != 0) {
+        return -1;
+    }
+    /* A reader that goes away is an error like any other: what is in hand is given back. */
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    return qe_dlq_look(&look, out_seen, err);
+}

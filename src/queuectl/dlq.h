@@ -1,0 +1,46 @@
+/* What the dlq commands share. */
+#ifndef QE_QUEUECTL_DLQ_H
+#define QE_QUEUECTL_DLQ_H
+
+#include "dlq/filter.h"
+#include "dlq/look.h"
+#include "queuectl/ctl.h"
+
+/* Which messages are meant: options.filter. */
+int ctl_take_reason(void *context, const char *value, struct qe_err *err);
+int ctl_take_older(void *context, const char *value, struct qe_err *err);
+int ctl_take_younger(void *context, const char *value, struct qe_err *err);
+int ctl_take_filter_attribute(void *context, const char *value, struct qe_err *err);
+int ctl_take_body_match(void *context, const char *value, struct qe_err *err);
+/* clang-format off: it would set each brace on a line of its own. */
+#define CTL_FLAGS_FILTER                                                                           \
+    {"reason", "WORD",                                                                             \
+     "only what was dead-lettered for this; repeatable, any of them; none: tells "                 \
+     "no reason",                                                                                  \
+     NULL, .take = ctl_take_reason},                                                               \
+        {"older-than", "DURATION", "only what has been there for longer", NULL,                    \
+         .take = ctl_take_older},                                                                  \
+        {"younger-than", "DURATION", "only what came within it", NULL, .take = ctl_take_younger},  \
+        {"attribute", "NAME=VALUE", "only with this attribute; repeatable, all of them", NULL,     \
+         .take = ctl_take_filter_attribute},                                                       \
+    {                                                                                              \
+        "body-match", "REGEX", "only what this is found in; (?i) in front: in any case", NULL,     \
+            .take = ctl_take_body_match                                                            \
+    }
+/* clang-format on */
+
+/* 1: the message is meant, 0: it is not, -1. */
+int ctl_is_meant(const struct ctl *ctl, const struct qe_message *message,
+                 struct qe_err *err) QE_MUST_CHECK;
+/* Asks for consent where the source's broker cannot show messages without receiving them; what for:
+ * "inspect", ... */
+int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t count,
+                         struct qe_err *err) QE_MUST_CHECK;
+/* Looks at up to `max` messages; see qe_dlq_look(). A wish to stop ends it well. */
+int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
+                 int (*visit)(void *context, const struct qe_message *message, struct qe_err *err),
+                 void *context, size_t *out_seen, struct qe_err *err) QE_MUST_CHECK;
+/* Up to what number, for --look. */
+int ctl_take_look(void *context, const char *value, struct qe_err *err);
+
+#endif
