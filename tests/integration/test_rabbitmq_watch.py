@@ -1,0 +1,273 @@
+#!/usr/bin/python3
+"""The daemon watches a real RabbitMQ: dead-letter links of every shape, a thousand queues of all kinds, three ways of
+reading, ages, alarms, and what a refused user is told."""
+import time
+import unittest
+
+from rabbitmq_case import WithRabbit, of_source, series
+
+# pylint: disable=wrong-import-position
+from rabbitmq_server import quote
+
+VHOSTS = ("/", "a/b", "ü")
+# Dead-letter settings of a queue -> the queues that it dead-letters into; None: dead letters are lost.
+SHAPES = {
+    "default": ({"dead_letter_exchange": "", "dead_letter_routing_key": "one"}, ["one"]),
+    "direct": ({"dead_letter_exchange": "x.direct", "dead_letter_routing_key": "k2"}, ["two"]),
+    "own.key": ({"dead_letter_exchange": "x.direct"}, ["one"]),
+    "fanout": ({"dead_letter_exchange": "x.fanout"}, ["one", "two"]),
+    "topic": ({"dead_letter_exchange": "x.topic", "dead_letter_routing_key": "dead.a.b"}, ["one"]),
+    "headers": ({"dead_letter_exchange": "x.headers", "dead_letter_routing_key": "k"}, ["two"]),
+    "through": ({"dead_letter_exchange": "x.first", "dead_letter_routing_key": "k"}, ["one", "two"]),
+    "alternate": ({"dead_letter_exchange": "x.alternate", "dead_letter_routing_key": "k"}, ["one", "two"]),
+    "lost.key": ({"dead_letter_exchange": "x.direct", "dead_letter_routing_key": "none"}, None),
+    "lost.exchange": ({"dead_letter_exchange": "x.missing", "dead_letter_routing_key": "k"}, None),
+    "lost.queue": ({"dead_letter_exchange": "", "dead_letter_routing_key": "nobody"}, None),
+    "p.policy": ({}, ["two"]),
+    "p.mixed": ({"dead_letter_exchange": "x.direct"}, ["two"]),
+    "without": ({}, []),
+}
+
+
+class Links(WithRabbit):
+    def make(self, vhost):
+        rabbit = self.rabbit
+        rabbit.vhost(vhost)
+        rabbit.must("PUT", f"/api/permissions/{quote(vhost)}/guest", {"configure": ".*", "write": ".*", "read": ".*"})
+        for name, kind, more in (("x.direct", "direct", {}), ("x.fanout", "fanout", {}), ("x.topic", "topic", {}),
+                                 ("x.headers", "headers", {}), ("x.first", "topic", {}),
+                                 ("x.alternate", "direct", {"alternate_exchange": "x.fanout"})):
+            rabbit.exchange(name, kind, vhost, **more)
+        for name in ("one", "two"):
+            rabbit.queue(name, vhost)
+        for name, (arguments, _) in SHAPES.items():
+            rabbit.queue(name, vhost, **arguments)
+        rabbit.bind("x.direct", "one", "own.key", vhost)
+        rabbit.bind("x.direct", "two", "k2", vhost)
+        rabbit.bind("x.fanout", "one", "", vhost)
+        rabbit.bind("x.fanout", "two", "", vhost)
+        rabbit.bind("x.topic", "one", "dead.#", vhost)
+        rabbit.bind("x.topic", "two", "live.*", vhost)
+        rabbit.bind("x.headers", "two", "", vhost, arguments={"a": "1", "x-match": "any"})
+        rabbit.bind("x.first", "x.fanout", "#", vhost, kind="e")
+        rabbit.policy("dead", "^p\\.", {"dead-letter-exchange": "x.direct", "dead-letter-routing-key": "k2",
+                                        "max-length": 100, "message-ttl": 60000}, vhost, priority=3)
+        rabbit.policy("limits", "^p\\.", {"max-length": 50}, vhost, operator=True)
+
+    def test_every_shape_leads_where_the_broker_sends_dead_letters(self):
+        wanted = {}
+        for vhost in VHOSTS:
+            self.make(vhost)
+            for name, (_, targets) in SHAPES.items():
+                for target in ("one", "two"):
+                    wanted[series("queue_dead_letter_info", name, vhost, dead_letter_queue=target,
+                                  dead_letter_vhost=vhost)] = 1 if targets and target in targets else None
+                wanted[series("queue_config_warning", name, vhost, check="dead_letter_unroutable")] = (
+                    1 if targets is None else None)
+                wanted[series("queue_config_warning", name, vhost, check="no_dead_letter_queue")] = (
+                    1 if targets == [] else None)
+            wanted[series("queue_is_dead_letter_queue", "one", vhost)] = 1
+            wanted[series("queue_max_length_messages", "p.policy", vhost)] = 50
+        daemon = self.watch(self.rabbit.url)
+        self.wait_values("all links", daemon, wanted)
+        # And the broker agrees: what is rejected comes out there.
+        for vhost in VHOSTS:
+            for name in ("direct", "own.key", "topic", "p.mixed"):
+                self.rabbit.publish(name, 1, vhost)
+                self.rabbit.must("POST", f"/api/queues/{quote(vhost)}/{quote(name)}/get", {
+                    "count": 1, "ackmode": "reject_requeue_false", "encoding": "auto"})
+            self.wait_values(f"dead letters in {vhost}", daemon, {
+                series("queue_messages_ready", "one", vhost): 2, series("queue_messages_ready", "two", vhost): 2,
+                series("queue_dead_letter_messages", "direct", vhost, dead_letter_queue="two",
+                       dead_letter_vhost=vhost): 2})
+        # Someone mends a queue that loses its dead letters.
+        self.rabbit.queue("nobody")
+        self.wait_values("mended", daemon, {
+            series("queue_config_warning", "lost.queue", check="dead_letter_unroutable"): None,
+            series("queue_dead_letter_info", "lost.queue", dead_letter_queue="nobody", dead_letter_vhost="/"): 1})
+
+
+class Ways(WithRabbit):
+    """Classic, quorum and stream queues, read in each way."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.rabbit.queue("classic", max_length=1000)
+        cls.rabbit.queue("quorum", kind="quorum", delivery_limit=4)
+        cls.rabbit.queue("stream", kind="stream")
+        cls.rabbit.queue("empty")
+        now = int(time.time())
+        cls.published = now - 100
+        cls.rabbit.publish("classic", 3, timestamp=cls.published)
+        cls.rabbit.publish("quorum", 4)
+        cls.rabbit.publish("stream", 5)
+
+    def wanted(self, **streams):
+        return {series("queue_messages_ready", "classic"): 3, series("queue_messages_in_flight", "classic"): 0,
+                series("queue_messages_ready", "quorum"): 4, series("queue_messages_ready", "empty"): 0,
+                series("queue_oldest_message_age_seconds", "empty", method="broker"): 0,
+                series("queue_max_length_messages", "classic"): 1000,
+                series("queue_dead_letter_max_receives", "quorum"): 5,
+                series("queue_info", "stream", backend="rabbitmq", kind="stream"): 1,
+                series("queue_info", "quorum", backend="rabbitmq", kind="quorum"): 1,
+                series("queue_messages_ready", "stream"): streams["stream"]}
+
+    def check_age(self, page):
+        age = page[series("queue_oldest_message_age_seconds", "classic", method="head_timestamp")]
+        self.assertAlmostEqual(age, time.time() - self.published, delta=15)
+
+    def test_statistics_show_everything(self):
+        daemon = self.watch(self.rabbit.url, "    method: statistics\n")
+        page = self.wait_values("depths", daemon, {
+            **self.wanted(stream=5), series("queue_consumers", "classic"): 0,
+            series("queue_size_bytes", "classic"): 3, series("queue_messages_published_total", "quorum"): 4,
+            series("queue_messages_delivered_total", "quorum"): 0,
+            series("queue_dead_letter_pending_messages", "quorum"): 0,
+            series("queue_messages_published_total", "empty"): None,
+            of_source("queue_source_method_info", method="statistics"): 1})
+        self.check_age(page)
+        self.assertIn("read by statistics", daemon.ask("/").text)
+        self.assertRegex(daemon.log(), 'msg="the way in which queues are read".*method=statistics')
+
+    def test_totals_show_depths_and_nothing_dear(self):
+        daemon = self.watch(self.rabbit.url, "    method: totals\n    statistics_max_load: 0\n")
+        page = self.wait_values("depths", daemon, {
+            **self.wanted(stream=None), series("queue_consumers", "classic"): None,
+            series("queue_messages_published_total", "quorum"): None,
+            of_source("queue_source_method_info", method="totals"): 1})
+        self.assertFalse([name for name in page if "head_timestamp" in name])
+        self.assertEqual(page[of_source("queue_exporter_api_requests_total", operation="queue_statistics")], 0)
+
+    def test_metrics_show_depths_consumers_sizes_and_ages(self):
+        daemon = self.watch(self.rabbit.url, "    method: metrics\n    statistics_max_load: 0.1\n")
+        page = self.wait_values("depths", daemon, {
+            **self.wanted(stream=5), series("queue_consumers", "classic"): 0,
+            series("queue_size_bytes", "classic"): 3, of_source("queue_source_method_info", method="metrics"): 1})
+        self.check_age(page)
+        self.assertGreater(page[of_source("queue_exporter_api_requests_total", operation="node_metrics")], 0)
+        self.assertEqual(page[of_source("queue_exporter_api_requests_total", operation="queue_totals")], 0)
+
+    def test_metrics_that_are_not_there_are_made_up_for(self):
+        daemon = self.watch(self.rabbit.url, "    metrics_urls: [\"http://127.0.0.1:1\"]\n"
+                            "    statistics_max_load: 0\n")
+        self.wait_values("depths", daemon, {**self.wanted(stream=None),
+                                            of_source("queue_source_method_info", method="totals"): 1})
+        self.assertIn("127.0.0.1:1", daemon.log())
+
+    def test_ages_of_quorum_queues_are_estimated(self):
+        self.rabbit.queue("aged", kind="quorum")
+        daemon = self.watch(self.rabbit.url, "    method: statistics\n")
+        self.wait_values("empty", daemon, {series("queue_messages_ready", "aged"): 0})
+        self.rabbit.publish("aged", 1)
+        self.rabbit.must("POST", "/api/queues/%2F/aged/get", {"count": 1, "ackmode": "ack_requeue_false",
+                                                              "encoding": "auto"})
+        self.wait_values("one counted, none left", daemon, {
+            series("queue_messages_published_total", "aged"): 1, series("queue_messages_ready", "aged"): 0})
+        begin = time.time()
+        self.rabbit.publish("aged", 2)
+        name = series("queue_oldest_message_age_seconds", "aged", method="estimate")
+        daemon.wait_value(name, lambda age: age is not None and age >= 3)
+        self.assertLessEqual(daemon.value(name), time.time() - begin, "never older than it is")
+
+    def test_nodes_and_their_alarms_are_shown(self):
+        daemon = self.watch(self.rabbit.url)
+        node = self.rabbit.node
+        self.wait_values("a node that is well", daemon, {
+            of_source("queue_source_node_up", node=node): 1,
+            of_source("queue_source_node_memory_alarm", node=node): 0,
+            of_source("queue_source_node_disk_alarm", node=node): 0,
+            of_source("queue_source_node_partitions", node=node): 0})
+        self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+        try:
+            daemon.wait_value(of_source("queue_source_node_memory_alarm", node=node), 1)
+        finally:
+            self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
+        daemon.wait_value(of_source("queue_source_node_memory_alarm", node=node), 0)
+
+    def test_a_queue_appears_and_disappears(self):
+        daemon = self.watch(self.rabbit.url, poll=1, discovery=2)
+        self.rabbit.queue("brief", kind="quorum")
+        daemon.wait_value(series("queue_messages_ready", "brief"), 0)
+        self.rabbit.must("DELETE", "/api/queues/%2F/brief")
+        self.wait_page("gone", daemon, lambda page: [name for name in page if '"brief"' in name])
+
+    def test_a_refused_user_is_told_why(self):
+        rabbit = self.rabbit
+        rabbit.must("PUT", "/api/users/blind", {"password": "blind", "tags": "monitoring"})
+        rows = (("    password: wrong\n", "auth", "Login failed"),
+                ("    username: blind\n    password: blind\n", "auth", "give user blind a permission row"),
+                ("    vhosts: [nowhere]\n", "not_found", "nowhere"))
+        for extra, reason, says in rows:
+            with self.subTest(extra):
+                daemon = self.watch(rabbit.url, extra)
+                daemon.wait_value(of_source("queue_exporter_poll_failures_total", reason=reason), lambda n: n and n > 0)
+                self.assertEqual(daemon.value(of_source("queue_source_up")), 0)
+                self.assertIn(says, daemon.log())
+                self.assertIn(says, daemon.ask("/").text)
+
+    def test_a_user_with_rights_on_one_vhost_sees_that_and_says_so(self):
+        rabbit = self.rabbit
+        rabbit.must("PUT", "/api/users/half", {"password": "half", "tags": "monitoring"})
+        rabbit.must("PUT", "/api/permissions/%2F/half", {"configure": "^$", "write": "^$", "read": "^$"})
+        rabbit.vhost("closed")
+        daemon = self.watch(rabbit.url, "    username: half\n    password: half\n")
+        self.wait_values("what it may see", daemon, {series("queue_messages_ready", "classic"): 3})
+        self.assertIn("virtual host closed: no permission", daemon.log())
+
+
+class Thousand(WithRabbit):
+    """A thousand queues of all kinds, with links, in three virtual hosts."""
+
+    COUNT = 500  # and as many dead-letter queues
+
+    def definitions(self):
+        """(what the broker is to hold, {(vhost, queue): facts})"""
+        queues, exchanges, bindings, facts = [], [], [], {}
+        for vhost in VHOSTS:
+            exchanges.append({"name": "dlx", "vhost": vhost, "type": "direct", "durable": True, "auto_delete": False,
+                              "internal": False, "arguments": {}})
+        for i in range(self.COUNT):
+            vhost = VHOSTS[i % 3]
+            kind = "quorum" if i % 10 == 4 else "stream" if i % 50 == 9 else "classic"
+            name, dead = f"work {i}", f"dead/{i}"
+            arguments = {"x-queue-type": kind}
+            if kind != "stream":
+                arguments |= {"x-dead-letter-exchange": "dlx", "x-dead-letter-routing-key": f"k{i}"}
+                bindings.append({"source": "dlx", "vhost": vhost, "destination": dead, "destination_type": "queue",
+                                 "routing_key": f"k{i}", "arguments": {}})
+            for queue, said in ((name, arguments), (dead, {"x-queue-type": "classic"})):
+                queues.append({"name": queue, "vhost": vhost, "durable": True, "auto_delete": False,
+                               "arguments": said})
+            facts[vhost, name] = {"kind": kind, "dead": None if kind == "stream" else dead, "ready": i % 3}
+            facts[vhost, dead] = {"kind": "classic", "dead": None, "ready": (i + 1) % 2}
+        return {"queues": queues, "exchanges": exchanges, "bindings": bindings, "permissions": [
+            {"user": "guest", "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"} for vhost in VHOSTS],
+                "vhosts": [{"name": vhost} for vhost in VHOSTS]}, facts
+
+    def test_all_of_them_are_right(self):
+        definitions, facts = self.definitions()
+        self.rabbit.must("POST", "/api/definitions", definitions)
+        wanted = {}
+        for (vhost, name), fact in facts.items():
+            self.rabbit.publish(name, fact["ready"], vhost)
+            wanted |= {series("queue_messages_ready", name, vhost): fact["ready"],
+                       series("queue_up", name, vhost): 1,
+                       series("queue_info", name, vhost, backend="rabbitmq", kind=fact["kind"]): 1}
+            if fact["dead"]:
+                wanted[series("queue_dead_letter_info", name, vhost, dead_letter_queue=fact["dead"],
+                              dead_letter_vhost=vhost)] = 1
+                wanted[series("queue_dead_letter_messages", name, vhost, dead_letter_queue=fact["dead"],
+                              dead_letter_vhost=vhost)] = facts[vhost, fact["dead"]]["ready"]
+                wanted[series("queue_is_dead_letter_queue", fact["dead"], vhost)] = 1
+        for method in ("metrics", "statistics"):
+            daemon = self.watch(self.rabbit.url, f"    method: {method}\n", poll=10, discovery=60)
+            page = self.wait_values(f"all queues by {method}", daemon, wanted, 90)
+            self.assertEqual(page[of_source("queue_exporter_queues", state="watched")], 2 * self.COUNT)
+            self.assertEqual(sum(name.startswith("queue_dead_letter_info") for name in page),
+                             sum(fact["dead"] is not None for fact in facts.values()))
+            daemon.stop()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
