@@ -17,6 +17,8 @@
 #include "util/err.h"
 #include "util/json.h"
 
+#define CTL_CANARY_MAX 1000
+
 /* Every option of every command; each command's flag table says which it takes. Text is borrowed
  * from argv. */
 struct ctl_options {

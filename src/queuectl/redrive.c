@@ -4,15 +4,28 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "queuectl/dlq.h"
 #include "queuectl/redrive.h"
 #include "util/clock.h"
 #include "util/text.h"
 
-#define PROGRESS_TERMINAL_MS 200
-#define PROGRESS_ELSEWHERE_MS 10000
-#define CLEAR_LINE "\r\033[K"
+static int take_canary(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    if (qe_text_to_u64(value, CTL_CANARY_MAX, &options->canary, err) != 0) {
+        return -1;
+    }
+    return options->canary > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be at least 1");
+}
+
+static int take_canary_wait(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return ctl_take_span(value, &options->canary_wait_ms, err);
+}
 
 static int take_max(void *context, const char *value, struct qe_err *err)
 {
@@ -28,6 +41,12 @@ static const struct qe_cli_flag s_flags[] = {
     {"to", "QUEUE", "move them there", "where each came from", CTL_AT(to)},
     {"max", "N", "at most so many messages", "all", .take = take_max},
     {"rate", "N", "messages per second", "as fast as it goes", .take = ctl_take_rate},
+    CTL_FLAGS_FILTER,
+    {"dry-run", NULL, "print what would be moved, and where to; move nothing", CTL_AT(dry_run)},
+    {"canary", "N", "move N, wait whether they come back, and only then move the rest", NULL,
+     .take = take_canary},
+    {"canary-wait", "DURATION", "how long they may take to come back", "1m",
+     .take = take_canary_wait},
     {"status", NULL, "show how far the broker is with moving them", CTL_AT(status)},
     {"cancel", NULL, "end what the broker is moving; what is moved stays moved", CTL_AT(cancel)},
     {"yes", NULL, "do not ask", CTL_AT(yes)},
@@ -35,41 +54,12 @@ static const struct qe_cli_flag s_flags[] = {
     CTL_FLAG_TIMEOUT,
 };
 
-/* --- progress --- */
-
-void ctl_progress_show(struct ctl_progress *progress, const char *text)
-{
-    bool on_terminal = isatty(STDERR_FILENO) != 0;
-    int64_t now = qe_clock_mono_ms();
-    int64_t pause_ms = on_terminal ? PROGRESS_TERMINAL_MS : PROGRESS_ELSEWHERE_MS;
-
-    if (progress->next_mono_ms == 0 && !on_terminal) {
-        progress->next_mono_ms = now + pause_ms; /* what is quick needs no line */
-    }
-    if (now < progress->next_mono_ms) {
-        return;
-    }
-    progress->next_mono_ms = now + pause_ms;
-    (void)fputs(on_terminal ? CLEAR_LINE : "", stderr);
-    (void)ctl_write_safely(stderr, text, strlen(text));
-    (void)fputs(on_terminal ? "" : "\n", stderr);
-    (void)fflush(stderr);
-    progress->is_drawn = on_terminal;
-}
-
-void ctl_progress_end(struct ctl_progress *progress)
-{
-    if (progress->is_drawn) {
-        (void)fputs(CLEAR_LINE, stderr);
-    }
-    progress->is_drawn = false;
-}
-
 /* --- from here --- */
 
 struct own {
     struct ctl_progress progress;
-    int64_t start_mono_ms;
+    uint64_t total; /* UINT64_MAX unknown */
+    const struct ctl_redrive_listener *listener;
 };
 
 static bool pause_until(void *context, int64_t until_mono_ms)
@@ -82,13 +72,24 @@ static bool pause_until(void *context, int64_t until_mono_ms)
 static void show(void *context, const struct qe_redrive_counts *counts)
 {
     struct own *own = context;
-    double seconds = (double)(qe_clock_mono_ms() - own->start_mono_ms) / 1000;
-    char text[160];
+    uint64_t left = counts->stayed + counts->newer + counts->unmatched;
+    char more[64] = "";
 
-    (void)snprintf(text, sizeof text, "moved %" PRIu64 " (%.0f per second), %" PRIu64 " stay",
-                   counts->moved, seconds > 0 ? (double)counts->moved / seconds : 0,
-                   counts->stayed);
-    ctl_progress_show(&own->progress, text);
+    if (left > 0) {
+        (void)snprintf(more, sizeof more, ", %" PRIu64 " stay", left);
+    }
+    ctl_progress_show(
+        &own->progress, counts->moved,
+        own->total == UINT64_MAX || own->total < left ? own->total : own->total - left, more);
+}
+
+static void sent(void *context, const struct qe_message *message, const char *new_id)
+{
+    const struct own *own = context;
+
+    if (own->listener != NULL) {
+        own->listener->sent(own->listener->context, message, new_id);
+    }
 }
 
 static void print_complaint(uint64_t count, const char *what, const struct qe_err *why)
@@ -106,21 +107,66 @@ static void print_result(const struct ctl_redrive_job *job, const struct qe_redr
 
     (void)printf("moved %" PRIu64 " from %s%s%s\n", counts->moved, job->from.name,
                  job->to.name != NULL ? " to " : "", job->to.name != NULL ? job->to.name : "");
+    if (counts->unmatched > 0) {
+        (void)printf("left %" PRIu64 " that do not match\n", counts->unmatched);
+    }
     if (counts->newer > 0) {
         (void)printf("left %" PRIu64 " that were sent after this began: moved by it, most likely, "
                      "and failed again\n",
                      counts->newer);
     }
     (void)fflush(stdout);
+    if (result->is_partial) {
+        (void)fprintf(stderr,
+                      "queuectl dlq redrive: ended with %d messages in hand that are not to be "
+                      "moved; there may be more behind them: run it again when those are purged "
+                      "or moved\n",
+                      QE_DLQ_ASIDE_MAX);
+    }
     print_complaint(counts->stayed, "stayed", &result->why_stayed);
     print_complaint(counts->doubled, "are in both queues: sent, but not deleted",
                     &result->why_doubled);
 }
 
-static enum qe_exit move_from_here(const struct ctl_redrive_job *job, struct qe_err *err)
+uint64_t ctl_redrive_depth(const struct ctl_redrive_job *job)
+{
+    const struct ctl *ctl = job->ctl;
+    struct qe_queue_list list = {0};
+    struct qe_batch batch = {0};
+    struct qe_err ignored = {0};
+    struct qe_queue *queue = NULL;
+    uint64_t depth = UINT64_MAX;
+
+    if ((ctl->driver->caps & QE_CAP_DEPTH) != 0) {
+        queue = qe_queue_list_add(&list, &ignored);
+    }
+    if (queue != NULL && qe_queue_copy(queue, &job->from, &ignored) == 0) {
+        struct qe_queue_set *set = qe_queue_set_new_take(&list, &ignored);
+
+        if (set != NULL && qe_batch_init(&batch, set, &ignored) == 0 &&
+            ctl->driver->sample(ctl->handle, ctl_deadline(ctl), &batch, &ignored) == 0 &&
+            batch.entries[0].error == QE_OK &&
+            qe_sample_has(&batch.entries[0].sample, QE_FIELD_READY_MESSAGES)) {
+            depth = (uint64_t)batch.entries[0].sample.values[QE_FIELD_READY_MESSAGES];
+        }
+        qe_queue_set_release(set);
+    }
+    qe_batch_deinit(&batch);
+    qe_queue_list_deinit(&list);
+    return depth;
+}
+
+static bool went_well(const struct qe_redrive_result *result)
+{
+    return result->counts.stayed == 0 && result->counts.doubled == 0 && !result->is_partial;
+}
+
+enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t max,
+                                   const struct ctl_redrive_listener *listener, uint64_t *out_moved,
+                                   struct qe_err *err)
 {
     struct ctl *ctl = job->ctl;
-    struct own own = {.start_mono_ms = qe_clock_mono_ms()};
+    struct own own = {.total = ctl_redrive_depth(job), .listener = listener};
     struct qe_redrive_result result = {0};
     const struct qe_redrive_options options = {
         .driver = ctl->driver,
@@ -128,29 +174,31 @@ static enum qe_exit move_from_here(const struct ctl_redrive_job *job, struct qe_
         .from = &job->from,
         .to = job->to.name != NULL ? &job->to : NULL,
         .queues = job->queues,
-        .max = ctl->options.redrive_max,
+        .filter = &ctl->options.filter,
+        .max = max,
         .messages_per_second = ctl->options.rate,
         .call_timeout_ms = ctl->options.timeout_ms,
-        .hooks = {.pause = pause_until, .progress = show, .context = &own},
+        .start_unix_ms = job->start_unix_ms,
+        .hooks = {.pause = pause_until, .progress = show, .sent = sent, .context = &own},
     };
 
+    *out_moved = 0;
     if (ctl_require(ctl, QE_CAP_RECEIVE | QE_CAP_SEND, "receive and send", err) != 0) {
         return QE_EXIT_FAILURE;
     }
-    ctl_catch_signals();
+    own.total = max > 0 && max < own.total ? max : own.total;
     int rc = qe_redrive_run(&options, &result, err);
 
     ctl_progress_end(&own.progress);
     if (rc != 0 && err->code == QE_ERR_INVALID) {
         return QE_EXIT_USAGE;
     }
+    *out_moved = result.counts.moved;
     print_result(job, &result);
     if (rc == 0 && ctl_stopped != 0) {
         (void)fputs("queuectl dlq redrive: stopped before the end\n", stderr);
     }
-    return rc == 0 && ctl_stopped == 0 && result.counts.stayed == 0 && result.counts.doubled == 0
-               ? QE_EXIT_OK
-               : QE_EXIT_FAILURE;
+    return rc == 0 && ctl_stopped == 0 && went_well(&result) ? QE_EXIT_OK : QE_EXIT_FAILURE;
 }
 
 /* --- the command --- */
@@ -189,23 +237,33 @@ static enum qe_exit ask_the_broker(const struct ctl_redrive_job *job, struct qe_
     return job->ctl->options.cancel ? ctl_redrive_cancel(job, err) : ctl_redrive_status(job, err);
 }
 
-/* The broker counts whole messages per second, and has no limit of how many. */
+/* The broker counts whole messages per second, has no limit of how many, and takes all. */
 static bool suits_the_broker(const struct ctl *ctl)
 {
     return (ctl->driver->caps & QE_CAP_REDRIVE) != 0 && ctl->options.redrive_max == 0 &&
+           qe_dlq_filter_is_empty(&ctl->options.filter) &&
            (ctl->options.rate <= 0 || ctl->options.rate >= 1);
 }
 
-static enum qe_exit move(const struct ctl_redrive_job *job, struct qe_err *err)
+static int confirm(const struct ctl_redrive_job *job, struct qe_err *err)
 {
     const struct ctl *ctl = job->ctl;
     char question[512];
 
-    (void)snprintf(question, sizeof question, "This moves the messages of %.200s to %.200s.",
+    (void)snprintf(question, sizeof question, "This moves %s of %.200s to %.200s.",
+                   qe_dlq_filter_is_empty(&ctl->options.filter) ? "the messages"
+                                                                : "those that match",
                    job->from.name, job->to.name != NULL ? job->to.name : "where each came from");
-    if (ctl_confirm(ctl, question, err) != 0) {
-        return QE_EXIT_FAILURE;
-    }
+    return ctl_confirm(ctl, question, err);
+}
+
+/* All of them, or what the canaries have left of --max. */
+static enum qe_exit move_the_rest(const struct ctl_redrive_job *job, uint64_t moved,
+                                  struct qe_err *err)
+{
+    const struct ctl *ctl = job->ctl;
+    uint64_t max = ctl->options.redrive_max;
+
     if (suits_the_broker(ctl)) {
         struct qe_redrive_task before;
 
@@ -222,7 +280,28 @@ static enum qe_exit move(const struct ctl_redrive_job *job, struct qe_err *err)
         (void)fputc('\n', stderr);
         *err = (struct qe_err){0};
     }
-    return move_from_here(job, err);
+    return ctl_redrive_from_here(job, max > 0 ? max - moved : 0, NULL, &moved, err);
+}
+
+static enum qe_exit move(struct ctl_redrive_job *job, struct qe_err *err)
+{
+    const struct ctl_options *options = &job->ctl->options;
+    uint64_t moved = 0;
+    bool go_on = true;
+    enum qe_exit code = QE_EXIT_OK;
+
+    if (options->dry_run) {
+        return ctl_redrive_dry(job, err);
+    }
+    if (confirm(job, err) != 0) {
+        return QE_EXIT_FAILURE;
+    }
+    job->start_unix_ms = qe_clock_unix_ms();
+    ctl_catch_signals();
+    if (options->canary > 0) {
+        code = ctl_redrive_canary(job, &moved, &go_on, err);
+    }
+    return go_on ? move_the_rest(job, moved, err) : code;
 }
 
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)

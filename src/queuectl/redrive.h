@@ -3,6 +3,7 @@
 #define QE_QUEUECTL_REDRIVE_H
 
 #include "queuectl/ctl.h"
+#include "queuectl/progress.h"
 
 /* What one redrive is about. */
 struct ctl_redrive_job {
@@ -10,16 +11,28 @@ struct ctl_redrive_job {
     struct qe_queue from;        /* owned */
     struct qe_queue to;          /* owned; name NULL: where each message came from */
     struct qe_queue_set *queues; /* acquired; NULL: nothing is listed */
+    int64_t start_unix_ms;       /* what was sent since is not of this redrive */
 };
 
-/* One line about how far it is: over itself on a terminal, every ten seconds elsewhere. */
-struct ctl_progress {
-    int64_t next_mono_ms;
-    bool is_drawn;
+/* Hears of each message that is sent on. */
+struct ctl_redrive_listener {
+    void (*sent)(void *context, const struct qe_message *message, const char *new_id);
+    void *context;
 };
-void ctl_progress_show(struct ctl_progress *progress, const char *text);
-/* Before anything else is printed. */
-void ctl_progress_end(struct ctl_progress *progress);
+
+/* Messages in `from` as the broker counts them; UINT64_MAX unknown. */
+uint64_t ctl_redrive_depth(const struct ctl_redrive_job *job);
+/* Moves them by receiving and sending, at most `max` (0: all). `listener` may be NULL.
+ * *out_moved is set in any case. */
+enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t max,
+                                   const struct ctl_redrive_listener *listener, uint64_t *out_moved,
+                                   struct qe_err *err);
+/* Prints what would move, and moves nothing. */
+enum qe_exit ctl_redrive_dry(const struct ctl_redrive_job *job, struct qe_err *err);
+/* Moves options.canary messages and waits whether they come back. *out_moved is set in any case;
+ * *out_go_on: they did not, and there is more to move. */
+enum qe_exit ctl_redrive_canary(const struct ctl_redrive_job *job, uint64_t *out_moved,
+                                bool *out_go_on, struct qe_err *err);
 
 /* Asks the broker to move them. -1 with QE_ERR_UNSUPPORTED: this server, or this queue, cannot.
  * *out_before is what was known of the task before this one. */

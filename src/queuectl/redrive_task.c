@@ -129,10 +129,7 @@ enum qe_exit ctl_redrive_watch(const struct ctl_redrive_job *job,
             break;
         }
         if (task.state == QE_REDRIVE_RUNNING || task.state == QE_REDRIVE_CANCELLING) {
-            char text[80];
-
-            describe(&task, text, sizeof text);
-            ctl_progress_show(&progress, text);
+            ctl_progress_show(&progress, task.moved_messages, task.to_move_messages, "");
         } else if (is_ours(&task, before) ||
                    (now >= appear_mono_ms && task.state != QE_REDRIVE_NONE)) {
             ctl_progress_end(&progress);

@@ -5,6 +5,7 @@ import pty
 import os
 import signal
 import subprocess
+import time
 import unittest
 
 from daemon import PATIENCE_SECONDS, QUEUECTL, WithFolder, wait_for
@@ -19,6 +20,12 @@ sources:
         dead_letter: {{queue: orders-dlq, max_receives: 3}}
       - name: orders-dlq
       - name: elsewhere
+"""
+
+
+FAILING = """
+consumers:
+  - {source: local, queue: orders, handler: {type: simulate, error_rate: 1}, retry: {max_receives: 1}}
 """
 
 
@@ -98,6 +105,77 @@ class Redrive(WithFolder):
         self.assertEqual(self.ready()["orders"], (moved, 0))
         self.assertEqual(self.ready()["orders-dlq"], (100 - moved, 0))
 
+    def bury(self, body, reason, *words):
+        self.queuectl("send", "local", "orders-dlq", "--body", body, "--attribute", "dead-letter-source=orders",
+                      "--attribute", f"dead-letter-reason={reason}", *words)
+
+    def bodies(self, queue):
+        lines = self.queuectl("peek", "local", queue, "--max", "1000", "--json").stdout.splitlines()
+        return sorted(json.loads(line)["body"] for line in lines)
+
+    def test_only_what_matches_is_moved_and_the_rest_is_as_if_nobody_had_looked(self):
+        for number in range(30):
+            self.bury(f"{number:02} {'timeout' if number % 3 == 0 else 'bug'}",
+                      "timeout" if number % 3 == 0 else "permanent: bug", "--attribute", f"tenant={number % 2}")
+        done = self.redrive("--yes", "--reason", "timeout", "--attribute", "tenant=1", "--max", "3")
+        self.assertEqual(self.bodies("orders"), ["03 timeout", "09 timeout", "15 timeout"])
+        self.assertIn("moved 3 from orders-dlq\n", done.stdout)
+        done = self.redrive("--yes", "--body-match", "^0[0-9] bug$", "--younger-than", "1h")
+        self.assertIn("moved 6 from orders-dlq\nleft 21 that do not match\n", done.stdout)
+        self.assertEqual(len(self.bodies("orders-dlq")), 21)
+        rows = [json.loads(line) for line in
+                self.queuectl("peek", "local", "orders-dlq", "--max", "99", "--json").stdout.splitlines()]
+        self.assertFalse([row for row in rows if "receives" in row])
+        self.assertIn("moved 0 from orders-dlq\n", self.redrive("--yes", "--older-than", "1h").stdout)
+
+    def test_a_dry_run_says_what_would_move_and_moves_nothing(self):
+        for _ in range(3):
+            self.bury("b", "timeout")
+        self.send("orders-dlq", "--attribute", "dead-letter-source=gone")
+        done = self.redrive("--dry-run")
+        self.assertRegex(done.stdout, r"(?m)^1 to orders: timeout, \S+, 1 bytes$")
+        self.assertIn("4 stays: none", done.stdout)
+        self.assertTrue(done.stdout.endswith("would move 3 to orders\n"), done.stdout)
+        self.assertIn("1 would stay; the first: message 4: queue gone", done.stderr)
+        self.assertIn("would move 2 to elsewhere\n", self.redrive("--dry-run", "--max", "2", "--to", "elsewhere").stdout)
+        self.assertIn("would move nothing\n", self.redrive("--dry-run", "--reason", "other").stdout)
+        self.assertEqual(self.ready()["orders-dlq"], (4, 0))
+        self.assertEqual(len(self.bodies("orders-dlq")), 4)
+
+    def test_canaries_that_do_not_come_back_are_followed_by_the_rest(self):
+        for _ in range(12):
+            self.bury("b", "timeout")
+        done = self.redrive("--yes", "--canary", "2", "--canary-wait", "1s")
+        self.assertRegex(done.stdout, "^moved 2 from orders-dlq\nnone of 2 canaries came back within [12]s\n"
+                                      "moved 10 from orders-dlq\n$")
+        self.assertEqual(self.ready()["orders"], (12, 0))
+
+    def test_canaries_that_come_back_keep_the_rest_where_it_is(self):
+        daemon = self.daemon(config=self.write_config(CONFIG.format(folder=self.folder) + FAILING))
+        for number in range(9):
+            self.bury(f"b{number}", "timeout")
+        began = time.monotonic()
+        done = self.redrive("--yes", "--canary", "3", "--canary-wait", "1h", check=False)
+        self.assertLess(time.monotonic() - began, PATIENCE_SECONDS, "it does not wait for the end")
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, "^moved 3 from orders-dlq\n[123] of 3 canaries came back within [0-9]+s?: "
+                                      "nothing more is moved\n$")
+        self.assertRegex(done.stderr, "the first: message [0-9]+: max_receives")
+        self.assertEqual(self.ready()["orders"], (0, 0))
+        wait_for("all are back", lambda: self.ready()["orders-dlq"] == (9, 0))
+        self.assertTrue(daemon.is_alive())
+
+    def test_on_a_terminal_a_bar_shows_how_far_it_is(self):
+        self.send("orders-dlq", "--count", "30")
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        process = self.start("--yes", "--rate", "20", stdout=subprocess.DEVNULL, stderr=theirs)
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
+        os.close(theirs)
+        shown = os.read(ours, 100000).decode()
+        self.assertRegex(shown, r"\[#{5,20} *\] moved [0-9]+ of about 30, [0-9]+ per second, [0-9.ms]+ left")
+        self.assertTrue(shown.endswith("\r\033[K"), "nothing of it is left")
+
     def test_what_makes_no_sense_is_said(self):
         for words, code, text in (
                 (("--yes", "--to", "orders-dlq"), 2, "orders-dlq cannot be redriven to itself"),
@@ -106,6 +184,8 @@ class Redrive(WithFolder):
                 (("--cancel",), 1, "type embedded cannot move dead letters by itself"),
                 (("--status", "--cancel"), 2, "not both"),
                 (("--max", "0"), 2, "must be at least 1"),
+                (("--canary", "0"), 2, "must be at least 1"),
+                (("--canary", "2000"), 2, "2000"),
                 (("--rate", "0"), 2, "messages per second")):
             done = self.redrive(*words, check=False)
             self.assertEqual(done.returncode, code, words)

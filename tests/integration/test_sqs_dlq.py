@@ -1,0 +1,85 @@
+#!/usr/bin/python3
+"""The dead-letter tools on Amazon SQS, which shows no message without delivering it."""
+import json
+import time
+import unittest
+
+from sqs_case import WithMoto
+
+from daemon import PATIENCE_SECONDS, wait_for
+
+FAILING = """
+consumers:
+  - {source: aws, queue: orders, handler: {type: simulate, error_rate: 1}, retry: {max_receives: 1}}
+"""
+
+
+class SqsDlq(WithMoto):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write_sqs_config()
+        self.dlq = self.make_queue("orders-dlq", MessageRetentionPeriod=1209600)
+        self.orders = self.make_queue("orders", self.dlq)
+
+    def bury(self, body, reason):
+        self.sqs.send_message(QueueUrl=self.dlq, MessageBody=body, MessageAttributes={
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in (("dead-letter-reason", reason), ("dead-letter-source", "orders"))})
+
+    def dlq_tool(self, *words, **more):
+        return self.queuectl("dlq", *words[:1], "aws", "orders-dlq", *words[1:], **more)
+
+    def test_list_shows_the_link_and_what_waits(self):
+        self.bury("b", "timeout")
+        [row] = [json.loads(line) for line in self.queuectl("dlq", "list", "--json").stdout.splitlines()]
+        self.assertEqual((row["queue"], row["dead_letter_queue"], row["messages"]), ("orders", "orders-dlq", 1))
+
+    def test_inspect_says_what_looking_does_and_wants_a_yes(self):
+        self.bury("b", "permanent: why")
+        done = self.dlq_tool("inspect", check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertRegex(done.stderr, "cannot show messages without receiving them: up to 1000 messages of orders-dlq "
+                                      "are received, .* delivered once more than before. Say --yes")
+        said = self.dlq_tool("inspect", "--yes").stdout
+        self.assertRegex(said, "permanent: why, .*from orders, 1 bytes")
+        self.assertIn("       1  permanent\n", said)
+        self.assertEqual(self.counts(self.dlq), (1, 0, 0), "given back")
+
+    def test_inspect_sees_each_once_and_gives_all_back(self):
+        for number in range(35):
+            self.bury(f"b{number}", "timeout" if number < 20 else "permanent")
+        rows = [json.loads(line) for line in
+                self.dlq_tool("inspect", "--yes", "--json", "--max", "99").stdout.splitlines()]
+        self.assertEqual(sorted(row["body"] for row in rows), sorted(f"b{number}" for number in range(35)))
+        self.assertEqual(self.counts(self.dlq), (35, 0, 0))
+
+    def test_only_what_matches_is_redriven(self):
+        for number in range(12):
+            self.bury(f"b{number}", "timeout" if number % 2 else "permanent")
+        self.assertIn("would move 6 to orders\n", self.dlq_tool("redrive", "--dry-run", "--yes", "--reason",
+                                                                "timeout").stdout)
+        done = self.dlq_tool("redrive", "--yes", "--reason", "timeout")
+        self.assertEqual(done.stdout, "moved 6 from orders-dlq\nleft 6 that do not match\n")
+        self.assertEqual((self.counts(self.orders), self.counts(self.dlq)), ((6, 0, 0), (6, 0, 0)))
+
+    def test_canaries_that_come_back_keep_the_rest_where_it_is(self):
+        self.daemon(config=self.write_sqs_config(FAILING))
+        for number in range(6):
+            self.bury(f"b{number}", "timeout")
+        began = time.monotonic()
+        done = self.dlq_tool("redrive", "--yes", "--canary", "2", "--canary-wait", "1h", check=False)
+        self.assertLess(time.monotonic() - began, PATIENCE_SECONDS)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stdout, "[12] of 2 canaries came back within [0-9]+s: nothing more is moved")
+        wait_for("all are back", lambda: self.counts(self.dlq) == (6, 0, 0))
+
+    def test_canaries_that_do_not_come_back_are_followed_by_the_rest(self):
+        for number in range(6):
+            self.bury(f"b{number}", "timeout")
+        done = self.dlq_tool("redrive", "--yes", "--canary", "2", "--canary-wait", "1s")
+        self.assertRegex(done.stdout, "none of 2 canaries came back within [0-9]+s\nmoved 4 from orders-dlq\n")
+        self.assertEqual(self.counts(self.orders), (6, 0, 0))
+
+
+if __name__ == "__main__":
+    unittest.main()
