@@ -250,7 +250,7 @@ static void finish(struct run *run, struct qe_sqs_slot *slot)
         }
     } else if (slot->call.err.code != QE_OK) {
         fail_slot(run, slot, &slot->call.err);
-    } else if (qe_sqs_parse(&slot->call, &answer, &err) != 0) {
+    } else if (qe_sqs_parse(run->sqs, &slot->call, &answer, &err) != 0) {
         fail_slot(run, slot, &err);
     } else {
         run->answered = true;

@@ -255,9 +255,12 @@ static enum qe_sqs_flow_verdict finished(void *self, struct qe_aws_call *call, s
         note_error(ages, &call->err);
         return QE_SQS_FLOW_DONE;
     }
-    int rc = qe_sqs_parse(call, &page, &why);
+    int rc = qe_sqs_parse(ages->sqs, call, &page, &why);
     if (rc == 0) {
         rc = take_page(ages, call, page, &why);
+        if (rc < 0) {
+            qe_sqs_count_nonsense(ages->sqs, call, why.code);
+        }
     }
     qe_json_destroy(page);
     if (rc < 0) {

@@ -89,8 +89,12 @@ int qe_sqs_ask(struct qe_sqs *sqs, struct qe_aws_call *call, struct qe_json **ou
 int qe_sqs_ask_interruptible(struct qe_sqs *sqs, struct qe_aws_call *call,
                              struct qe_json **out_json, struct qe_err *err) QE_MUST_CHECK;
 /* The answer of a finished call as JSON; an empty body gives NULL and 0. */
-int qe_sqs_parse(const struct qe_aws_call *call, struct qe_json **out_json,
-                 struct qe_err *err) QE_MUST_CHECK;
+int qe_sqs_parse(const struct qe_sqs *sqs, const struct qe_aws_call *call,
+                 struct qe_json **out_json, struct qe_err *err) QE_MUST_CHECK;
+/* Counts a failure of a request that was answered, with something that makes no sense. Whoever
+ * finds that out says so: qe_sqs_parse() has for what is not JSON. */
+void qe_sqs_count_nonsense(const struct qe_sqs *sqs, const struct qe_aws_call *call,
+                           enum qe_err_code code);
 /* Appends a JSON string with its quotes. Text must be UTF-8. */
 void qe_sqs_append_text(struct qe_strbuf *out, const char *text, size_t bytes);
 

@@ -218,6 +218,7 @@ static enum qe_sqs_flow_verdict note_failure(struct qe_sqs_reader *reader, size_
 }
 
 static enum qe_sqs_flow_verdict take_attributes(struct qe_sqs_reader *reader, size_t index,
+                                                const struct qe_aws_call *call,
                                                 const struct qe_json *reply, struct qe_err *err)
 {
     struct qe_sqs *sqs = reader->sqs;
@@ -225,6 +226,7 @@ static enum qe_sqs_flow_verdict take_attributes(struct qe_sqs_reader *reader, si
     struct qe_err why = {0};
 
     if (qe_sqs_attributes_parse(reply, sqs->settings->in_flight_limit, &read, &why) != 0) {
+        qe_sqs_count_nonsense(sqs, call, why.code);
         return note_failure(reader, index, &why);
     }
     if (learn(reader, reader->records[index], &read, err) != 0) {
@@ -250,6 +252,7 @@ static enum qe_sqs_flow_verdict take_url(struct qe_sqs_reader *reader, size_t in
 
     if (url == NULL || !qe_sqs_url_split(url, &account, &account_bytes, &name)) {
         (void)qe_err_set(&why, QE_ERR_PROTOCOL, "GetQueueUrl: no URL in the answer");
+        qe_sqs_count_nonsense(reader->sqs, call, why.code);
         return note_failure(reader, index, &why);
     }
     if (qe_sqs_registry_set(&watch->registry, record, QE_SQS_BY_URL, url, err) != 0) {
@@ -289,12 +292,12 @@ static enum qe_sqs_flow_verdict finished(void *self, struct qe_aws_call *call, s
     if (call->err.code != QE_OK) {
         return take_failure(reader, index, call, err);
     }
-    if (qe_sqs_parse(call, &reply, &why) != 0) {
+    if (qe_sqs_parse(reader->sqs, call, &reply, &why) != 0) {
         return note_failure(reader, index, &why);
     }
     const enum qe_sqs_flow_verdict verdict = call->operation == QE_SQS_GET_QUEUE_URL
                                                  ? take_url(reader, index, call, reply, err)
-                                                 : take_attributes(reader, index, reply, err);
+                                                 : take_attributes(reader, index, call, reply, err);
     qe_json_destroy(reply);
     return verdict;
 }

@@ -120,7 +120,7 @@ static void bill_answer(struct qe_sqs *sqs, const struct qe_aws_call *call)
     }
 }
 
-static int take_answer(struct qe_sqs_poll *poll, struct qe_err *err)
+static int take_answer(const struct qe_sqs *sqs, struct qe_sqs_poll *poll, struct qe_err *err)
 {
     struct qe_sqs_queue *queue = poll->queue;
     int64_t now = qe_clock_mono_ms();
@@ -133,11 +133,14 @@ static int take_answer(struct qe_sqs_poll *poll, struct qe_err *err)
         .visibility_ms = poll->visibility_ms,
     };
 
-    if (qe_sqs_parse(&poll->call, &answer, err) != 0) {
+    if (qe_sqs_parse(sqs, &poll->call, &answer, err) != 0) {
         return -1;
     }
     int rc = qe_sqs_messages_parse(answer, &span, &queue->held, err);
 
+    if (rc != 0) {
+        qe_sqs_count_nonsense(sqs, &poll->call, err->code);
+    }
     qe_json_destroy(answer);
     queue->was_full = queue->held.count - before >= poll->asked_messages;
     return rc;
@@ -152,7 +155,7 @@ static void finish_poll(struct qe_sqs *sqs, struct qe_sqs_poll *poll)
     poll->is_started = false;
     if (err.code == QE_OK) {
         bill_answer(sqs, &poll->call);
-        (void)take_answer(poll, &err);
+        (void)take_answer(sqs, poll, &err);
     }
     if (err.code != QE_OK) {
         queue->was_full = false;

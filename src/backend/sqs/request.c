@@ -139,13 +139,23 @@ void qe_sqs_call_init(struct qe_sqs *sqs, struct qe_aws_call *call, enum qe_sqs_
     qe_sqs_call_price(sqs, call, 1);
 }
 
-int qe_sqs_parse(const struct qe_aws_call *call, struct qe_json **out_json, struct qe_err *err)
+void qe_sqs_count_nonsense(const struct qe_sqs *sqs, const struct qe_aws_call *call,
+                           enum qe_err_code code)
+{
+    if (sqs->stats != NULL) {
+        qe_counter_add(&sqs->stats->failures[call->operation][code], 1);
+    }
+}
+
+int qe_sqs_parse(const struct qe_sqs *sqs, const struct qe_aws_call *call,
+                 struct qe_json **out_json, struct qe_err *err)
 {
     struct qe_json *json = NULL;
 
     if (call->reply_body.length_bytes > 0) {
         json = qe_json_parse(call->reply_body.data, call->reply_body.length_bytes, err);
         if (json == NULL) {
+            qe_sqs_count_nonsense(sqs, call, err->code);
             return qe_err_wrap(err, "%s", s_targets[call->operation]);
         }
     }
@@ -159,7 +169,7 @@ int qe_sqs_ask(struct qe_sqs *sqs, struct qe_aws_call *call, struct qe_json **ou
     if (qe_strbuf_error(&call->body, err) != 0 || qe_aws_do(sqs->client, call, err) != 0) {
         return -1;
     }
-    return qe_sqs_parse(call, out_json, err);
+    return qe_sqs_parse(sqs, call, out_json, err);
 }
 
 bool qe_sqs_take_interrupt(struct qe_sqs *sqs)
@@ -199,7 +209,7 @@ int qe_sqs_ask_interruptible(struct qe_sqs *sqs, struct qe_aws_call *call,
         *err = call->err;
         return -1;
     }
-    return qe_sqs_parse(call, out_json, err);
+    return qe_sqs_parse(sqs, call, out_json, err);
 }
 
 /* --- bodies --- */
