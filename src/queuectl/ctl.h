@@ -54,11 +54,12 @@ struct ctl_options {
     /* dlq */
     const char *exporter; /* the daemon's metrics page; NULL: where it is unless told otherwise */
     struct qe_dlq_filter filter; /* owned */
-    uint64_t look;               /* messages to look at */
+    uint64_t look;               /* messages to look at; 0: not said */
     bool full;                   /* bodies as they are */
     bool dry_run;
     uint64_t canary; /* messages to try it on; 0: none */
     int64_t canary_wait_ms;
+    uint64_t skip; /* lines that are in already */
 };
 
 struct ctl {
@@ -89,6 +90,9 @@ extern const struct ctl_command ctl_purge;
 extern const struct ctl_command ctl_dlq_list;
 extern const struct ctl_command ctl_dlq_inspect;
 extern const struct ctl_command ctl_dlq_redrive;
+extern const struct ctl_command ctl_dlq_export;
+extern const struct ctl_command ctl_dlq_import;
+extern const struct ctl_command ctl_dlq_purge;
 
 /* Loads the configuration; its errors go to stderr, a line each. False: exit with QE_EXIT_USAGE. */
 bool ctl_load(struct ctl *ctl) QE_MUST_CHECK;
@@ -121,6 +125,8 @@ int64_t ctl_deadline(const struct ctl *ctl); /* now + timeout, CLOCK_MONOTONIC m
 /* Ends loops: set by SIGINT and SIGTERM once ctl_catch_signals() ran. */
 extern volatile sig_atomic_t ctl_stopped;
 void ctl_catch_signals(void);
+/* Deletes all of ctl->queue and says so. */
+int ctl_purge_queue(struct ctl *ctl, struct qe_err *err) QE_MUST_CHECK;
 /* --yes, or a terminal's answer. QE_ERR_INVALID: neither. */
 int ctl_confirm(const struct ctl *ctl, const char *question, struct qe_err *err) QE_MUST_CHECK;
 /* Sleeps until then or until stopped. */
@@ -159,6 +165,10 @@ int ctl_print_message(const struct qe_message *message, bool json,
 /* The message as an object with everything that is needed to send it again, and what is known of
  * it. NULL when out of memory. */
 struct qe_json *ctl_message_to_json(const struct qe_message *message);
+/* The other way round, into an initialised message. QE_ERR_PROTOCOL says what is not as it should
+ * be. */
+int ctl_message_from_json(const struct qe_json *object, struct qe_message *out,
+                          struct qe_err *err) QE_MUST_CHECK;
 bool ctl_body_is_text(const struct qe_message *message);
 /* What others wrote must not drive the terminal: control characters and what is not UTF-8 are shown
  * as \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns, one

@@ -59,7 +59,7 @@ int ctl_take_look(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
 
-    if (qe_text_to_u64(value, QE_DLQ_LOOK_MAX, &options->look, err) != 0) {
+    if (qe_text_to_u64(value, CTL_PEEK_MAX, &options->look, err) != 0) {
         return -1;
     }
     return options->look > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "must be at least 1");
@@ -92,6 +92,11 @@ int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, ui
     return ctl_confirm(ctl, question, err);
 }
 
+size_t ctl_dlq_look_cap(const struct ctl *ctl)
+{
+    return (ctl->driver->caps & QE_CAP_PEEK) != 0 ? CTL_PEEK_MAX : QE_DLQ_LOOK_MAX;
+}
+
 static bool is_stopped(void *context)
 {
     (void)context;
@@ -103,11 +108,12 @@ int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t m
                  void *context, size_t *out_seen, struct qe_err *err)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    size_t cap = ctl_dlq_look_cap(ctl);
     const struct qe_dlq_look look = {
         .driver = ctl->driver,
         .handle = ctl->handle,
         .queue = queue,
-        .max = max < QE_DLQ_LOOK_MAX ? (size_t)max : QE_DLQ_LOOK_MAX,
+        .max = max < cap ? (size_t)max : cap,
         .call_timeout_ms = ctl->options.timeout_ms,
         .stopped = is_stopped,
         .visit = visit,

@@ -6,6 +6,8 @@
 #include "dlq/look.h"
 #include "queuectl/ctl.h"
 
+#define CTL_PEEK_MAX 100000 /* they are all in memory at once */
+
 /* Which messages are meant: options.filter. */
 int ctl_take_reason(void *context, const char *value, struct qe_err *err);
 int ctl_take_older(void *context, const char *value, struct qe_err *err);
@@ -29,13 +31,17 @@ int ctl_take_body_match(void *context, const char *value, struct qe_err *err);
     }
 /* clang-format on */
 
+/* Some queue's link leads to it. */
+bool ctl_is_dead_letter_queue(const struct qe_queue_list *list, const struct qe_queue *queue);
+
 /* 1: the message is meant, 0: it is not, -1. */
 int ctl_is_meant(const struct ctl *ctl, const struct qe_message *message,
                  struct qe_err *err) QE_MUST_CHECK;
-/* Asks for consent where the source's broker cannot show messages without receiving them; what for:
- * "inspect", ... */
+/* Asks for consent where the source's broker cannot show messages without receiving them. */
 int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t count,
                          struct qe_err *err) QE_MUST_CHECK;
+/* How many messages can be looked at: what is received is kept in hand. */
+size_t ctl_dlq_look_cap(const struct ctl *ctl);
 /* Looks at up to `max` messages; see qe_dlq_look(). A wish to stop ends it well. */
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
                  int (*visit)(void *context, const struct qe_message *message, struct qe_err *err),

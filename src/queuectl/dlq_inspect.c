@@ -15,6 +15,7 @@
 #define BODY_BYTES_MAX 1000
 #define PRETTY_BYTES_MAX ((size_t)1 << 20)
 #define GROUPS_MAX 1000
+#define LOOK_DEFAULT 1000
 
 static const struct qe_cli_flag s_flags[] = {
     {"max", "N", "print at most so many messages; 0 is none", "10", .take = ctl_take_max_or_none},
@@ -230,7 +231,7 @@ static void print_groups(struct inspection *inspection, size_t seen)
         (void)printf("%8" PRIu64, inspection->groups[i].count);
         put("  ", inspection->groups[i].reason, "\n");
     }
-    if (seen >= ctl->options.look) {
+    if (seen >= ctl->options.look || seen >= ctl_dlq_look_cap(ctl)) {
         (void)printf("looked at %zu messages; there may be more: --look N\n", seen);
     } else if (inspection->meant < seen) {
         (void)printf("of %zu messages\n", seen);
@@ -243,6 +244,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     size_t seen = 0;
 
     (void)count;
+    ctl->options.look = ctl->options.look > 0 ? ctl->options.look : LOOK_DEFAULT;
     if (ctl_open_queue(ctl, operands, 0, "", err) != 0 ||
         ctl_dlq_confirm_look(ctl, &ctl->queue, ctl->options.look, err) != 0) {
         return QE_EXIT_FAILURE;

@@ -8,8 +8,9 @@
 #include "util/text.h"
 
 static const struct ctl_command *const s_commands[] = {
-    &ctl_send,  &ctl_receive,  &ctl_peek,        &ctl_stats,
-    &ctl_purge, &ctl_dlq_list, &ctl_dlq_inspect, &ctl_dlq_redrive,
+    &ctl_send,       &ctl_receive,    &ctl_peek,        &ctl_stats,
+    &ctl_purge,      &ctl_dlq_list,   &ctl_dlq_inspect, &ctl_dlq_redrive,
+    &ctl_dlq_export, &ctl_dlq_import, &ctl_dlq_purge,
 };
 #define COMMANDS_COUNT (sizeof s_commands / sizeof s_commands[0])
 
@@ -167,7 +168,6 @@ int main(int argc, char **argv)
                     .count = 1,
                     .max = 10,
                     .interval_ms = 2000,
-                    .look = 1000,
                     .canary_wait_ms = 60000},
     };
     int first = qe_cli_parse(s_flags, FLAGS_COUNT, true, argc, argv, &ctl.options, &err);

@@ -106,25 +106,33 @@ static enum qe_exit run_peek(struct ctl *ctl, char **operands, size_t count, str
     return QE_EXIT_OK;
 }
 
-static enum qe_exit run_purge(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+int ctl_purge_queue(struct ctl *ctl, struct qe_err *err)
 {
     uint64_t purged = 0;
 
+    if (ctl->driver->purge(ctl->handle, &ctl->queue, ctl_deadline(ctl), &purged, err) != 0) {
+        return -1;
+    }
+    if (purged == UINT64_MAX) {
+        (void)printf("purged %s\n", ctl->queue.name);
+    } else {
+        (void)printf("purged %" PRIu64 " from %s\n", purged, ctl->queue.name);
+    }
+    return 0;
+}
+
+static enum qe_exit run_purge(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
     (void)count;
     if (!ctl->options.yes) {
         qe_err_set(err, QE_ERR_INVALID, "this deletes every message of %.80s for good: say --yes",
                    operands[1]);
         return QE_EXIT_USAGE;
     }
-    if (ctl_open_queue(ctl, operands, QE_CAP_PURGE, "purge", err) == 0 &&
-        ctl->driver->purge(ctl->handle, &ctl->queue, ctl_deadline(ctl), &purged, err) == 0) {
-        if (purged == UINT64_MAX) {
-            (void)printf("purged %s\n", ctl->queue.name);
-        } else {
-            (void)printf("purged %" PRIu64 " from %s\n", purged, ctl->queue.name);
-        }
-    }
-    return QE_EXIT_OK;
+    return ctl_open_queue(ctl, operands, QE_CAP_PURGE, "purge", err) == 0 &&
+                   ctl_purge_queue(ctl, err) == 0
+               ? QE_EXIT_OK
+               : QE_EXIT_FAILURE;
 }
 
 static const struct qe_cli_flag s_receive_flags[] = {

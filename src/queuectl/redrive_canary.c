@@ -84,16 +84,17 @@ static int look(struct flock *flock, struct qe_err *err)
     const struct ctl_redrive_job *job = flock->job;
     size_t seen = 0;
 
-    if (ctl_dlq_look(job->ctl, &job->from, QE_DLQ_LOOK_MAX, visit, flock, &seen, err) != 0) {
+    if (ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), visit, flock, &seen, err) !=
+        0) {
         return qe_err_wrap(err, "%zu canaries are moved, but what comes back cannot be seen",
                            flock->count);
     }
-    if (seen >= QE_DLQ_LOOK_MAX && flock->back_count == 0) {
+    if (seen >= ctl_dlq_look_cap(job->ctl) && flock->back_count == 0) {
         return qe_err_set(err, QE_ERR_LIMIT,
-                          "%zu canaries are moved, but %s holds more than %d messages: what comes "
+                          "%zu canaries are moved, but %s holds more than %zu messages: what comes "
                           "back cannot be seen among them. See with `queuectl dlq list` whether "
                           "it grows, and move the rest without --canary",
-                          flock->count, job->from.name, QE_DLQ_LOOK_MAX);
+                          flock->count, job->from.name, seen);
     }
     return 0;
 }

@@ -116,7 +116,7 @@ static void print_sums(const struct rehearsal *rehearsal, size_t seen)
                                strlen(rehearsal->first_stay.message));
         (void)fputc('\n', stderr);
     }
-    if (seen >= QE_DLQ_LOOK_MAX) {
+    if (seen >= ctl_dlq_look_cap(rehearsal->job->ctl)) {
         (void)fprintf(stderr, "queuectl dlq redrive: looked at the first %zu messages only\n",
                       seen);
     }
@@ -128,11 +128,12 @@ enum qe_exit ctl_redrive_dry(const struct ctl_redrive_job *job, struct qe_err *e
                                   .origins = {.from = &job->from, .queues = job->queues}};
     size_t seen = 0;
 
-    if (ctl_dlq_confirm_look(job->ctl, &job->from, QE_DLQ_LOOK_MAX, err) != 0) {
+    if (ctl_dlq_confirm_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), err) != 0) {
         return QE_EXIT_FAILURE;
     }
     ctl_catch_signals();
-    int rc = ctl_dlq_look(job->ctl, &job->from, QE_DLQ_LOOK_MAX, visit, &rehearsal, &seen, err);
+    int rc = ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), visit, &rehearsal,
+                          &seen, err);
 
     if (rc == 0) {
         print_sums(&rehearsal, seen);

@@ -80,6 +80,18 @@ class SqsDlq(WithMoto):
         self.assertRegex(done.stdout, "none of 2 canaries came back within [0-9]+s\nmoved 4 from orders-dlq\n")
         self.assertEqual(self.counts(self.orders), (6, 0, 0))
 
+    def test_what_is_exported_can_be_imported_with_the_types_of_its_attributes(self):
+        attributes = {"number": {"DataType": "Number.int", "StringValue": "7"},
+                      "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\x01\xff"}}
+        self.sqs.send_message(QueueUrl=self.dlq, MessageBody="grüße", MessageAttributes=attributes)
+        saved = self.dlq_tool("export", "--yes").stdout
+        self.assertEqual(self.counts(self.dlq), (1, 0, 0), "it stays")
+        self.dlq_tool("purge", "--yes")
+        self.assertEqual(self.counts(self.dlq), (0, 0, 0))
+        self.dlq_tool("import", stdin=saved)
+        [got] = self.take(self.dlq)
+        self.assertEqual((got["Body"], got["MessageAttributes"]), ("grüße", attributes))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,0 +1,130 @@
+#!/usr/bin/python3
+"""queuectl dlq export, import and purge on a store of our own."""
+import base64
+import json
+import subprocess
+import unittest
+
+from daemon import QUEUECTL, WithFolder
+
+CONFIG = """
+sources:
+  - name: local
+    type: embedded
+    path: {folder}/queues.db
+    queues:
+      - name: orders
+        dead_letter: {{queue: orders-dlq, max_receives: 3}}
+      - name: orders-dlq
+      - name: jobs
+        ordered: true
+        dead_letter: {{queue: jobs-dlq, max_receives: 3}}
+      - {{name: jobs-dlq, ordered: true}}
+"""
+WITHOUT = ("id", "enqueued", "sent", "receives", "available")
+
+
+class DlqExport(WithFolder):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write_config(CONFIG.format(folder=self.folder))
+
+    def send(self, queue, *words, **more):
+        self.queuectl("send", "local", queue, *words, **more)
+
+    def rows(self, queue):
+        lines = self.queuectl("peek", "local", queue, "--max", "10000", "--json").stdout.splitlines()
+        return [{key: value for key, value in json.loads(line).items() if key not in WITHOUT} for line in lines]
+
+    def ready(self, queue):
+        return next(row["ready"] for row in self.stats() if row["queue"] == queue)
+
+    def test_what_is_exported_can_be_imported_and_is_what_it_was(self):
+        (self.folder / "bytes").write_bytes(bytes(range(256)) * 3 + b"x")
+        self.send("orders-dlq", "--file", str(self.folder / "bytes"))
+        self.send("orders-dlq", "--body", 'grüße "x"\n\t\\ \u009b', "--attribute", "tenant=a", "--attribute",
+                  "dead-letter-reason=permanent: why", "--group", "g")
+        self.send("orders-dlq", "--file", "/dev/null")
+        lines = self.queuectl("dlq", "export", "local", "orders-dlq")
+        self.assertIn("exported 3 of 3 messages of orders-dlq\n", lines.stderr)
+        first = json.loads(lines.stdout.splitlines()[0])
+        self.assertEqual(base64.b64decode(first["body_base64"]), bytes(range(256)) * 3 + b"x")
+        before = self.rows("orders-dlq")
+        self.assertEqual(len(before), 3, "they stay")
+        self.queuectl("dlq", "purge", "local", "orders-dlq", "--yes")
+        self.assertIn("sent 3 to orders-dlq\n",
+                      self.queuectl("dlq", "import", "local", "orders-dlq", stdin=lines.stdout).stdout)
+        self.assertEqual(self.rows("orders-dlq"), before)
+
+    def test_sent_to_a_working_queue_they_are_no_dead_letters_any_more(self):
+        self.send("orders-dlq", "--body", "b", "--attribute", "tenant=a", "--attribute", "dead-letter-reason=x")
+        path = self.folder / "saved.jsonl"
+        path.write_text(self.queuectl("dlq", "export", "local", "orders-dlq").stdout, encoding="utf-8")
+        self.queuectl("dlq", "import", "local", "orders", "--file", str(path))
+        self.assertEqual(self.rows("orders"), [{"attributes": {"tenant": "a"}, "body": "b"}])
+
+    def test_order_and_window_of_an_ordered_queue(self):
+        for number in range(150):
+            self.send("jobs-dlq", "--body", f"{number:03}", "--group", f"g{number % 2}", "--deduplication-id",
+                      f"d{number}")
+        saved = self.queuectl("dlq", "export", "local", "jobs-dlq").stdout
+        for _ in range(2):  # the second time they are in already
+            self.queuectl("dlq", "import", "local", "jobs", stdin=saved)
+        rows = self.rows("jobs")
+        self.assertEqual(len(rows), 150)
+        for group in ("g0", "g1"):
+            bodies = [row["body"] for row in rows if row["group"] == group]
+            self.assertEqual(len(bodies), 75)
+        self.assertEqual(rows[0]["deduplication_id"], "import-1")
+
+    def test_filters_and_max(self):
+        for number in range(6):
+            self.send("orders-dlq", "--body", f"b{number}", "--attribute",
+                      f"dead-letter-reason={'x' if number % 2 else 'y'}")
+        lines = self.queuectl("dlq", "export", "local", "orders-dlq", "--reason", "x").stdout.splitlines()
+        self.assertEqual([json.loads(line)["body"] for line in lines], ["b1", "b3", "b5"])
+        self.assertEqual(len(self.queuectl("dlq", "export", "local", "orders-dlq", "--max",
+                                           "2").stdout.splitlines()), 2)
+
+    def test_a_line_that_is_wrong_is_named_and_the_rest_can_follow(self):
+        lines = ['{"body":"a"}', "", '{"body":7}', '{"body":"c"}']
+        done = self.queuectl("dlq", "import", "local", "orders", stdin="\n".join(lines), check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('--skip 1 goes on behind what was tried: standard input:3: neither "body"', done.stderr)
+        self.assertEqual(self.ready("orders"), 1)
+        lines[2] = '{"body":"b"}'
+        self.assertIn("sent 2 to orders\n", self.queuectl("dlq", "import", "local", "orders", "--skip", "1",
+                                                          stdin="\n".join(lines)).stdout)
+        for line, text in (("x", "standard input:1"), ("[]", "no JSON object"), ('{"body":"b","id":1}', '"id" is no text'),
+                           ('{"body_base64":"A==="}', "no base64"), ('{"body_base64":"AA=A"}', "no base64"),
+                           ('{"body_base64":"AAA"}', "no base64"),
+                           ('{"body":"b","attributes":[]}', "no object"),
+                           ('{"body":"b","attributes":{"a":1}}', 'attribute "a" is no text')):
+            done = self.queuectl("dlq", "import", "local", "orders", stdin=line, check=False)
+            self.assertEqual(done.returncode, 1, line)
+            self.assertIn(text, done.stderr)
+        self.assertEqual(self.ready("orders"), 3)
+
+    def test_an_export_that_nobody_can_read_is_an_error(self):
+        self.send("orders-dlq", "--body", "b")
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([QUEUECTL, f"--config.file={self.config}", "dlq", "export", "local", "orders-dlq"],
+                                  stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot write to standard output", done.stderr)
+
+    def test_purge_empties_dead_letter_queues_only(self):
+        self.send("orders-dlq", "--body", "b", "--count", "3")
+        self.send("orders", "--body", "b")
+        done = self.queuectl("dlq", "purge", "local", "orders-dlq", check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("say --yes; `queuectl dlq export local orders-dlq` keeps a copy", done.stderr)
+        done = self.queuectl("dlq", "purge", "local", "orders", "--yes", check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no queue of source local is known to dead-letter into orders", done.stderr)
+        self.assertIn("purged 3 from orders-dlq\n", self.queuectl("dlq", "purge", "local", "orders-dlq", "--yes").stdout)
+        self.assertEqual((self.ready("orders-dlq"), self.ready("orders")), (0, 1))
+
+
+if __name__ == "__main__":
+    unittest.main()
