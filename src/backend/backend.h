@@ -31,7 +31,8 @@ enum qe_cap {
     QE_CAP_ORDERED =
         1u << 11, /* groups in order and a deduplication window, on queues that are so configured */
     QE_CAP_UNRECEIVE = 1u << 12, /* an `unhandled` release takes its receive back */
-    QE_CAP_REDRIVE = 1u << 13    /* the broker can move a DLQ's messages by itself */
+    QE_CAP_REDRIVE = 1u << 13,   /* the broker can move a DLQ's messages by itself */
+    QE_CAP_TOPICS = 1u << 14     /* publish, subscribe and unsubscribe */
 };
 
 /* What a driver is given besides its settings; all borrowed, all outlive the handle. */
@@ -56,6 +57,15 @@ struct qe_redrive_task {
     uint64_t to_move_messages; /* approximate; UINT64_MAX unknown */
     int64_t started_unix_ms;   /* 0 unknown */
     char reason[256];          /* FAILED: why; else "" */
+};
+
+/* What is published to, and every subscriber gets a copy of. All borrowed. */
+struct qe_topic {
+    const char *vhost; /* "" where the broker has none */
+    const char *name;  /* the exchange, where topics are exchanges */
+    /* Of a message that is published: its routing key. Of a subscription: the pattern of the keys
+     * that it wants. "" none, and all; QE_ERR_UNSUPPORTED where the broker knows no keys. */
+    const char *key;
 };
 
 struct qe_driver {
@@ -136,9 +146,23 @@ struct qe_driver {
     int (*redrive_cancel)(void *self, const struct qe_queue *dlq, int64_t deadline_mono_ms,
                           struct qe_err *err);
 
+    /* Sends a batch to each of the topic's subscribers, as send() does to one queue. A message that
+     * nobody is subscribed to is accepted, and gone. QE_ERR_NOT_FOUND: there is no such topic, on a
+     * broker where it has to be made before. */
+    int (*publish)(void *self, const struct qe_topic *topic, struct qe_outgoing *messages,
+                   size_t count, int64_t deadline_mono_ms, struct qe_err *err);
+    /* Makes a queue of this handle's own, which from now on gets a copy of what is published, and is
+     * received from and settled like any other. It ends with unsubscribe(), with the handle, or,
+     * when the process dies, by itself after a while. `topic` NULL: a queue without a topic, for
+     * replies. Ownership: *out is the caller's; its name is what others may send to. */
+    int (*subscribe)(void *self, const struct qe_topic *topic, int64_t deadline_mono_ms,
+                     struct qe_queue *out, struct qe_err *err);
+    int (*unsubscribe)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                       struct qe_err *err);
+
     /* Any thread. A running list, sample or receive returns soon (within 100 ms) with
      * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; send, settle,
-     * extend, peek, purge and redrive_* are never interrupted. */
+     * extend, peek, purge, redrive_*, publish, subscribe and unsubscribe are never interrupted. */
     void (*interrupt)(void *self);
 
     void (*destroy)(void *self); /* accepts NULL and half-built */
