@@ -21,7 +21,6 @@ from child_server import _end_with_parent, end_program, free_port
 ROOT = pathlib.Path(__file__).parents[2]
 START_SECONDS = 90  # seven on a quiet machine
 HOST = "127.0.0.1"
-# Statistics come every second instead of every five.
 FAST = """
 collect_statistics_interval = 1000
 management.sample_retention_policies.global.minute = 1
@@ -64,10 +63,12 @@ class Epmd:
 
 class RabbitServer:
     """Context manager: one node. `plugins` and `more` (lines of rabbitmq.conf) are the test's; a second node of a
-    cluster is made `beside` the first."""
+    cluster is made `beside` the first; `is_fast`: statistics come every second, not every five."""
 
-    def __init__(self, plugins=("rabbitmq_management", "rabbitmq_prometheus"), more="", beside=None):
+    def __init__(self, plugins=("rabbitmq_management", "rabbitmq_prometheus"), more="", beside=None, is_fast=True):
         self.plugins, self.more, self.beside = plugins, more, beside
+        if is_fast and "rabbitmq_management" in plugins:
+            self.more += FAST
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rabbit-"))
         self.epmd = beside.epmd if beside else Epmd()
         self.amqp_port, self.management_port, self.metrics_port, self.dist_port = (free_port() for _ in range(4))
@@ -94,7 +95,7 @@ class RabbitServer:
         lines = [f"listeners.tcp.1 = {HOST}:{self.amqp_port}", "loopback_users = none", "log.console = false",
                  "vm_memory_high_watermark.absolute = 2GB", "disk_free_limit.absolute = 50MB"]
         if "rabbitmq_management" in self.plugins:
-            lines += [f"management.tcp.ip = {HOST}", f"management.tcp.port = {self.management_port}", FAST]
+            lines += [f"management.tcp.ip = {HOST}", f"management.tcp.port = {self.management_port}"]
         if "rabbitmq_prometheus" in self.plugins:
             lines += [f"prometheus.tcp.ip = {HOST}", f"prometheus.tcp.port = {self.metrics_port}"]
         (self.folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n" + self.more)

@@ -50,7 +50,7 @@ static int run(struct qe_rmq_listing *listing, struct qe_err *err)
                       listing->deadline_mono_ms, qe_rmq_list_take, listing, err);
 }
 
-/* Without overview and virtual hosts there is nothing; the rest may be missing. */
+/* Without overview and virtual hosts there is nothing; the rest may be refused. */
 static int judge_broker(struct qe_rmq_listing *listing, struct qe_err *err)
 {
     listing->policies_known = true;
@@ -60,7 +60,9 @@ static int judge_broker(struct qe_rmq_listing *listing, struct qe_err *err)
         if (call->err.code == QE_OK) {
             continue;
         }
-        if (call->operation == QE_RMQ_OVERVIEW || call->operation == QE_RMQ_VHOSTS) {
+        /* What does not answer this does not answer the rest. */
+        if (call->operation == QE_RMQ_OVERVIEW || call->operation == QE_RMQ_VHOSTS ||
+            qe_err_is_retryable(call->err.code)) {
             *err = call->err;
             if (call->operation == QE_RMQ_OVERVIEW && err->code == QE_ERR_NOT_FOUND) {
                 (void)qe_err_wrap(err, "no management API (is the plugin rabbitmq_management on?)");

@@ -1,0 +1,172 @@
+#!/usr/bin/python3
+"""What the daemon says when RabbitMQ is not well: a node of a cluster is lost, statistics or the plugin are off, the
+broker restarts, and what only a proxy or a broken server does: late, cut and foreign answers."""
+import http.server
+import threading
+import time
+import unittest
+
+from rabbitmq_case import Watching, WithRabbit, of_source, series, wait_for
+
+# pylint: disable=wrong-import-position
+from child_server import free_port
+from rabbitmq_server import RabbitServer
+
+
+class Cluster(WithRabbit):
+    def test_queues_of_a_lost_node_say_so_and_the_rest_stays(self):
+        first = self.rabbit
+        second = RabbitServer(beside=first).start()
+        self.addCleanup(second.stop)
+        second.join(first)
+        for name, node in (("stays", first.node), ("lost", second.node)):
+            first.must("PUT", f"/api/queues/%2F/{name}", {"durable": True, "node": node})
+            first.publish(name, 2, delivery_mode=2)
+        daemons = {method: self.watch(first.url, f"    method: {method}\n{urls}") for method, urls in (
+            ("statistics", ""),
+            ("metrics", f"    metrics_urls: [\"{first.metrics_url}\", \"{second.metrics_url}\"]\n"))}
+        for daemon in daemons.values():  # each queue once, whichever node tells of it
+            self.wait_values("both nodes", daemon, {
+                series("queue_messages_ready", "stays"): 2, series("queue_messages_ready", "lost"): 2,
+                of_source("queue_source_node_up", node=first.node): 1,
+                of_source("queue_source_node_up", node=second.node): 1,
+                of_source("queue_exporter_queues", state="watched"): 2})
+        second.kill()
+        for method, daemon in daemons.items():
+            self.wait_values(f"one node, by {method}", daemon, {
+                series("queue_messages_ready", "stays"): 2, series("queue_up", "stays"): 1,
+                series("queue_up", "lost"): 0, of_source("queue_source_up"): 1,
+                of_source("queue_source_node_up", node=second.node): 0,
+                of_source("queue_source_node_memory_alarm", node=second.node): None})
+            self.assertIn(f"node {second.node} is down", daemon.ask("/").text)
+        self.wait_values("the old count is gone", daemons["statistics"],
+                         {series("queue_messages_ready", "lost"): None})
+        second.start()
+        for method, daemon in daemons.items():
+            self.wait_values(f"both nodes again, by {method}", daemon, {
+                series("queue_messages_ready", "lost"): 2, series("queue_up", "lost"): 1,
+                of_source("queue_source_node_up", node=second.node): 1})
+
+
+class StatisticsOff(WithRabbit):
+    more = "management_agent.disable_metrics_collector = true\n"
+
+    def test_depths_are_shown_all_the_same(self):
+        self.rabbit.queue("orders")
+        self.rabbit.publish("orders", 2)
+        daemon = self.watch(self.rabbit.url, "    method: totals\n")
+        self.wait_values("totals", daemon, {series("queue_messages_ready", "orders"): 2,
+                                            of_source("queue_source_up"): 1})
+        self.assertEqual(daemon.value(of_source("queue_exporter_api_requests_total",
+                                                operation="queue_statistics")), 0)
+        daemon.stop()
+        daemon = self.watch(self.rabbit.url)
+        self.wait_values("by itself", daemon, {series("queue_messages_ready", "orders"): 2,
+                                               of_source("queue_source_up"): 1})
+        self.assertIsNone(daemon.value(series("queue_messages_published_total", "orders")))
+
+
+class Restart(WithRabbit):
+    def test_the_source_is_down_while_the_broker_is_and_comes_back(self):
+        self.rabbit.queue("orders")
+        self.rabbit.queue("work", kind="quorum")
+        self.rabbit.publish("orders", 2, delivery_mode=2)
+        self.rabbit.publish("work", 3)
+        daemon = self.watch(self.rabbit.url)
+        depths = {series("queue_messages_ready", "orders"): 2, series("queue_messages_ready", "work"): 3}
+        self.wait_values("depths", daemon, depths)
+        self.rabbit.kill()
+        self.wait_values("down", daemon, {of_source("queue_source_up"): 0, series("queue_up", "orders"): 0})
+        self.assertGreater(daemon.value(of_source("queue_exporter_poll_failures_total", reason="network")), 0)
+        wrong = []
+        stop = threading.Event()
+
+        def look():  # a broker that has just begun tells nothing, or 0: none of it may be shown
+            while not stop.wait(0.2):
+                page = daemon.values()
+                wrong.extend(name for name, value in depths.items() if page.get(name, value) != value)
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            self.rabbit.start()
+            self.wait_values("up again", daemon, {**depths, of_source("queue_source_up"): 1})
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(wrong, [], "numbers that the broker never had")
+
+
+class PluginOff(WithRabbit):
+    plugins = ()
+
+    def test_it_is_said_that_nothing_listens(self):
+        daemon = self.watch(f"http://127.0.0.1:{self.rabbit.management_port}")
+        daemon.wait_value(of_source("queue_exporter_poll_failures_total", reason="network"), lambda n: n and n > 0)
+        self.assertEqual(daemon.value(of_source("queue_source_up")), 0)
+        self.assertIn(str(self.rabbit.management_port), daemon.log())
+
+
+class Fake(http.server.BaseHTTPRequestHandler):
+    """Answers everything alike: `body`, after `seconds`, of which only `cut` bytes when that is set."""
+
+    status, body, seconds, cut = 200, b"[]", 0, None
+
+    def do_GET(self):  # pylint: disable=invalid-name
+        self.server.stopping.wait(self.seconds)
+        try:
+            self.send_response(self.status)
+            self.send_header("Content-Length", str(len(self.body)))
+            self.end_headers()
+            self.wfile.write(self.body[:self.cut])
+        except OSError:
+            pass
+        self.close_connection = True
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+
+class Strangers(Watching):
+    def serve(self, **how):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), type("Handler", (Fake,), how))
+        server.daemon_threads = True
+        server.stopping = threading.Event()
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+
+        def stop():
+            server.stopping.set()
+            server.shutdown()
+            server.server_close()
+            thread.join()
+        self.addCleanup(stop)
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    def test_each_has_its_reason_and_nothing_hangs(self):
+        rows = (("late", {"seconds": 20}, "timeout", "no answer"),
+                ("cut", {"body": b'[{"name":"a","vhost":"/"}]' * 9, "cut": 30}, "network", "127.0.0.1"),
+                ("half", {"body": b'[{"name":"a","vho'}, "protocol", "/api/"),
+                ("proxy", {"body": b"<html>Welcome</html>"}, "protocol", "not with JSON"),
+                ("gateway", {"status": 502, "body": b"<html>Bad Gateway</html>"}, "network", "502"),
+                ("other", {"status": 404, "body": b"not here"}, "not_found", "rabbitmq_management"))
+        for name, how, reason, says in rows:
+            with self.subTest(name):
+                daemon = self.watch(self.serve(**how), poll=1)
+                daemon.wait_value(of_source("queue_exporter_poll_failures_total", reason=reason),
+                                  lambda n: n and n >= 2)
+                self.assertEqual(daemon.value(of_source("queue_source_up")), 0)
+                self.assertIn(says, daemon.log())
+                self.assertEqual(daemon.status_of("/-/healthy"), 200)
+                begin = time.monotonic()
+                self.assertEqual(daemon.stop(), 0)
+                self.assertLess(time.monotonic() - begin, 5, "it ends at once, whatever it waits for")
+
+    def test_an_address_where_nobody_is_is_named(self):
+        port = free_port()
+        daemon = self.watch(f"http://127.0.0.1:{port}")
+        wait_for("the reason", lambda: str(port) in daemon.log())
+        self.assertEqual(daemon.value(of_source("queue_source_up")), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
