@@ -14,7 +14,8 @@ One file per alert:
       pair: {depth: 0x10 5x40}        # the same from a second exporter
       expect: {4m: none, 12m: firing} # none, pending, firing, quiet (not firing), or a list of {state, labels that differ}
       says: {at: 12m, description: …, dashboard_url: …}   # word by word, with `queue` for the label set
-"""
+
+What happens to queues that are well (events.yml) is added for every alert that has no such case of its own."""
 import json
 import os
 import pathlib
@@ -33,6 +34,7 @@ sys.path.insert(0, str(ALERTS))
 sys.dont_write_bytecode = True
 
 LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+EVENTS = yaml.load((pathlib.Path(__file__).parent / "events.yml").read_text(encoding="utf-8"), LOADER)
 KINDS = {"fires", "below", "for", "resolves", "missing", "restart", "jitter", "purge", "redrive", "pair", "quiet"}
 ADDED = {"job": "queue-exporter", "instance": "a:10019", "source": "s"}
 NAME = re.compile(r"[a-z]+:[a-z_]+:[a-z_0-9]+")
@@ -96,6 +98,7 @@ def expectation(test, case, rule, at, wanted):
         text = ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
         samples.append({"labels": f"ALERTS{{{text}}}", "value": 1})
     state = ',alertstate="firing"' if wanted == "quiet" else ""
+    state += ',queue!~"returns.*"' if "world" in case and case["given"] else ""
     # promtool prints the expression of what fails, but not the test it is of.
     return {"expr": f'ALERTS{{alertname="{rule["alert"]}"{state}}} # {case["name"]}', "eval_time": at,
             "exp_samples": samples}
@@ -112,17 +115,35 @@ def spoken(test, rule, says, values):
             "exp_alerts": [{"exp_labels": labels, "exp_annotations": annotations}]}
 
 
+def events_of(test):
+    """The cases of events.yml for an alert: each event alone, and beside what makes the alert fire."""
+    have = {case["kind"] for case in test["cases"]}
+    fires = next(case for case in test["cases"] if case["kind"] == "fires")
+    for kind, event in EVENTS["events"].items():
+        if kind not in have:
+            world = {**EVENTS["world"], **event["series"]}
+            yield {"name": f"{event['name']}: that alone is none", "kind": kind, "world": world, "given": {},
+                   "expect": {f"{minute}m": "quiet" for minute in range(1, 121)}}
+            yield {**{key: value for key, value in fires.items() if key != "says"}, "kind": kind, "world": world,
+                   "name": f"{event['name']}, and beside it: {fires['name']}"}
+
+
+def all_of(test):
+    return [*test["cases"], *(events_of(test) if "alert" in test else [])]
+
+
 def expanded(test, groups, values):
     """[promtool's test group of each case]."""
     rules = {rule["alert"]: rule for rule in rules_in(groups) if "alert" in rule}
     out = []
-    for case in test["cases"]:
+    for case in all_of(test):
         alert = case.get("alert", test.get("alert"))
-        given = [(series_of(name, test, "a:10019"), value) for name, value in case["given"].items()]
-        given += [(series_of(name, test, "b:10019"), value) for name, value in case.get("pair", {}).items()]
+        given = {series_of(name, {}, "a:10019"): value for name, value in case.get("world", {}).items()}
+        given |= {series_of(name, test, "a:10019"): value for name, value in case["given"].items()}
+        given |= {series_of(name, test, "b:10019"): value for name, value in case.get("pair", {}).items()}
         step = case.get("step", "30s")
         group = {"name": case["name"], "interval": step,
-                 "input_series": [{"series": series, "values": written_out(value)} for series, value in given],
+                 "input_series": [{"series": series, "values": written_out(value)} for series, value in given.items()],
                  "promql_expr_test": [expectation(test | case.get("override", {}), case, rules[alert], at, wanted)
                                       for at, wanted in case["expect"].items()]}
         if "says" in case:
@@ -136,8 +157,8 @@ def alerts_of(test):
 
 
 def run(test, groups, values, folder, chosen=None):
-    """Runs one compact file (of it only the cases whose numbers are `chosen`) against `groups` with promtool; returns
-    None, or what it said."""
+    """Runs one compact file (of it only the cases whose numbers are `chosen`), and the events that it lacks, against
+    `groups` with promtool; returns None, or what it said."""
     folder = pathlib.Path(folder)
     todo = expanded(test, groups, values)
     # JSON is YAML, and much quicker to write.

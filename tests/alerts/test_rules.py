@@ -130,12 +130,24 @@ class Tested(unittest.TestCase):
     def test_every_alert_has_a_file_with_every_kind_of_test(self):
         self.assertEqual(set(ALERTS) - set(TESTS), set(), "alerts without tests")
         for name in ALERTS:
-            kinds = {case["kind"] for case in TESTS[name]["cases"]}
+            kinds = {case["kind"] for case in cases.all_of(TESTS[name])}
             self.assertLessEqual(kinds, cases.KINDS, name)
-            missing = {"fires", "below", "resolves", "missing", "restart", "pair"} - kinds
-            missing |= {"for"} - kinds if "for" in ALERTS[name] else set()
+            missing = cases.KINDS - {"quiet"} - kinds - (set() if "for" in ALERTS[name] else {"for"})
             self.assertEqual(missing, set(TESTS[name].get("not_applicable", {})) & missing, name)
             self.assertTrue(any("says" in case for case in TESTS[name]["cases"]), f"{name}: its words are not tested")
+
+    def test_an_event_that_fires_or_hides_an_alert_is_noticed(self):
+        name = "QueueInFlightNearLimit"
+        for expr in (ALERTS[name]["expr"].replace("0.8", "-1"),
+                     f'({ALERTS[name]["expr"]}) unless on (job) queue_messages_ready{{queue="returns"}}'):
+            rule = {**ALERTS[name], "expr": expr}
+            groups = [{**group, "rules": [rule if each is ALERTS[name] else each for each in group["rules"]]}
+                      for group in GROUPS]
+            without = {**TESTS[name], "cases": [case for case in TESTS[name]["cases"] if case["kind"] == "fires"][:1]}
+            with tempfile.TemporaryDirectory() as folder:
+                said = cases.run(without, groups, VALUES, folder)
+            for event in cases.EVENTS["events"].values():
+                self.assertIn(f"# {event['name']}", said or "", expr)
 
     def test_promtool_runs_all_of_them(self):
         with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
