@@ -112,3 +112,9 @@ void qe_flags_print_help(void)
                 "exit:    0 ended as asked, 1 failed at run time, 2 wrong usage or configuration\n",
                 stdout);
 }
+
+const struct qe_cli_flag *qe_flags_table(size_t *out_count)
+{
+    *out_count = FLAGS_COUNT;
+    return s_flags;
+}

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "app/cli.h"
 #include "util/err.h"
 #include "util/log.h"
 
@@ -29,5 +30,7 @@ struct qe_flags {
 int qe_flags_parse(int argc, char **argv, struct qe_flags *out, struct qe_err *err) QE_MUST_CHECK;
 /* What --help prints, to stdout. */
 void qe_flags_print_help(void);
+/* The table behind both, for the manual page. */
+const struct qe_cli_flag *qe_flags_table(size_t *out_count);
 
 #endif

@@ -79,6 +79,7 @@ struct ctl_command {
     size_t flags_count;
     size_t operands_min;
     size_t operands_max;
+    bool without_config; /* ctl->generation stays NULL */
     enum qe_exit (*run)(struct ctl *ctl, char **operands, size_t count, struct qe_err *err);
 };
 
@@ -93,6 +94,8 @@ extern const struct ctl_command ctl_dlq_redrive;
 extern const struct ctl_command ctl_dlq_export;
 extern const struct ctl_command ctl_dlq_import;
 extern const struct ctl_command ctl_dlq_purge;
+extern const struct ctl_command ctl_completion;
+extern const struct ctl_command ctl_man;
 
 /* Loads the configuration; its errors go to stderr, a line each. False: exit with QE_EXIT_USAGE. */
 bool ctl_load(struct ctl *ctl) QE_MUST_CHECK;

@@ -4,34 +4,20 @@
 
 #include "app/build.h"
 #include "app/flags.h"
-#include "queuectl/ctl.h"
+#include "queuectl/commands.h"
 #include "util/text.h"
 
-static const struct ctl_command *const s_commands[] = {
-    &ctl_send,       &ctl_receive,    &ctl_peek,        &ctl_stats,
-    &ctl_purge,      &ctl_dlq_list,   &ctl_dlq_inspect, &ctl_dlq_redrive,
-    &ctl_dlq_export, &ctl_dlq_import, &ctl_dlq_purge,
-};
-#define COMMANDS_COUNT (sizeof s_commands / sizeof s_commands[0])
-
-static const struct qe_cli_flag s_flags[] = {
-    {"config.file", "FILE", "the exporter's configuration", QE_DEFAULT_CONFIG_FILE,
-     CTL_AT(config_file)},
-    {"version", NULL, "print the version and exit", CTL_AT(version)},
-    {"help", NULL, "print this and exit (also -h); after a command: that command's flags",
-     CTL_AT(help)},
-};
-#define FLAGS_COUNT (sizeof s_flags / sizeof s_flags[0])
+#define CTL_COMMANDS_MAX 64
 
 static void print_help(void)
 {
     (void)fputs("usage: queuectl [--config.file=FILE] COMMAND ...\n\ncommands:\n", stdout);
-    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        (void)printf("  %-12s %-14s %s\n", s_commands[i]->name, s_commands[i]->operands,
-                     s_commands[i]->summary);
+    for (size_t i = 0; i < ctl_commands_count; i++) {
+        (void)printf("  %-12s %-14s %s\n", ctl_commands[i]->name, ctl_commands[i]->operands,
+                     ctl_commands[i]->summary);
     }
     (void)fputs("\nflags:\n", stdout);
-    qe_cli_print_flags(stdout, s_flags, FLAGS_COUNT);
+    qe_cli_print_flags(stdout, ctl_flags, ctl_flags_count);
     (void)fputs("\nexit: 0 done, 1 could not be done, 2 wrong usage or configuration\n", stdout);
 }
 
@@ -63,8 +49,8 @@ static bool is_group(const char *word)
 {
     size_t length = strlen(word);
 
-    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        const char *name = s_commands[i]->name;
+    for (size_t i = 0; i < ctl_commands_count; i++) {
+        const char *name = ctl_commands[i]->name;
 
         if (strncmp(name, word, length) == 0 && name[length] == ' ') {
             return true;
@@ -76,15 +62,15 @@ static bool is_group(const char *word)
 /* What may have been meant; NULL: no idea. "redrive" is the second word of "dlq redrive". */
 static const char *nearest_command(const char *given)
 {
-    const char *names[COMMANDS_COUNT] = {NULL};
+    const char *names[CTL_COMMANDS_MAX] = {NULL};
     size_t count = 0;
 
-    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        const char *space = strchr(s_commands[i]->name, ' ');
+    for (size_t i = 0; i < ctl_commands_count && count < CTL_COMMANDS_MAX; i++) {
+        const char *space = strchr(ctl_commands[i]->name, ' ');
 
-        names[count++] = s_commands[i]->name;
+        names[count++] = ctl_commands[i]->name;
         if (space != NULL && strcmp(space + 1, given) == 0) {
-            return s_commands[i]->name;
+            return ctl_commands[i]->name;
         }
     }
     return qe_text_nearest(given, names, count);
@@ -95,10 +81,10 @@ static const struct ctl_command *find_command(int argc, char **argv, int *out_wo
 {
     char given[80];
 
-    for (size_t i = 0; i < COMMANDS_COUNT; i++) {
-        *out_words = words_of(s_commands[i]->name, argc, argv);
+    for (size_t i = 0; i < ctl_commands_count; i++) {
+        *out_words = words_of(ctl_commands[i]->name, argc, argv);
         if (*out_words > 0) {
-            return s_commands[i];
+            return ctl_commands[i];
         }
     }
     bool grouped = is_group(argv[0]);
@@ -132,8 +118,8 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     size_t flags_count = command->flags_count;
 
     memcpy(flags, command->flags, flags_count * sizeof flags[0]);
-    flags[flags_count++] = s_flags[0];               /* --config.file, before or after COMMAND */
-    flags[flags_count++] = s_flags[FLAGS_COUNT - 1]; /* --help */
+    flags[flags_count++] = ctl_flags[0]; /* --config.file, before or after COMMAND */
+    flags[flags_count++] = ctl_flags[ctl_flags_count - 1]; /* --help */
     int first = qe_cli_parse(flags, flags_count, false, argc, argv, &ctl->options, &err);
     if (first < 0) {
         return (enum qe_exit)usage_error(" ", command->name, &err);
@@ -147,7 +133,7 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
         (void)qe_err_set(&err, QE_ERR_INVALID, "expected %s", command->operands);
         return (enum qe_exit)usage_error(" ", command->name, &err);
     }
-    if (!ctl_load(ctl)) {
+    if (!command->without_config && !ctl_load(ctl)) {
         return QE_EXIT_USAGE;
     }
     enum qe_exit code = command->run(ctl, argv + first, count, &err);
@@ -170,7 +156,7 @@ int main(int argc, char **argv)
                     .interval_ms = 2000,
                     .canary_wait_ms = 60000},
     };
-    int first = qe_cli_parse(s_flags, FLAGS_COUNT, true, argc, argv, &ctl.options, &err);
+    int first = qe_cli_parse(ctl_flags, ctl_flags_count, true, argc, argv, &ctl.options, &err);
 
     if (first < 0) {
         return usage_error("", "", &err);
