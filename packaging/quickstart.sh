@@ -17,7 +17,7 @@ Environment:
   QE_DEMO_PORT=N       the demo's port (default 10019)
   QE_PROMETHEUS_PORT=N, QE_ALERTMANAGER_PORT=N, QE_RECEIVER_PORT=N
                        of run --with-prometheus (default 9090, 9093, 9099)
-  QE_FUZZ_SECONDS=N    time for each fuzz target (default 60)
+  QE_FUZZ_SECONDS=N    time for each fuzz target (default 30)
   QE_TEST_PYTHON=FILE  a Python that has moto[server] and boto3 (default: build/venv, made here)
   QE_NODE_MODULES=DIR  a folder that has local-aws-sqs (default: build/npm, made here)
   QE_STAGES="gcc ..."  only these stages of test: gcc lint clang asan tsan fuzz analyze (default: all)
@@ -245,11 +245,11 @@ count() { # count JUNIT_FILE: adds the file's tests to the totals
     passed=$((passed + of[tests] - of[failures] - of[skipped] - of[disabled]))
 }
 
-tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build
+tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build; one more than cores, since many wait
     local preset=$1 rc=0
     shift
     rm -f "build/$preset/junit.xml"
-    quietly 150 "tests of $preset" "$@" ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure \
+    quietly 150 "tests of $preset" "$@" ctest --test-dir "build/$preset" -j "$((jobs + 1))" --output-on-failure \
         --no-tests=error --output-junit junit.xml || rc=$?
     [ ! -f "build/$preset/junit.xml" ] || count "build/$preset/junit.xml"
     return "$rc"
@@ -297,14 +297,14 @@ fuzz_all() { # what it finds goes to build/fuzz/found; the corpus in the tree is
         found=build/fuzz/found/$1
         mkdir -p "$found"
         exec "build/fuzz/tests/fuzz/$1" -max_total_time="$0" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
-            -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/${1#fuzz_}"' "${QE_FUZZ_SECONDS:-60}"
+            -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/${1#fuzz_}"' "${QE_FUZZ_SECONDS:-30}"
 }
 stage_analyze() { check "gcc -fanalyzer" build analyze -DQE_WERROR=ON; }
 
 run_tests() {
     local stage what before began
     local -A is=([gcc]="gcc 12 build and tests" [lint]="clang-format, cppcheck, clang-tidy" [clang]="clang build"
-        [asan]="AddressSanitizer, UBSan" [tsan]="ThreadSanitizer" [fuzz]="fuzzing, ${QE_FUZZ_SECONDS:-60} s a target"
+        [asan]="AddressSanitizer, UBSan" [tsan]="ThreadSanitizer" [fuzz]="fuzzing, ${QE_FUZZ_SECONDS:-30} s a target"
         [analyze]="gcc -fanalyzer build")
     skipped=0
     export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1

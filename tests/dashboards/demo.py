@@ -112,7 +112,7 @@ class WithDemo(WithFolder):
         lock = sqlite3.connect(self.folder / "locked.db", isolation_level=None)
         self.addCleanup(lock.close)
         lock.execute("BEGIN IMMEDIATE")
-        self.queuectl("send", "local", "payments", "--body", "x", "--count", "6000", config=works)
+        self.queuectl("send", "local", "payments", "--body", "x", "--count", "40000", config=works)
         for words in LOADS:
             self.start_process([QUEUECTL, f"--config.file={works}", "send", "local", *words, "--body", "x", "--count",
                                 "0"])
