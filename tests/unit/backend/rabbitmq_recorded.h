@@ -2,6 +2,14 @@
 #ifndef QE_TESTS_UNIT_BACKEND_RABBITMQ_RECORDED_H
 #define QE_TESTS_UNIT_BACKEND_RABBITMQ_RECORDED_H
 
+#include "backend/rabbitmq/definition.h"
+
+struct row {
+    const char *queue; /* NULL: the end */
+    enum qe_queue_kind kind;
+    const char *reading;
+};
+
 static const struct row s_declared[] = {{"classic", QE_KIND_CLASSIC, "-"},
                                         {"quorum", QE_KIND_QUORUM, "-"},
                                         {"stream", QE_KIND_STREAM, "-"},

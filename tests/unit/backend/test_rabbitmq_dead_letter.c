@@ -16,54 +16,38 @@
 #define DLX(exchange) "\"x-dead-letter-exchange\":\"" exchange "\""
 #define RK(key) ",\"x-dead-letter-routing-key\":\"" key "\""
 
-static const char s_exchanges[] = "[" X("", "direct", "") "," X("direct", "direct", "") "," X(
-    "fanout", "fanout",
-    "") "," X("topic", "topic",
-              "") "," X("headers",
-                        "headers", "") "," X("first", "direct",
-                                             "") "," X("round", "fanout",
-                                                       "") "," X("alone", "direct",
-                                                                 "\"alternate-exchange\":"
-                                                                 "\"fanout\"") "," X("bare",
-                                                                                     "direct",
-                                                                                     "") "," X("in",
-                                                                                               "top"
-                                                                                               "ic",
-                                                                                               "") "," X("plugin",
-                                                                                                         "x-delayed-message",
-                                                                                                         "") "]";
+/* It would set strings beside macros deeper and deeper. */
+/* clang-format off */
+static const char s_exchanges[] =
+    "[" X("", "direct", "") ","
+    X("direct", "direct", "") ","
+    X("fanout", "fanout", "") ","
+    X("topic", "topic", "") ","
+    X("headers", "headers", "") ","
+    X("first", "direct", "") ","
+    X("round", "fanout", "") ","
+    X("alone", "direct", "\"alternate-exchange\":\"fanout\"") ","
+    X("bare", "direct", "") ","
+    X("in", "topic", "") ","
+    X("plugin", "x-delayed-message", "") "]";
 static const char s_bindings[] =
-    "[" B("", "queue", "a", "a") "," B("direct", "queue", "a", "ka") "," B("direct", "queue", "b", "kb") "," B("direct", "queue", "c", "orders") "," B(
-        "fanout", "queue", "a",
-        "") "," B("fanout", "queue", "b",
-                  "x") "," B("topic", "queue", "a",
-                             "dead.#") "," B("topic", "queue", "b",
-                                             "*.orders") "," B("headers", "queue", "c",
-                                                               "") "," B("first", "exchange",
-                                                                         "direct",
-                                                                         "k") "," B("first",
-                                                                                    "exchange",
-                                                                                    "fanout",
-                                                                                    "f") "," B("rou"
-                                                                                               "nd",
-                                                                                               "exc"
-                                                                                               "han"
-                                                                                               "ge",
-                                                                                               "rou"
-                                                                                               "nd",
-                                                                                               "") "," B("round",
-                                                                                                         "queue",
-                                                                                                         "b",
-                                                                                                         "") "," B("in",
-                                                                                                                   "queue",
-                                                                                                                   "routed",
-                                                                                                                   "ka") "," B("in",
-                                                                                                                               "queue",
-                                                                                                                               "anykey",
-                                                                                                                               "ka.#") "," B("plugin",
-                                                                                                                                             "queue",
-                                                                                                                                             "c",
-                                                                                                                                             "z") "]";
+    "[" B("", "queue", "a", "a") ","
+    B("direct", "queue", "a", "ka") ","
+    B("direct", "queue", "b", "kb") ","
+    B("direct", "queue", "c", "orders") ","
+    B("fanout", "queue", "a", "") ","
+    B("fanout", "queue", "b", "x") ","
+    B("topic", "queue", "a", "dead.#") ","
+    B("topic", "queue", "b", "*.orders") ","
+    B("headers", "queue", "c", "") ","
+    B("first", "exchange", "direct", "k") ","
+    B("first", "exchange", "fanout", "f") ","
+    B("round", "exchange", "round", "") ","
+    B("round", "queue", "b", "") ","
+    B("in", "queue", "routed", "ka") ","
+    B("in", "queue", "anykey", "ka.#") ","
+    B("plugin", "queue", "c", "z") "]";
+/* clang-format on */
 
 struct scene {
     struct qe_rmq_topology topology;

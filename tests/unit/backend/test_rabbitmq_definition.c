@@ -7,6 +7,7 @@
 #include "backend/rabbitmq/reading.h"
 #include "support/check.h"
 #include "support/shared.h"
+#include "unit/backend/rabbitmq_recorded.h"
 #include "util/mem.h"
 
 static struct qe_json *parse(const char *text)
@@ -161,12 +162,6 @@ static void a_pattern_that_cannot_be_read_is_told_and_the_others_stand(void **st
 
 /* --- recorded --- */
 
-struct row {
-    const char *queue; /* NULL: the end */
-    enum qe_queue_kind kind;
-    const char *reading;
-};
-
 /* Known values by name; '-' for none. */
 static void reading_text(const struct qe_json *queue, char out[256])
 {
@@ -217,8 +212,6 @@ static void check(const char *file, const struct row *rows)
     }
     qe_json_destroy(json);
 }
-
-#include "unit/backend/rabbitmq_recorded.h"
 
 static void recorded_queues_say_what_they_said(void **state)
 {
