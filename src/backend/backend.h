@@ -152,8 +152,8 @@ struct qe_driver {
     int (*publish)(void *self, const struct qe_topic *topic, struct qe_outgoing *messages,
                    size_t count, int64_t deadline_mono_ms, struct qe_err *err);
     /* Makes a queue of this handle's own, which from now on gets a copy of what is published, and
-     * is received from and settled like any other. It ends with unsubscribe(), with the handle, or,
-     * when the process dies, by itself after a while. `topic` NULL: a queue without a topic, for
+     * is received from and settled like any other. It ends with unsubscribe(), or by itself, after
+     * a while, when handle or process are gone. `topic` NULL: a queue without a topic, for
      * replies. Ownership: *out is the caller's; its name is what others may send to. */
     int (*subscribe)(void *self, const struct qe_topic *topic, int64_t deadline_mono_ms,
                      struct qe_queue *out, struct qe_err *err);

@@ -33,6 +33,9 @@ static void a_slot_is_there_exactly_with_its_capability(void **state)
     assert_int_equal(driver->redrive_start != NULL, (caps & QE_CAP_REDRIVE) != 0);
     assert_int_equal(driver->redrive_status != NULL, (caps & QE_CAP_REDRIVE) != 0);
     assert_int_equal(driver->redrive_cancel != NULL, (caps & QE_CAP_REDRIVE) != 0);
+    assert_int_equal(driver->publish != NULL, (caps & QE_CAP_TOPICS) != 0);
+    assert_int_equal(driver->subscribe != NULL, (caps & QE_CAP_TOPICS) != 0);
+    assert_int_equal(driver->unsubscribe != NULL, (caps & QE_CAP_TOPICS) != 0);
 }
 
 static void destroy_accepts_null(void **state)

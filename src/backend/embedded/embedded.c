@@ -138,7 +138,7 @@ const struct qe_driver qe_driver_embedded = {
     .name = "embedded",
     .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_OLDEST_AGE | QE_CAP_DLQ_LINK | QE_CAP_SEND |
             QE_CAP_RECEIVE | QE_CAP_EXTEND | QE_CAP_DELAY | QE_CAP_PEEK | QE_CAP_PURGE |
-            QE_CAP_DEAD_LETTER | QE_CAP_ORDERED | QE_CAP_UNRECEIVE,
+            QE_CAP_DEAD_LETTER | QE_CAP_ORDERED | QE_CAP_UNRECEIVE | QE_CAP_TOPICS,
     .section = &qe_embedded_section,
     .operations = s_operations,
     .operations_count = QE_EMBEDDED_OPERATION_COUNT,
@@ -152,6 +152,9 @@ const struct qe_driver qe_driver_embedded = {
     .extend = qe_embedded_extend,
     .peek = qe_embedded_peek,
     .purge = qe_embedded_purge,
+    .publish = qe_embedded_publish,
+    .subscribe = qe_embedded_subscribe,
+    .unsubscribe = qe_embedded_unsubscribe,
     .interrupt = interrupt,
     .destroy = destroy,
 };

@@ -82,6 +82,13 @@ enum qe_embedded_statement {
     QE_SQL_NEWEST,
     QE_SQL_PURGE,
     QE_SQL_ATTRIBUTES,
+    QE_SQL_SUBSCRIBERS,
+    QE_SQL_SUBSCRIBE,
+    QE_SQL_ABANDONED,
+    QE_SQL_DROP_MESSAGES,
+    QE_SQL_DROP_DUPLICATES,
+    QE_SQL_DROP_RECEIVERS,
+    QE_SQL_DROP_QUEUE,
     QE_SQL_COUNT
 };
 extern const char *const qe_embedded_sql[QE_SQL_COUNT];
@@ -246,6 +253,13 @@ int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_mes
                        int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err);
 int qe_embedded_peek(void *handle, const struct qe_queue *queue, size_t max,
                      int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err);
+/* topic.c: a topic's subscribers are the queues whose names begin with its own and a colon. */
+int qe_embedded_publish(void *handle, const struct qe_topic *topic, struct qe_outgoing *messages,
+                        size_t count, int64_t deadline_mono_ms, struct qe_err *err);
+int qe_embedded_subscribe(void *handle, const struct qe_topic *topic, int64_t deadline_mono_ms,
+                          struct qe_queue *out, struct qe_err *err);
+int qe_embedded_unsubscribe(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                            struct qe_err *err);
 int qe_embedded_purge(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
                       uint64_t *out_count, struct qe_err *err);
 

@@ -88,6 +88,16 @@ const char *const qe_embedded_sql[QE_SQL_COUNT] = {
         " coalesce(json_type(value, '$.type') = 'text' AND json_type(value, '$.value') = 'text'"
         " AND json_remove(value, '$.type', '$.value') = '{}', 0) ELSE 0 END AS is_typed"
         " FROM json_each(?1))",
+    [QE_SQL_SUBSCRIBERS] = "SELECT name FROM queues WHERE substr(name, 1, length(?1)) = ?1",
+    [QE_SQL_SUBSCRIBE] = "INSERT INTO queues (name, retention_ms) VALUES (?1, ?2)",
+    /* Made before ?1 (hexadecimal seconds, as in their names), and nobody receives from them. */
+    [QE_SQL_ABANDONED] = "SELECT id FROM queues WHERE substr(name, -18, 2) = ':~'"
+                         " AND substr(name, -16, 8) < ?1"
+                         " AND id NOT IN (SELECT queue_id FROM receivers) LIMIT 1",
+    [QE_SQL_DROP_MESSAGES] = "DELETE FROM messages WHERE queue_id = ?1",
+    [QE_SQL_DROP_DUPLICATES] = "DELETE FROM deduplication WHERE queue_id = ?1",
+    [QE_SQL_DROP_RECEIVERS] = "DELETE FROM receivers WHERE queue_id = ?1",
+    [QE_SQL_DROP_QUEUE] = "DELETE FROM queues WHERE id = ?1",
 };
 
 sqlite3_stmt *qe_embedded_statement(struct qe_embedded *self, enum qe_embedded_statement which,
