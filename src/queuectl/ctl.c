@@ -265,6 +265,13 @@ int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err)
     return 0;
 }
 
+int ctl_take_count_max(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    return qe_text_to_u64(value, UINT64_C(1) << 53, &options->count_max, err);
+}
+
 int ctl_take_pair(const char *value, struct qe_attributes *out, struct qe_err *err)
 {
     char name[256] = "";

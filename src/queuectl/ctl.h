@@ -16,6 +16,7 @@
 #include "model/message.h"
 #include "util/err.h"
 #include "util/json.h"
+#include "util/strbuf.h"
 
 #define CTL_CANARY_MAX 1000
 
@@ -60,6 +61,10 @@ struct ctl_options {
     uint64_t canary; /* messages to try it on; 0: none */
     int64_t canary_wait_ms;
     uint64_t skip; /* lines that are in already */
+    /* topics, request and reply */
+    const char *key;
+    const char *exec;
+    uint64_t count_max; /* messages to take; 0: until stopped */
 };
 
 struct ctl {
@@ -94,6 +99,10 @@ extern const struct ctl_command ctl_dlq_redrive;
 extern const struct ctl_command ctl_dlq_export;
 extern const struct ctl_command ctl_dlq_import;
 extern const struct ctl_command ctl_dlq_purge;
+extern const struct ctl_command ctl_publish;
+extern const struct ctl_command ctl_subscribe;
+extern const struct ctl_command ctl_request;
+extern const struct ctl_command ctl_reply;
 extern const struct ctl_command ctl_completion;
 extern const struct ctl_command ctl_man;
 
@@ -161,6 +170,20 @@ int ctl_take_rate(void *context, const char *value, struct qe_err *err);
     {                                                                                              \
         "timeout", "DURATION", "for each call to the broker", "10s", .take = ctl_take_timeout      \
     }
+
+/* The one message that --body, --file or "-" gives. QE_ERR_INVALID: none of them, or two. */
+int ctl_read_body(const struct ctl_options *options, bool from_stdin, struct qe_strbuf *out,
+                  struct qe_err *err) QE_MUST_CHECK;
+int ctl_take_attribute(void *context, const char *value, struct qe_err *err);
+/* A wait for messages, --wait. */
+int ctl_take_wait(void *context, const char *value, struct qe_err *err);
+/* --max of commands that go on until they are stopped. */
+int ctl_take_count_max(void *context, const char *value, struct qe_err *err);
+/* Settles one message of ctl->queue; a release that is `unhandled` leaves no trace where it can,
+ * and another comes again after a pause.
+ * -1: the broker did not take it, and it comes back. */
+int ctl_settle_one(struct ctl *ctl, const struct qe_queue *queue, const struct qe_message *message,
+                   enum qe_settle_verb verb, bool unhandled, struct qe_err *err) QE_MUST_CHECK;
 
 /* One message to stdout, for people or as one JSON object per line. */
 int ctl_print_message(const struct qe_message *message, bool json,

@@ -7,7 +7,7 @@
 #include "util/mem.h"
 #include "util/text.h"
 
-static int take_wait(void *context, const char *value, struct qe_err *err)
+int ctl_take_wait(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
 
@@ -136,7 +136,7 @@ static enum qe_exit run_purge(struct ctl *ctl, char **operands, size_t count, st
 }
 
 static const struct qe_cli_flag s_receive_flags[] = {
-    {"wait", "DURATION", "for the first message", "0s", .take = take_wait},
+    {"wait", "DURATION", "for the first message", "0s", .take = ctl_take_wait},
     {"ack", NULL,
      "delete what was printed; without it, it is given back, and its receive count with it where "
      "the broker can do that",

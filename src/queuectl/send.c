@@ -18,7 +18,7 @@ static int take_delay(void *context, const char *value, struct qe_err *err)
     return qe_text_to_duration_ms(value, &options->delay_ms, err);
 }
 
-static int take_attribute(void *context, const char *value, struct qe_err *err)
+int ctl_take_attribute(void *context, const char *value, struct qe_err *err)
 {
     struct ctl_options *options = context;
 
@@ -37,7 +37,7 @@ static const struct qe_cli_flag s_flags[] = {
     {"file", "FILE", "read the message from a file; \"-\" as third operand: from standard input",
      CTL_AT(file)},
     {"delay", "DURATION", "not available before that", "the queue's own", .take = take_delay},
-    {"attribute", "NAME=VALUE", "repeatable", NULL, .take = take_attribute},
+    {"attribute", "NAME=VALUE", "repeatable", NULL, .take = ctl_take_attribute},
     {"count", "N", "send it N times; 0: until stopped", "1", .take = take_count},
     {"rate", "N", "messages per second", "as fast as it goes", .take = ctl_take_rate},
     {"group", "NAME", "ordered group", CTL_AT(group)},
@@ -65,8 +65,8 @@ static int read_stream(FILE *stream, const char *name, struct qe_strbuf *body, s
 }
 
 /* Exactly one of --body, --file and "-". */
-static int read_body(const struct ctl_options *options, bool from_stdin, struct qe_strbuf *body,
-                     struct qe_err *err)
+int ctl_read_body(const struct ctl_options *options, bool from_stdin, struct qe_strbuf *body,
+                  struct qe_err *err)
 {
     int given = (options->body != NULL) + (options->file != NULL) + from_stdin;
 
@@ -92,8 +92,8 @@ static int read_body(const struct ctl_options *options, bool from_stdin, struct 
 
 /* Sends `count` copies in one call, through `batch`. *out_sent says how many the broker took, also
  * on failure. */
-static int send_some(struct ctl *ctl, const struct qe_outgoing *like, struct qe_outgoing *batch,
-                     size_t count, size_t *out_sent, struct qe_err *err)
+static int send_some(struct ctl *ctl, const struct qe_topic *topic, const struct qe_outgoing *like,
+                     struct qe_outgoing *batch, size_t count, size_t *out_sent, struct qe_err *err)
 {
     int rc = 0;
 
@@ -101,7 +101,11 @@ static int send_some(struct ctl *ctl, const struct qe_outgoing *like, struct qe_
         batch[i] = *like;
     }
     *out_sent = 0;
-    if (ctl->driver->send(ctl->handle, &ctl->queue, batch, count, ctl_deadline(ctl), err) != 0) {
+    int called =
+        topic != NULL
+            ? ctl->driver->publish(ctl->handle, topic, batch, count, ctl_deadline(ctl), err)
+            : ctl->driver->send(ctl->handle, &ctl->queue, batch, count, ctl_deadline(ctl), err);
+    if (called != 0) {
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
@@ -127,8 +131,8 @@ static size_t wait_for_due(const struct ctl_options *options, int64_t start_mono
     return due < 1 ? 1 : due > BATCH_MAX ? BATCH_MAX : (size_t)due;
 }
 
-static int send_all(struct ctl *ctl, const struct qe_outgoing *like, uint64_t *out_sent,
-                    struct qe_err *err)
+static int send_all(struct ctl *ctl, const struct qe_topic *topic, const struct qe_outgoing *like,
+                    uint64_t *out_sent, struct qe_err *err)
 {
     const struct ctl_options *options = &ctl->options;
     int64_t start_mono_ms = qe_clock_mono_ms();
@@ -146,7 +150,7 @@ static int send_all(struct ctl *ctl, const struct qe_outgoing *like, uint64_t *o
         }
         if (ctl_stopped == 0) {
             size_t taken = 0;
-            rc = send_some(ctl, like, batch, some, &taken, err);
+            rc = send_some(ctl, topic, like, batch, some, &taken, err);
             *out_sent += taken;
         }
     }
@@ -154,13 +158,51 @@ static int send_all(struct ctl *ctl, const struct qe_outgoing *like, uint64_t *o
     return rc;
 }
 
-static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+/* One operand is one source's queue, or its topic. */
+static int open_target(struct ctl *ctl, char **operands, const struct qe_topic *topic,
+                       struct qe_err *err)
+{
+    if (topic == NULL) {
+        return ctl_open_queue(ctl, operands, QE_CAP_SEND, "send", err);
+    }
+    return ctl_open(ctl, operands[0], err) == 0 ? ctl_require(ctl, QE_CAP_TOPICS, "publish", err)
+                                                : -1;
+}
+
+static enum qe_exit send_to(struct ctl *ctl, char **operands, const struct qe_topic *topic,
+                            const struct qe_strbuf *body, struct qe_err *err)
 {
     const struct ctl_options *options = &ctl->options;
+    uint64_t sent = 0;
+    const struct qe_outgoing message = {
+        .body = qe_strbuf_text(body),
+        .body_bytes = body->length_bytes,
+        .attributes = &options->attributes,
+        .delay_ms = options->delay_ms,
+        .group = options->group,
+        .deduplication_id = options->deduplication_id,
+    };
+
+    if (open_target(ctl, operands, topic, err) != 0) {
+        return QE_EXIT_FAILURE;
+    }
+    if (send_all(ctl, topic, &message, &sent, err) != 0) {
+        (void)qe_err_wrap(err, "after %llu messages", (unsigned long long)sent);
+        return QE_EXIT_FAILURE;
+    }
+    (void)printf("%s %llu to ", topic != NULL ? "published" : "sent", (unsigned long long)sent);
+    const char *name = topic != NULL ? topic->name : ctl->queue.name;
+    (void)ctl_write_safely(stdout, name, strlen(name));
+    (void)putchar('\n');
+    return sent < options->count ? QE_EXIT_FAILURE : QE_EXIT_OK; /* stopped before the end */
+}
+
+static enum qe_exit run_with(struct ctl *ctl, char **operands, size_t count,
+                             const struct qe_topic *topic, struct qe_err *err)
+{
     bool from_stdin = count == 3 && strcmp(operands[2], "-") == 0;
     struct qe_strbuf body;
-    uint64_t sent = 0;
-    enum qe_exit code = QE_EXIT_OK;
+    enum qe_exit code = QE_EXIT_FAILURE;
 
     if (count == 3 && !from_stdin) {
         qe_err_set(err, QE_ERR_INVALID, "unexpected \"%.60s\": give the message by --body TEXT",
@@ -168,28 +210,49 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         return QE_EXIT_USAGE;
     }
     qe_strbuf_init(&body, QE_MESSAGE_BODY_MAX_BYTES);
-    if (read_body(options, from_stdin, &body, err) == 0 &&
-        ctl_open_queue(ctl, operands, QE_CAP_SEND, "send", err) == 0) {
-        struct qe_outgoing message = {
-            .body = qe_strbuf_text(&body),
-            .body_bytes = body.length_bytes,
-            .attributes = &options->attributes,
-            .delay_ms = options->delay_ms,
-            .group = options->group,
-            .deduplication_id = options->deduplication_id,
-        };
-        int rc = send_all(ctl, &message, &sent, err);
-        if (rc != 0) {
-            (void)qe_err_wrap(err, "after %llu messages", (unsigned long long)sent);
-        } else {
-            (void)printf("sent %llu to %s\n", (unsigned long long)sent, ctl->queue.name);
-            code =
-                sent < options->count ? QE_EXIT_FAILURE : QE_EXIT_OK; /* stopped before the end */
-        }
+    if (ctl_read_body(&ctl->options, from_stdin, &body, err) == 0) {
+        code = send_to(ctl, operands, topic, &body, err);
     }
     qe_strbuf_deinit(&body);
     return code;
 }
+
+static enum qe_exit run_send(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    return run_with(ctl, operands, count, NULL, err);
+}
+
+static enum qe_exit run_publish(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
+{
+    const struct qe_topic topic = {.vhost = ctl->options.vhost != NULL ? ctl->options.vhost : "",
+                                   .name = operands[1],
+                                   .key = ctl->options.key != NULL ? ctl->options.key : ""};
+
+    return run_with(ctl, operands, count, &topic, err);
+}
+
+static const struct qe_cli_flag s_publish_flags[] = {
+    {"key", "KEY", "routing key, where the broker has such", NULL, CTL_AT(key)},
+    {"body", "TEXT", "the message", CTL_AT(body)},
+    {"file", "FILE", "read the message from a file; \"-\" as third operand: from standard input",
+     CTL_AT(file)},
+    {"attribute", "NAME=VALUE", "repeatable", NULL, .take = ctl_take_attribute},
+    {"count", "N", "publish it N times; 0: until stopped", "1", .take = take_count},
+    {"rate", "N", "messages per second", "as fast as it goes", .take = ctl_take_rate},
+    CTL_FLAG_VHOST,
+    CTL_FLAG_TIMEOUT,
+};
+
+const struct ctl_command ctl_publish = {
+    .name = "publish",
+    .operands = "SOURCE TOPIC [-]",
+    .summary = "send a message to all that subscribe to a topic",
+    .flags = s_publish_flags,
+    .flags_count = sizeof s_publish_flags / sizeof s_publish_flags[0],
+    .operands_min = 2,
+    .operands_max = 3,
+    .run = run_publish,
+};
 
 const struct ctl_command ctl_send = {
     .name = "send",
@@ -199,5 +262,5 @@ const struct ctl_command ctl_send = {
     .flags_count = sizeof s_flags / sizeof s_flags[0],
     .operands_min = 2,
     .operands_max = 3,
-    .run = run,
+    .run = run_send,
 };

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """The dead-letter tools on Amazon SQS, which shows no message without delivering it."""
 import json
+import subprocess
 import time
 import unittest
 
 from sqs_case import WithMoto
 
-from daemon import PATIENCE_SECONDS, wait_for
+from daemon import PATIENCE_SECONDS, QUEUECTL, wait_for
 
 FAILING = """
 consumers:
@@ -91,6 +92,21 @@ class SqsDlq(WithMoto):
         self.dlq_tool("import", stdin=saved)
         [got] = self.take(self.dlq)
         self.assertEqual((got["Body"], got["MessageAttributes"]), ("grüße", attributes))
+
+    def test_a_request_needs_a_queue_for_its_reply(self):
+        replies = self.make_queue("replies")
+        done = self.queuectl("request", "aws", "orders", "--body", "x", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("makes no queues for replies: name one with --reply-to", done.stderr)
+        with subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "reply", "aws", "orders", "--max", "1", "--exec",
+                               "tr a-z A-Z"]) as answering:
+            self.addCleanup(answering.kill)
+            done = self.queuectl("request", "aws", "orders", "--reply-to", "replies", "--body", "hello")
+            self.assertEqual(done.stdout, "HELLO\n")
+            self.assertEqual(answering.wait(PATIENCE_SECONDS), 0)
+        self.assertEqual((self.counts(self.orders), self.counts(replies)), ((0, 0, 0), (0, 0, 0)))
+        done = self.queuectl("publish", "aws", "news", "--body", "x", check=False)
+        self.assertIn("type sqs cannot publish", done.stderr)
 
 
 if __name__ == "__main__":
