@@ -18,8 +18,10 @@ Environment:
   QE_PROMETHEUS_PORT=N, QE_ALERTMANAGER_PORT=N, QE_RECEIVER_PORT=N
                        of run --with-prometheus (default 9090, 9093, 9099)
   QE_FUZZ_SECONDS=N    time for each fuzz target (default 30)
-  QE_TEST_PYTHON=FILE  a Python that has moto[server] and boto3 (default: build/venv, made here)
+  QE_TEST_PYTHON=FILE  a Python that has moto[server], boto3 and pika (default: build/venv, made here)
   QE_NODE_MODULES=DIR  a folder that has local-aws-sqs (default: build/npm, made here)
+  QE_RABBITMQ=DIR      a root folder with RabbitMQ in usr/lib/rabbitmq and Erlang in usr/bin; / for an
+                       installed one (default: build/rabbitmq, unpacked here; no service is installed)
   QE_STAGES="gcc ..."  only these stages of test: gcc lint clang asan tsan fuzz analyze (default: all)
 END
 }

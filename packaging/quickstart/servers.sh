@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # The servers that tests run against, in their own folders under build/: nothing of the system changes.
 #
-#   build/venv   Python: moto (a stand-in for AWS that verifies signatures) and boto3
-#   build/npm    Node: local-aws-sqs, a second implementation of Amazon SQS
+#   build/venv       Python: moto (a stand-in for AWS that verifies signatures), boto3, and pika for RabbitMQ
+#   build/npm        Node: local-aws-sqs, a second implementation of Amazon SQS
+#   build/rabbitmq   Debian's rabbitmq-server with its Erlang
 #
 # Sourced by quickstart.sh, or run by itself: packaging/quickstart/servers.sh. Kept as long as the pins
 # below and the interpreters stay the same. Tests find them there, or where QE_TEST_PYTHON (an
-# interpreter) and QE_NODE_MODULES (a folder) say; a test without its server is skipped, but fails where
-# QE_REQUIRE_SERVERS=1 is set, as the test command does.
+# interpreter), QE_NODE_MODULES and QE_RABBITMQ (folders) say; a test without its server is skipped, but fails
+# where QE_REQUIRE_SERVERS=1 is set, as the test command does.
 
-server_python_pins=("moto[server]==5.2.5" "boto3==1.44.5")
+# shellcheck source=packaging/quickstart/rabbitmq.sh
+. "$(dirname "${BASH_SOURCE[0]}")/rabbitmq.sh"
+
+server_python_pins=("moto[server]==5.2.5" "boto3==1.44.5" "pika==1.4.4")
 server_npm_pins=(local-aws-sqs@2.0.2 aws-query-decoder@1.0.1 aws-md5-of-message-attributes@1.0.0)
 
 # What the servers need of Debian; node comes from Debian only where none is on the PATH.
@@ -26,7 +30,7 @@ make_python_servers() { # make_python_servers FOLDER INTERPRETER STAMP
     rm -rf "$1" &&
         "$2" -m venv "$1" &&
         "$1/bin/python" -m pip install --quiet --disable-pip-version-check "${server_python_pins[@]}" &&
-        "$1/bin/python" -c 'import boto3, moto.server' &&
+        "$1/bin/python" -c 'import boto3, moto.server, pika' &&
         printf '%s\n' "$3" >"$1/.pins"
 }
 
@@ -63,6 +67,7 @@ test_servers() {
             quietly 40 "making build/npm" make_npm_servers "$PWD/build/npm" "$stamp"
         fi
     fi
+    rabbitmq_server
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
@@ -77,6 +82,9 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     quietly() {
         shift 2
         "$@" >&2
+    }
+    as_root() {
+        if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
     }
     test_servers
 fi

@@ -1,7 +1,7 @@
 """A real RabbitMQ for a test: its own ports, data, cookie and port mapper (epmd), nothing of the system's.
 
-The programs are Debian's package `rabbitmq-server`, unpacked or installed: under build/rabbitmq, where QE_RABBITMQ
-(a root folder) says, or in the system.
+The programs are Debian's package `rabbitmq-server` with its Erlang, unpacked or installed: where QE_RABBITMQ (a root
+folder) says, under build/rabbitmq, which packaging/quickstart/rabbitmq.sh makes, or in the system.
 """
 import base64
 import http.client
@@ -37,10 +37,15 @@ def programs():
     return None
 
 
+def search_path():
+    """The PATH on which Erlang's programs are those of programs()."""
+    return f"{programs() / 'usr/bin'}:{os.environ.get('PATH', '')}"
+
+
 def need_rabbitmq():
     """Ends the program where there is no RabbitMQ: skipped, or failed where servers are required."""
-    if programs() is None or not shutil.which("epmd"):
-        end_program("no RabbitMQ (Debian's rabbitmq-server)")
+    if programs() is None or not shutil.which("epmd", path=search_path()):
+        end_program("no RabbitMQ (packaging/quickstart/servers.sh unpacks one)")
 
 
 def quote(name):
@@ -53,7 +58,7 @@ class Epmd:
     def __init__(self):
         self.port = free_port()
         self.process = subprocess.Popen(
-            ["epmd", "-port", str(self.port), "-address", HOST], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [shutil.which("epmd", path=search_path()), "-port", str(self.port), "-address", HOST], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, preexec_fn=_end_with_parent)
 
     def stop(self):
@@ -102,7 +107,7 @@ class RabbitServer:
 
     def _environment(self):
         at = str(self.folder)
-        return {**os.environ, "HOME": f"{at}/home", "RABBITMQ_NODENAME": self.node,
+        return {**os.environ, "HOME": f"{at}/home", "PATH": search_path(), "RABBITMQ_NODENAME": self.node,
                 "RABBITMQ_MNESIA_BASE": f"{at}/data", "RABBITMQ_LOG_BASE": f"{at}/log",
                 "RABBITMQ_PID_FILE": f"{at}/pid", "RABBITMQ_CONFIG_FILE": f"{at}/rabbitmq.conf",
                 "RABBITMQ_CONFIG_FILES": f"{at}/conf.d", "RABBITMQ_ADVANCED_CONFIG_FILE": f"{at}/advanced.config",
