@@ -152,7 +152,7 @@ static inline void rig_expire(struct rig *rig)
 {
     rig->made->real_clock = false;
     qe_made_world_env(rig->made, "AWS_SECRET_ACCESS_KEY", NULL);
-    qe_made_world_pass(rig->made, INT64_C(7200000));
+    rig->made->unix_ms += INT64_C(7200000); /* no other clock: deadlines are of the real one */
 }
 
 /* A call whose body is `body`. */
