@@ -327,7 +327,10 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
     }
     options.stats = qe_stats_consumer(qe_store_stats(runtime->store), settings->source,
                                       settings->vhost, settings->queue, err);
-    if (options.stats == NULL || fill_handler(&settings->handler, &options, err) != 0) {
+    if (options.stats == NULL ||
+        qe_stats_add_reasons(options.stats, (const char *const *)settings->reasons.items,
+                             settings->reasons.count, err) != 0 ||
+        fill_handler(&settings->handler, &options, err) != 0) {
         return NULL;
     }
     return qe_consumer_new(&options, err);

@@ -65,6 +65,7 @@ struct qe_consumer_settings {
     char *queue;
     uint64_t workers;
     struct qe_handler_settings handler;
+    struct qe_text_list reasons; /* that the handler may give beside the closed set */
     int64_t max_handling_time_ms;
     struct qe_retry_settings retry;
     int delivery; /* 0: at_least_once, the only one so far */

@@ -1,17 +1,10 @@
 #include "config/settings.h"
 
+#include "config/settings_internal.h"
 #include "util/text.h"
-
-#define SECOND_MS 1000.0
-#define MINUTE_MS (60 * SECOND_MS)
-#define HOUR_MS (60 * MINUTE_MS)
-#define DAY_MS (24 * HOUR_MS)
-
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 #define POLL_TIMEOUT_DEFAULT_MS 10000
 #define STALE_AFTER_INTERVALS 3
-#define P99_PER_P50 10
 
 #define OBJECTIVES_MAX 1000
 #define CONSUMERS_MAX 1000
@@ -140,174 +133,6 @@ const struct qe_section qe_section_objective = {
     .options_count = COUNT_OF(s_objective_options),
 };
 
-static const char *const s_handler_types[] = {"discard", "simulate", NULL};
-
-static const struct qe_option s_handler_options[] = {
-    {.key = "type",
-     .type = QE_OPT_CHOICE,
-     .offset = offsetof(struct qe_handler_settings, type),
-     .required = true,
-     .choices = s_handler_types,
-     .help = "`discard` acknowledges at once; `simulate` pretends to work."},
-    {.key = "latency_p50",
-     .type = QE_OPT_DURATION,
-     .offset = offsetof(struct qe_handler_settings, latency_p50_ms),
-     .default_text = "20ms",
-     .min = 0,
-     .max = HOUR_MS,
-     .help = "`simulate`: half of the messages take less."},
-    {.key = "latency_p99",
-     .type = QE_OPT_DURATION,
-     .offset = offsetof(struct qe_handler_settings, latency_p99_ms),
-     .default_note = "10 × `latency_p50`",
-     .min = 0,
-     .max = 10 * HOUR_MS,
-     .help = "`simulate`: one message in a hundred takes longer; at least `latency_p50`."},
-    {.key = "error_rate",
-     .type = QE_OPT_NUMBER,
-     .offset = offsetof(struct qe_handler_settings, error_rate),
-     .default_text = "0",
-     .min = 0,
-     .max = 1,
-     .help = "`simulate`: the share of deliveries that fail."},
-    {.key = "seed",
-     .type = QE_OPT_UINT,
-     .offset = offsetof(struct qe_handler_settings, seed),
-     .default_text = "0",
-     .help = "`simulate`: the same seed gives the same outcomes; `0` gives others each time."},
-};
-
-static int check_handler(const void *settings, const char **out_key, struct qe_err *err)
-{
-    const struct qe_handler_settings *handler = settings;
-    char p50[32];
-
-    if (handler->latency_p99_ms == 0 || handler->latency_p99_ms >= handler->latency_p50_ms) {
-        return 0;
-    }
-    *out_key = "latency_p99";
-    return qe_err_set(err, QE_ERR_INVALID, "is less than latency_p50 (%s)",
-                      qe_text_from_duration(handler->latency_p50_ms, p50));
-}
-
-static const struct qe_section s_handler_section = {
-    .name = "handler",
-    .size_bytes = sizeof(struct qe_handler_settings),
-    .options = s_handler_options,
-    .options_count = COUNT_OF(s_handler_options),
-    .rules = {check_handler},
-};
-
-static const struct qe_option s_retry_options[] = {
-    {.key = "initial",
-     .type = QE_OPT_DURATION,
-     .offset = offsetof(struct qe_retry_settings, initial_ms),
-     .default_text = "1s",
-     .min = 0,
-     .max = 12 * HOUR_MS,
-     .help = "Delay before a failed message is delivered again, doubled with every receive."},
-    {.key = "max",
-     .type = QE_OPT_DURATION,
-     .offset = offsetof(struct qe_retry_settings, max_ms),
-     .default_text = "5m",
-     .min = 0,
-     .max = 12 * HOUR_MS,
-     .help = "Longest such delay; at least `initial`."},
-    {.key = "max_receives",
-     .type = QE_OPT_UINT,
-     .offset = offsetof(struct qe_retry_settings, max_receives),
-     .default_text = "0",
-     .min = 0,
-     .max = 1000000,
-     .help = "Receives after which the consumer dead-letters a failing message; `0` leaves that to "
-             "the queue's own policy."},
-};
-
-static int check_retry(const void *settings, const char **out_key, struct qe_err *err)
-{
-    const struct qe_retry_settings *retry = settings;
-    char initial[32];
-
-    if (retry->max_ms >= retry->initial_ms) {
-        return 0;
-    }
-    *out_key = "max";
-    return qe_err_set(err, QE_ERR_INVALID, "is less than initial (%s)",
-                      qe_text_from_duration(retry->initial_ms, initial));
-}
-
-static const struct qe_section s_retry_section = {
-    .name = "retry",
-    .size_bytes = sizeof(struct qe_retry_settings),
-    .options = s_retry_options,
-    .options_count = COUNT_OF(s_retry_options),
-    .rules = {check_retry},
-};
-
-static const char *const s_deliveries[] = {"at_least_once", NULL};
-
-static const struct qe_option s_consumer_options[] = {
-    {.key = "source",
-     .type = QE_OPT_TEXT,
-     .offset = offsetof(struct qe_consumer_settings, source),
-     .required = true,
-     .min = 1,
-     .max = 128,
-     .help = "Name of the source to receive from."},
-    {.key = "vhost",
-     .type = QE_OPT_TEXT,
-     .offset = offsetof(struct qe_consumer_settings, vhost),
-     .default_text = "",
-     .min = 0,
-     .max = 255,
-     .help = "Where the broker has vhosts."},
-    {.key = "queue",
-     .type = QE_OPT_TEXT,
-     .offset = offsetof(struct qe_consumer_settings, queue),
-     .required = true,
-     .min = 1,
-     .max = 255,
-     .help = "Queue to work on; one consumer per queue."},
-    {.key = "workers",
-     .type = QE_OPT_UINT,
-     .offset = offsetof(struct qe_consumer_settings, workers),
-     .default_text = "4",
-     .min = 1,
-     .max = 1024,
-     .help = "Messages handled at the same time."},
-    {.key = "handler",
-     .type = QE_OPT_SECTION,
-     .offset = offsetof(struct qe_consumer_settings, handler),
-     .required = true,
-     .section = &s_handler_section,
-     .help = "What is done with a message."},
-    {.key = "max_handling_time",
-     .type = QE_OPT_DURATION,
-     .offset = offsetof(struct qe_consumer_settings, max_handling_time_ms),
-     .default_text = "5m",
-     .min = 1,
-     .max = 12 * HOUR_MS,
-     .help = "A handler that takes longer has failed; until then its message stays invisible."},
-    {.key = "retry",
-     .type = QE_OPT_SECTION,
-     .offset = offsetof(struct qe_consumer_settings, retry),
-     .section = &s_retry_section,
-     .help = "What happens to a message whose handling failed."},
-    {.key = "delivery",
-     .type = QE_OPT_CHOICE,
-     .offset = offsetof(struct qe_consumer_settings, delivery),
-     .default_text = "at_least_once",
-     .choices = s_deliveries,
-     .help = "Acknowledge after the handler: no message is lost, one may be handled twice."},
-};
-
-const struct qe_section qe_section_consumer = {
-    .name = "consumers",
-    .size_bytes = sizeof(struct qe_consumer_settings),
-    .options = s_consumer_options,
-    .options_count = COUNT_OF(s_consumer_options),
-};
-
 /* In the order of parsing: sources start from what `defaults` says. */
 static const struct qe_option s_root_options[] = {
     {.key = "shutdown_timeout",
@@ -358,13 +183,6 @@ void qe_poll_settings_resolve(struct qe_poll_settings *poll)
     }
     if (poll->stale_after_ms == 0) {
         poll->stale_after_ms = STALE_AFTER_INTERVALS * poll->poll_interval_ms;
-    }
-}
-
-void qe_handler_settings_resolve(struct qe_handler_settings *handler)
-{
-    if (handler->latency_p99_ms == 0) {
-        handler->latency_p99_ms = P99_PER_P50 * handler->latency_p50_ms;
     }
 }
 

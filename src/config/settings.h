@@ -22,6 +22,9 @@ extern const struct qe_section qe_section_source;    /* struct qe_source_setting
 extern const struct qe_section qe_section_objective; /* struct qe_objective_settings */
 extern const struct qe_section qe_section_consumer;  /* struct qe_consumer_settings */
 
+/* What `reasons` may not name; NULL-terminated. */
+extern const char *const qe_config_reserved_reasons[];
+
 /* Fills what depends on other keys where it was not set. */
 void qe_poll_settings_resolve(struct qe_poll_settings *poll);
 void qe_handler_settings_resolve(struct qe_handler_settings *handler);

@@ -1,5 +1,4 @@
-/* What a consumer runs for one message. One file per handler; the seam for exec, coprocess and
- * http.
+/* What a consumer runs for one message, or for several at once. One file per handler.
  *
  * A handler must honour cancellation: return within about 100 ms once *cancelled is true or the
  * deadline has passed. Nothing can end a thread from outside without breaking what it holds, so a
@@ -9,18 +8,25 @@
 #define QE_CONSUMER_HANDLER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "model/message.h"
 #include "model/stats.h"
 #include "util/err.h"
+#include "util/strbuf.h"
 
 /* What came of one message. */
 struct qe_handled {
     enum qe_outcome outcome;
     enum qe_fail_reason reason; /* RETRY and REJECT only */
-    int64_t retry_delay_ms;     /* RETRY: the handler's wish; -1: the consumer's backoff */
-    char detail[128];           /* free text for the log and the dead letter; never a label */
+    const char *label;      /* borrowed from the configuration: the one of its `reasons` that the
+                               handler chose; NULL: `reason` is the label */
+    int64_t retry_delay_ms; /* RETRY: the handler's wish; -1: the consumer's backoff */
+    char detail[256];       /* free text for the log and the dead letter; never a label */
+    struct qe_strbuf reply; /* SUCCESS: for the message's reply queue; empty: none. Owned; the
+                               consumer frees it */
 };
 
 /* Given to each call: when to give up, and whether the consumer wants to stop. */
@@ -32,11 +38,13 @@ struct qe_handling {
 
 struct qe_handler {
     const char *name;
-    /* Any worker thread, several at once. `message` is borrowed for the call; its
-     * visible_until_mono_ms is the receiver's alone, since extending changes it meanwhile. Always
-     * fills *out, which comes in as RETRY, internal, the consumer's backoff. */
-    void (*handle)(void *self, const struct qe_message *message, const struct qe_handling *handling,
-                   struct qe_handled *out);
+    bool takes_batches; /* false: `count` is always 1 */
+    /* Any worker thread, several at once. `count` >= 1 messages, borrowed for the call; their
+     * visible_until_mono_ms is the receiver's alone, since extending changes it meanwhile. Fills
+     * out[0..count-1], one per message, which come in as RETRY, internal, the consumer's backoff.
+     */
+    void (*handle)(void *self, const struct qe_message *const *messages, size_t count,
+                   const struct qe_handling *handling, struct qe_handled *out);
     void (*destroy)(void *self); /* accepts NULL */
 };
 

@@ -1,12 +1,14 @@
 #include "consumer/handler.h"
 
-static void discard(void *self, const struct qe_message *message,
+static void discard(void *self, const struct qe_message *const *messages, size_t count,
                     const struct qe_handling *handling, struct qe_handled *out)
 {
     (void)self;
-    (void)message;
+    (void)messages;
     (void)handling;
-    out->outcome = QE_OUTCOME_SUCCESS;
+    for (size_t i = 0; i < count; i++) {
+        out[i].outcome = QE_OUTCOME_SUCCESS;
+    }
 }
 
 static void discard_destroy(void *self)
@@ -15,4 +17,4 @@ static void discard_destroy(void *self)
 }
 
 const struct qe_handler qe_handler_discard = {
-    .name = "discard", .handle = discard, .destroy = discard_destroy};
+    .name = "discard", .takes_batches = true, .handle = discard, .destroy = discard_destroy};

@@ -73,10 +73,9 @@ static void fail(struct qe_handled *out, enum qe_outcome outcome, enum qe_fail_r
     (void)snprintf(out->detail, sizeof out->detail, "%s", detail);
 }
 
-static void simulate_handle(void *self, const struct qe_message *message,
-                            const struct qe_handling *handling, struct qe_handled *out)
+static void simulate_one(const struct simulate *simulate, const struct qe_message *message,
+                         const struct qe_handling *handling, struct qe_handled *out)
 {
-    const struct simulate *simulate = self;
     const char *wish = qe_attributes_get(&message->attributes, "simulate");
     struct qe_random random;
 
@@ -98,6 +97,15 @@ static void simulate_handle(void *self, const struct qe_message *message,
         fail(out, QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, "simulated error: drawn by error_rate");
     } else {
         out->outcome = QE_OUTCOME_SUCCESS;
+    }
+}
+
+/* One after the other, as most who take batches do. */
+static void simulate_handle(void *self, const struct qe_message *const *messages, size_t count,
+                            const struct qe_handling *handling, struct qe_handled *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        simulate_one(self, messages[i], handling, &out[i]);
     }
 }
 
@@ -124,4 +132,4 @@ void *qe_handler_simulate_new(const struct qe_simulate_options *options, struct 
 }
 
 const struct qe_handler qe_handler_simulate = {
-    .name = "simulate", .handle = simulate_handle, .destroy = qe_free};
+    .name = "simulate", .takes_batches = true, .handle = simulate_handle, .destroy = qe_free};

@@ -69,11 +69,13 @@ static void count_handled(struct qe_consumer *consumer, const struct qe_job *job
     if (handled->outcome == QE_OUTCOME_SUCCESS) {
         return; /* processed counts what is also acknowledged */
     }
-    qe_counter_add(&stats->failed[handled->reason], 1);
+    struct qe_reason_stats *labelled = qe_consumer_stats_reason(stats, handled->label);
+
+    qe_counter_add(labelled != NULL ? &labelled->failed : &stats->failed[handled->reason], 1);
     qe_log(QE_LOG_DEBUG, "message failed", "source", consumer->options.source, "queue",
            consumer->options.queue, "id", job->message.id, "outcome",
-           qe_outcome_name(handled->outcome), "reason", qe_fail_reason_name(handled->reason),
-           "detail", handled->detail, NULL);
+           qe_outcome_name(handled->outcome), "reason", qe_verdict_reason(handled), "detail",
+           handled->detail, NULL);
 }
 
 static void normalise(struct qe_job *job)
@@ -81,7 +83,9 @@ static void normalise(struct qe_job *job)
     struct qe_handled *handled = &job->handled;
 
     if ((unsigned)handled->outcome >= QE_OUTCOME_COUNT) {
-        *handled = (struct qe_handled){.outcome = QE_OUTCOME_RETRY, .reason = QE_FAIL_INTERNAL};
+        handled->outcome = QE_OUTCOME_RETRY;
+        handled->reason = QE_FAIL_INTERNAL;
+        handled->label = NULL;
         handled->retry_delay_ms = -1;
     }
     if ((unsigned)handled->reason >= QE_FAIL_COUNT) {
@@ -89,6 +93,7 @@ static void normalise(struct qe_job *job)
     }
     if (job->timed_out && handled->outcome == QE_OUTCOME_RETRY) {
         handled->reason = QE_FAIL_TIMEOUT;
+        handled->label = NULL;
     }
 }
 
@@ -176,6 +181,7 @@ static void forget(struct qe_consumer *consumer, struct qe_job *job)
     consumer->in_hand_bytes -= job->message.body_bytes;
     (void)atomic_fetch_sub(&consumer->options.stats->in_progress, 1);
     qe_message_deinit(&job->message);
+    qe_strbuf_deinit(&job->handled.reply);
     pthread_mutex_lock(&consumer->lock);
     job->state = QE_JOB_FREE;
     pthread_mutex_unlock(&consumer->lock);
@@ -184,6 +190,7 @@ static void forget(struct qe_consumer *consumer, struct qe_job *job)
 static void count_settled(struct qe_consumer *consumer, const struct qe_job *job)
 {
     struct qe_consumer_stats *stats = consumer->options.stats;
+    struct qe_reason_stats *labelled = NULL;
 
     switch (job->verdict.verb) {
     case QE_SETTLE_ACK:
@@ -195,7 +202,10 @@ static void count_settled(struct qe_consumer *consumer, const struct qe_job *job
         break;
     case QE_SETTLE_DEAD_LETTER:
     default:
-        qe_counter_add(&stats->dead_lettered[job->verdict.reason], 1);
+        labelled = qe_consumer_stats_reason(stats, job->verdict.label);
+        qe_counter_add(labelled != NULL ? &labelled->dead_lettered
+                                        : &stats->dead_lettered[job->verdict.reason],
+                       1);
         (void)qe_repeat_ended(&consumer->dead_letter_trouble);
         break;
     }

@@ -2,11 +2,26 @@
 
 #include <stdio.h>
 
-static void dead_letter(const struct qe_handled *handled, enum qe_fail_reason reason,
-                        struct qe_verdict *out)
+const char *qe_verdict_reason(const struct qe_handled *handled)
 {
-    *out = (struct qe_verdict){.verb = QE_SETTLE_DEAD_LETTER, .reason = reason};
-    (void)snprintf(out->text, sizeof out->text, "%s%s%s", qe_fail_reason_name(reason),
+    return handled->label != NULL ? handled->label : qe_fail_reason_name(handled->reason);
+}
+
+static void reject(const struct qe_handled *handled, struct qe_verdict *out)
+{
+    *out = (struct qe_verdict){
+        .verb = QE_SETTLE_DEAD_LETTER, .reason = handled->reason, .label = handled->label};
+    (void)snprintf(out->text, sizeof out->text, "%s%s%s", qe_verdict_reason(handled),
+                   handled->detail[0] == '\0' ? "" : ": ", handled->detail);
+}
+
+/* Once too often: that is the reason, and what the handler last said is told with it. */
+static void give_up(const struct qe_handled *handled, struct qe_verdict *out)
+{
+    *out = (struct qe_verdict){.verb = QE_SETTLE_DEAD_LETTER, .reason = QE_FAIL_MAX_RECEIVES};
+    (void)snprintf(out->text, sizeof out->text, "%s%s%s%s%s",
+                   qe_fail_reason_name(QE_FAIL_MAX_RECEIVES), handled->label == NULL ? "" : ": ",
+                   handled->label == NULL ? "" : handled->label,
                    handled->detail[0] == '\0' ? "" : ": ", handled->detail);
 }
 
@@ -18,7 +33,7 @@ static void retry(const struct qe_handled *handled, const struct qe_circumstance
         return;
     }
     if (at->max_receives > 0 && at->receives >= at->max_receives) {
-        dead_letter(handled, QE_FAIL_MAX_RECEIVES, out);
+        give_up(handled, out);
         return;
     }
     *out = (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .delay_ms = handled->retry_delay_ms};
@@ -35,7 +50,7 @@ void qe_verdict_decide(const struct qe_handled *handled, const struct qe_circums
         *out = (struct qe_verdict){.verb = QE_SETTLE_ACK};
         break;
     case QE_OUTCOME_REJECT:
-        dead_letter(handled, handled->reason, out);
+        reject(handled, out);
         break;
     case QE_OUTCOME_RETRY:
     case QE_OUTCOME_COUNT:

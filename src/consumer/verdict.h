@@ -13,8 +13,9 @@ struct qe_verdict {
     enum qe_settle_verb verb;
     int64_t delay_ms;           /* RELEASE */
     bool unhandled;             /* RELEASE: no handler saw it */
-    enum qe_fail_reason reason; /* DEAD_LETTER: its `reason` label */
-    char text[160];             /* DEAD_LETTER: what is kept with the message */
+    enum qe_fail_reason reason; /* DEAD_LETTER: its `reason` label, if there is no other */
+    const char *label;          /* DEAD_LETTER: the handler's own; borrowed as qe_handled's */
+    char text[360];             /* DEAD_LETTER: what is kept with the message: "reason: detail" */
     bool denied;                /* it belongs into a dead-letter queue, and there is none */
 };
 
@@ -27,6 +28,8 @@ struct qe_circumstances {
     bool stopped;         /* the handler was cancelled because the consumer stops */
 };
 
+/* The `reason` label of what failed: the handler's own word, or that of the closed set. */
+const char *qe_verdict_reason(const struct qe_handled *handled);
 /* `random` is for the jitter. */
 void qe_verdict_decide(const struct qe_handled *handled, const struct qe_circumstances *at,
                        struct qe_random *random, struct qe_verdict *out);

@@ -53,14 +53,15 @@ static void handle(struct qe_worker *worker, struct qe_job *job, struct qe_handl
     const struct qe_handling handling = {.deadline_mono_ms = job->handling_deadline_mono_ms,
                                          .cancelled = &job->cancelled,
                                          .worker = worker->index};
+    const struct qe_message *message = &job->message;
 
     *out = (struct qe_handled){.outcome = QE_OUTCOME_RETRY,
                                .reason = QE_FAIL_INTERNAL,
                                .retry_delay_ms = -1,
                                .detail = ""};
     (void)atomic_fetch_add(&options->stats->workers_busy, 1);
-    observe_wait(worker->consumer, &job->message);
-    options->handler->handle(options->handler_self, &job->message, &handling, out);
+    observe_wait(worker->consumer, message);
+    options->handler->handle(options->handler_self, &message, 1, &handling, out);
     (void)atomic_fetch_sub(&options->stats->workers_busy, 1);
 }
 

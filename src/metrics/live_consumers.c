@@ -82,6 +82,13 @@ static void render_reasons(struct qe_strbuf *out, enum qe_family family, const c
                 qe_counter_get(dead_lettered ? &stats->dead_lettered[i] : &stats->failed[i]));
         }
     }
+    for (const struct qe_reason_stats *at = atomic_load(&stats->reasons); at != NULL;
+         at = atomic_load(&at->next)) {
+        const char *const pair[2] = {"reason", at->name};
+
+        labelled_counter(out, family, labels, pair,
+                         qe_counter_get(dead_lettered ? &at->dead_lettered : &at->failed));
+    }
 }
 
 static void render_handling(struct qe_strbuf *out, const char *labels,

@@ -133,8 +133,24 @@ struct qe_stats *qe_stats_new(struct qe_err *err)
     return stats;
 }
 
+static void destroy_reason(struct qe_reason_stats *reason)
+{
+    if (reason != NULL) {
+        qe_free(reason->name);
+        qe_free(reason);
+    }
+}
+
 static void destroy_consumer(struct qe_consumer_stats *consumer)
 {
+    struct qe_reason_stats *reason = atomic_load(&consumer->reasons);
+
+    while (reason != NULL) {
+        struct qe_reason_stats *next = atomic_load(&reason->next);
+
+        destroy_reason(reason);
+        reason = next;
+    }
     qe_free(consumer->source);
     qe_free(consumer->vhost);
     qe_free(consumer->queue);
@@ -366,4 +382,49 @@ uint64_t qe_consumer_stats_settled(const struct qe_consumer_stats *stats)
 const struct qe_api_stats *qe_stats_first_api(const struct qe_stats *stats)
 {
     return stats->apis;
+}
+
+struct qe_reason_stats *qe_consumer_stats_reason(struct qe_consumer_stats *consumer,
+                                                 const char *name)
+{
+    struct qe_reason_stats *at = name != NULL ? atomic_load(&consumer->reasons) : NULL;
+
+    while (at != NULL && strcmp(at->name, name) != 0) {
+        at = atomic_load(&at->next);
+    }
+    return at;
+}
+
+static int add_reason(struct qe_consumer_stats *consumer, const char *name, struct qe_err *err)
+{
+    struct qe_reason_stats *_Atomic *link = &consumer->reasons;
+    size_t count = 0;
+
+    for (; atomic_load(link) != NULL; link = &atomic_load(link)->next) {
+        count++;
+    }
+    if (count >= QE_REASONS_MAX) {
+        return qe_err_set(err, QE_ERR_LIMIT, "more than %d reasons since the start",
+                          QE_REASONS_MAX);
+    }
+    struct qe_reason_stats *reason = qe_calloc(1, sizeof *reason);
+
+    if (reason == NULL || (reason->name = qe_strdup(name)) == NULL) {
+        destroy_reason(reason);
+        return qe_err_set(err, QE_ERR_NOMEM, "reason %s", name);
+    }
+    atomic_store(link, reason);
+    return 0;
+}
+
+int qe_stats_add_reasons(struct qe_consumer_stats *consumer, const char *const *names, size_t count,
+                         struct qe_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (qe_consumer_stats_reason(consumer, names[i]) == NULL &&
+            add_reason(consumer, names[i], err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
 }

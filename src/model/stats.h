@@ -41,6 +41,13 @@ enum qe_outcome {
 const char *
 qe_outcome_name(enum qe_outcome outcome); /* the `outcome` label: success, retry, reject */
 
+/* A reason of the configuration, for what a handler says more precisely than the closed set. */
+struct qe_reason_stats {
+    struct qe_reason_stats *_Atomic next;
+    char *name; /* owned */
+    qe_counter failed, dead_lettered;
+};
+
 struct qe_consumer_stats {
     struct qe_consumer_stats *_Atomic next; /* registry's */
     char *source;                           /* owned, as vhost and queue */
@@ -51,6 +58,7 @@ struct qe_consumer_stats {
     qe_counter received, processed, released;
     qe_counter failed[QE_FAIL_COUNT];
     qe_counter dead_lettered[QE_FAIL_COUNT];
+    struct qe_reason_stats *_Atomic reasons; /* registry's; only ever appended to */
     qe_counter redeliveries, duplicates_skipped, empty_receives, stale_settles,
         visibility_extensions, settle_failures;
     struct qe_histogram handling_seconds[QE_OUTCOME_COUNT];
@@ -154,6 +162,16 @@ void qe_stats_destroy(struct qe_stats *stats); /* accepts NULL */
 struct qe_consumer_stats *qe_stats_consumer(struct qe_stats *stats, const char *source,
                                             const char *vhost, const char *queue,
                                             struct qe_err *err) QE_MUST_CHECK;
+#define QE_REASONS_MAX                                                                             \
+    100 /* per consumer, over the life of the process: reloads may bring others */
+/* Makes sure that the consumer has a series of each reason; names are copied. QE_ERR_LIMIT past
+ * QE_REASONS_MAX. Main thread. */
+int qe_stats_add_reasons(struct qe_consumer_stats *consumer, const char *const *names, size_t count,
+                         struct qe_err *err) QE_MUST_CHECK;
+/* The counters of that reason; NULL: there is none such, and the closed set counts it. Any thread.
+ */
+struct qe_reason_stats *qe_consumer_stats_reason(struct qe_consumer_stats *consumer,
+                                                 const char *name);
 /* What a driver does and what its owner charges for. Names are static. */
 struct qe_api_names {
     const char *const *operations;

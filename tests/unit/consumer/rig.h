@@ -20,6 +20,7 @@ struct gate {
     atomic_uint started;
     atomic_int_least64_t ended_mono_ms; /* the last one */
     int64_t retry_delay_ms;
+    const char *label; /* of a rejection */
 };
 
 static inline void gate_wait(struct gate *gate, bool heeds, const struct qe_handling *handling)
@@ -32,12 +33,14 @@ static inline void gate_wait(struct gate *gate, bool heeds, const struct qe_hand
     }
 }
 
-static inline void gate_handle(void *self, const struct qe_message *message,
+static inline void gate_handle(void *self, const struct qe_message *const *messages, size_t count,
                                const struct qe_handling *handling, struct qe_handled *out)
 {
+    const struct qe_message *message = messages[0];
     struct gate *gate = self;
     bool stubborn = strstr(message->id, "stubborn") != NULL;
 
+    assert_int_equal(count, 1);
     (void)atomic_fetch_add(&gate->started, 1);
     out->outcome = QE_OUTCOME_SUCCESS;
     if (stubborn || strstr(message->id, "slow") != NULL) {
@@ -55,6 +58,7 @@ static inline void gate_handle(void *self, const struct qe_message *message,
     if (strstr(message->id, "reject") != NULL) {
         out->outcome = QE_OUTCOME_REJECT;
         out->reason = QE_FAIL_PERMANENT;
+        out->label = gate->label;
         (void)strcpy(out->detail, "told so");
     }
     atomic_store(&gate->ended_mono_ms, qe_clock_mono_ms());

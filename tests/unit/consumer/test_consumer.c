@@ -149,6 +149,25 @@ static void last_receive_goes_to_the_dead_letter_queue(void **state)
     rig_destroy(rig);
 }
 
+static void the_handlers_own_reason_is_counted_and_kept(void **state)
+{
+    struct rig *rig = rig_new(2);
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_ok(qe_stats_add_reasons(rig->stats, (const char *const[]){"bad_address"}, 1, &err), err);
+    rig->gate.label = "bad_address";
+    qe_fake_send(rig->fake, "reject", NULL);
+    rig_start(rig);
+    struct qe_reason_stats *reason = qe_consumer_stats_reason(rig->stats, "bad_address");
+    QE_WAIT_FOR(qe_counter_get(&reason->dead_lettered) == 1);
+    assert_int_equal(qe_counter_get(&reason->failed), 1);
+    assert_int_equal(qe_counter_get(&rig->stats->failed[QE_FAIL_PERMANENT]), 0);
+    assert_int_equal(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_PERMANENT]), 0);
+    assert_string_equal(qe_fake_message(rig->fake, 0).dead_reason, "bad_address: told so");
+    rig_destroy(rig);
+}
+
 static void permanent_error_is_dead_lettered_at_once_with_its_reason(void **state)
 {
     struct rig *rig = rig_new(2);
@@ -332,6 +351,7 @@ int main(void)
         cmocka_unit_test(slow_handlers_fetch_nothing_ahead),
         cmocka_unit_test(retry_is_released_with_backoff_and_delivered_again),
         cmocka_unit_test(last_receive_goes_to_the_dead_letter_queue),
+        cmocka_unit_test(the_handlers_own_reason_is_counted_and_kept),
         cmocka_unit_test(permanent_error_is_dead_lettered_at_once_with_its_reason),
         cmocka_unit_test(running_message_is_extended_and_delivered_once),
         cmocka_unit_test(neither_late_extension_after_a_settlement_nor_one_over_a_backoff),

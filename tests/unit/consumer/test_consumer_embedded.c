@@ -182,10 +182,11 @@ static void stop_gives_everything_unstarted_back_to_the_store(void **state)
 }
 
 /* Holds every message while the gate is shut. */
-static void hold(void *self, const struct qe_message *message, const struct qe_handling *handling,
-                 struct qe_handled *out)
+static void hold(void *self, const struct qe_message *const *messages, size_t count,
+                 const struct qe_handling *handling, struct qe_handled *out)
 {
-    (void)message;
+    (void)messages;
+    (void)count;
     gate_wait(self, false, handling);
     out->outcome = QE_OUTCOME_SUCCESS;
 }

@@ -26,11 +26,12 @@ static struct qe_message make_message(const char *id, uint32_t receives, const c
 static struct qe_handled run(void *self, const char *id, uint32_t receives, const char *wish)
 {
     struct qe_message message = make_message(id, receives, wish);
+    const struct qe_message *const messages = &message;
     const atomic_bool cancelled = false;
     const struct qe_handling handling = {.deadline_mono_ms = INT64_MAX, .cancelled = &cancelled};
     struct qe_handled handled = {.retry_delay_ms = -1};
 
-    qe_handler_simulate.handle(self, &message, &handling, &handled);
+    qe_handler_simulate.handle(self, &messages, 1, &handling, &handled);
     qe_message_deinit(&message);
     return handled;
 }
@@ -51,11 +52,14 @@ static void discard_succeeds(void **state)
     const atomic_bool cancelled = false;
     const struct qe_handling handling = {.deadline_mono_ms = INT64_MAX, .cancelled = &cancelled};
     const struct qe_message message = {0};
-    struct qe_handled handled = {.outcome = QE_OUTCOME_RETRY};
+    const struct qe_message *const messages[2] = {&message, &message};
+    struct qe_handled handled[2] = {{.outcome = QE_OUTCOME_RETRY}, {.outcome = QE_OUTCOME_RETRY}};
 
     (void)state;
-    qe_handler_discard.handle(NULL, &message, &handling, &handled);
-    assert_int_equal(handled.outcome, QE_OUTCOME_SUCCESS);
+    assert_true(qe_handler_discard.takes_batches);
+    qe_handler_discard.handle(NULL, messages, 2, &handling, handled);
+    assert_int_equal(handled[0].outcome, QE_OUTCOME_SUCCESS);
+    assert_int_equal(handled[1].outcome, QE_OUTCOME_SUCCESS);
     qe_handler_discard.destroy(NULL);
 }
 
@@ -145,18 +149,19 @@ static void cancellation_and_deadline_end_the_work(void **state)
 {
     void *self = make(600000, 600000, 0);
     struct qe_message message = make_message("a", 1, NULL);
+    const struct qe_message *const messages = &message;
     const atomic_bool cancelled = true;
     const atomic_bool running = false;
     struct qe_handling handling = {.deadline_mono_ms = INT64_MAX, .cancelled = &cancelled};
     struct qe_handled handled = {0};
 
     (void)state;
-    qe_handler_simulate.handle(self, &message, &handling, &handled);
+    qe_handler_simulate.handle(self, &messages, 1, &handling, &handled);
     assert_int_equal(handled.outcome, QE_OUTCOME_RETRY);
     assert_non_null(strstr(handled.detail, "cancelled"));
     handling.cancelled = &running;
     handling.deadline_mono_ms = qe_clock_mono_ms() + 30;
-    qe_handler_simulate.handle(self, &message, &handling, &handled);
+    qe_handler_simulate.handle(self, &messages, 1, &handling, &handled);
     assert_int_equal(handled.outcome, QE_OUTCOME_RETRY);
     assert_int_equal(handled.reason, QE_FAIL_TIMEOUT);
     qe_message_deinit(&message);

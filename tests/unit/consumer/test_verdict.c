@@ -21,6 +21,11 @@ struct row {
         .outcome = QE_OUTCOME_##kind, .reason = QE_FAIL_##why_failed, .retry_delay_ms = (delay),   \
         .detail = "d"                                                                              \
     }
+#define LABELLED(kind, why_failed, word)                                                           \
+    {                                                                                              \
+        .outcome = QE_OUTCOME_##kind, .reason = QE_FAIL_##why_failed, .label = (word),             \
+        .retry_delay_ms = -1, .detail = "d"                                                        \
+    }
 #define AT(received, limit, dead_letters)                                                          \
     {                                                                                              \
         .receives = (received), .max_receives = (limit), .retry = RETRY_POLICY,                    \
@@ -46,6 +51,11 @@ static const struct row s_rows[] = {
      QE_SETTLE_RELEASE, 0, 0, "", false},
     {"reject dead-letters at once", HANDLED(REJECT, PERMANENT, -1), AT(1, 5, true),
      QE_SETTLE_DEAD_LETTER, 0, 0, "permanent: d", false},
+    {"the handler's own word is the reason", LABELLED(REJECT, PERMANENT, "bad_address"),
+     AT(1, 5, true), QE_SETTLE_DEAD_LETTER, 0, 0, "bad_address: d", false},
+    {"the last receive is the reason, and tells the handler's word",
+     LABELLED(RETRY, HANDLER_ERROR, "downstream"), AT(5, 5, true), QE_SETTLE_DEAD_LETTER, 0, 0,
+     "max_receives: downstream: d", false},
     {"reject without dead-lettering is never acknowledged", HANDLED(REJECT, PERMANENT, -1),
      AT(1, 5, false), QE_SETTLE_RELEASE, 8000, 8000, "", true},
     {"so is the last receive", HANDLED(RETRY, HANDLER_ERROR, -1), AT(5, 5, false),

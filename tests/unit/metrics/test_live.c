@@ -143,6 +143,30 @@ static void what_a_consumer_did_is_shown(void **state)
     qe_stats_destroy(stats);
 }
 
+static void a_configured_reason_is_there_from_the_start(void **state)
+{
+    struct qe_stats *stats = new_stats();
+    struct qe_consumer_stats *consumer = add_consumer(stats, "", "orders");
+    struct qe_strbuf page;
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_ok(qe_stats_add_reasons(consumer, (const char *const[]){"bad_address"}, 1, &err), err);
+    render(&page, stats);
+    assert_has(&page, "queue_consumer_messages_failed_total" ORDERS ",reason=\"bad_address\"} 0\n");
+    assert_has(&page,
+               "queue_consumer_messages_dead_lettered_total" ORDERS ",reason=\"bad_address\"} 0\n");
+    qe_counter_add(&qe_consumer_stats_reason(consumer, "bad_address")->failed, 2);
+    qe_counter_add(&qe_consumer_stats_reason(consumer, "bad_address")->dead_lettered, 1);
+    qe_strbuf_deinit(&page);
+    render(&page, stats);
+    assert_has(&page, "queue_consumer_messages_failed_total" ORDERS ",reason=\"bad_address\"} 2\n");
+    assert_has(&page,
+               "queue_consumer_messages_dead_lettered_total" ORDERS ",reason=\"bad_address\"} 1\n");
+    qe_strbuf_deinit(&page);
+    qe_stats_destroy(stats);
+}
+
 static void who_does_not_run_is_not_shown(void **state)
 {
     struct qe_stats *stats = new_stats();
@@ -398,6 +422,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_consumer_starts_with_every_counter_at_0),
         cmocka_unit_test(what_a_consumer_did_is_shown),
+        cmocka_unit_test(a_configured_reason_is_there_from_the_start),
         cmocka_unit_test(who_does_not_run_is_not_shown),
         cmocka_unit_test(requests_to_a_source_are_counted_by_operation_and_reason),
         cmocka_unit_test(what_requests_cost_is_shown_by_service),

@@ -294,10 +294,58 @@ static int build(void *context, struct qe_err *err)
     return rc;
 }
 
+static void reasons_are_added_once_and_kept(void **state)
+{
+    static const char *const first[] = {"bad_address", "downstream"};
+    static const char *const second[] = {"downstream", "late"};
+    struct qe_err err = {0};
+    char word[16];
+
+    (void)state;
+    struct qe_stats *stats = make();
+    struct qe_consumer_stats *orders = consumer(stats, "a", "", "orders");
+
+    assert_null(qe_consumer_stats_reason(orders, "downstream"));
+    assert_ok(qe_stats_add_reasons(orders, first, 2, &err), err);
+    struct qe_reason_stats *downstream = qe_consumer_stats_reason(orders, "downstream");
+    assert_non_null(downstream);
+    qe_counter_add(&downstream->failed, 3);
+    assert_ok(qe_stats_add_reasons(orders, second, 2, &err), err);
+    assert_ptr_equal(qe_consumer_stats_reason(orders, "downstream"), downstream);
+    assert_int_equal(qe_counter_get(&downstream->failed), 3);
+    assert_non_null(qe_consumer_stats_reason(orders, "bad_address")); /* nothing counted is lost */
+    assert_non_null(qe_consumer_stats_reason(orders, "late"));
+    assert_null(qe_consumer_stats_reason(orders, "lat"));
+    assert_null(qe_consumer_stats_reason(orders, NULL));
+    for (int i = 3; i < QE_REASONS_MAX; i++) {
+        const char *const names[] = {word};
+
+        (void)snprintf(word, sizeof word, "r%d", i);
+        assert_ok(qe_stats_add_reasons(orders, names, 1, &err), err);
+    }
+    assert_int_equal(qe_stats_add_reasons(orders, (const char *const[]){"more"}, 1, &err), -1);
+    assert_int_equal(err.code, QE_ERR_LIMIT);
+    qe_stats_destroy(stats);
+}
+
+static int add_reasons(void *context, struct qe_err *err)
+{
+    static const char *const names[] = {"bad_address", "downstream"};
+    struct qe_stats *stats = qe_stats_new(err);
+    struct qe_consumer_stats *orders =
+        stats == NULL ? NULL : qe_stats_consumer(stats, "a", "", "orders", err);
+    int rc = orders == NULL ? -1 : qe_stats_add_reasons(orders, names, 2, err);
+
+    (void)context;
+    qe_stats_destroy(stats);
+    return rc;
+}
+
 static void running_out_of_memory_leaks_nothing(void **state)
 {
     (void)state;
     qe_check_torture(build, NULL);
+    qe_check_torture(add_reasons, NULL);
 }
 
 int main(void)
@@ -312,6 +360,7 @@ int main(void)
         cmocka_unit_test(http_requests_are_counted_by_known_code),
         cmocka_unit_test(every_label_value_has_a_name_of_its_own),
         cmocka_unit_test(a_reader_sees_a_sorted_list_at_any_time),
+        cmocka_unit_test(reasons_are_added_once_and_kept),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
 
