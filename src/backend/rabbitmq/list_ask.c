@@ -24,10 +24,7 @@ void qe_rmq_listing_drop_calls(struct qe_rmq_listing *listing)
 static int begin(struct qe_rmq_listing *listing, size_t calls_max, struct qe_err *err)
 {
     qe_rmq_listing_drop_calls(listing);
-    if (calls_max == 0) {
-        return 0;
-    }
-    listing->calls = qe_calloc(calls_max, sizeof *listing->calls);
+    listing->calls = qe_calloc(calls_max + 1, sizeof *listing->calls); /* never NULL for 0 */
     if (listing->calls == NULL) {
         (void)qe_err_set(err, QE_ERR_NOMEM, "%zu requests", calls_max);
         return -1;
