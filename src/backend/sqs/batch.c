@@ -175,6 +175,12 @@ static bool is_stale(enum qe_err_code code, const char *name, const char *words)
             (strstr(words, "ReceiptHandle") != NULL || strstr(words, "receipt handle") != NULL));
 }
 
+static bool may_retry(const struct run *run, size_t item)
+{
+    return run->batch->may_retry == NULL ? !run->batch->is_ordered
+                                         : run->batch->may_retry(run->batch->context, item);
+}
+
 static void take_failed_entry(struct run *run, const struct qe_sqs_slot *slot, size_t index,
                               const struct qe_json *entry)
 {
@@ -189,8 +195,8 @@ static void take_failed_entry(struct run *run, const struct qe_sqs_slot *slot, s
     enum qe_err_code code = qe_aws_error_code(name, sender_fault);
     int64_t now = qe_clock_mono_ms();
 
-    if ((!sender_fault || qe_err_is_retryable(code)) && !run->batch->is_ordered &&
-        slot->tries[index] < TRIES_MAX && now < run->batch->deadline_mono_ms) {
+    if ((!sender_fault || qe_err_is_retryable(code)) && slot->tries[index] < TRIES_MAX &&
+        now < run->batch->deadline_mono_ms && may_retry(run, slot->items[index])) {
         double pause_ms = RETRY_PAUSE_FIRST_MS * (double)(1u << slot->tries[index]);
 
         run->paused_until_mono_ms =

@@ -17,7 +17,8 @@ struct qe_sqs_outcome {
 struct qe_sqs_batch {
     enum qe_sqs_operation operation;
     const struct qe_sqs_queue *queue;
-    /* One call after the other, and nothing is tried again behind what came later. */
+    /* One call after the other, and nothing is tried again behind what came later: see may_retry.
+     */
     bool is_ordered;
     const size_t *items;
     size_t items_count;
@@ -29,6 +30,9 @@ struct qe_sqs_batch {
     size_t (*bytes)(void *context, size_t item);
     /* Asked right before the item goes out: false with *why, and it does not. NULL: everything. */
     bool (*may_go)(void *context, size_t item, struct qe_err *why);
+    /* Asked when the item has failed by SQS's own fault, those of its call that come later being
+     * told already: false, and it has failed for good. NULL: true, unless is_ordered. */
+    bool (*may_retry)(void *context, size_t item);
     /* Once for every item. */
     void (*done)(void *context, size_t item, const struct qe_sqs_outcome *outcome);
 };

@@ -14,6 +14,7 @@ struct send {
     struct qe_sqs *sqs;
     struct qe_sqs_queue *queue;
     struct qe_outgoing *messages;
+    size_t count;
     uint64_t own_id[2]; /* with the index behind: a deduplication id that nobody has, or 0 */
     bool any_failed;    /* of a FIFO queue: what follows in its group must not go */
 };
@@ -143,6 +144,21 @@ static bool may_go(void *context, size_t item, struct qe_err *why)
     return true;
 }
 
+/* What failed goes again unless a later message of its group is there by now. */
+static bool may_retry(void *context, size_t item)
+{
+    const struct send *send = context;
+    const char *group = or_empty(send->messages[item].group);
+
+    for (size_t i = item + 1; i < send->count; i++) {
+        if (send->messages[i].id[0] != '\0' &&
+            strcmp(or_empty(send->messages[i].group), group) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void done(void *context, size_t item, const struct qe_sqs_outcome *outcome)
 {
     struct send *send = context;
@@ -253,6 +269,7 @@ static int send_all(struct send *send, size_t count, int64_t deadline_mono_ms, s
         .append = append,
         .bytes = bytes,
         .may_go = send->queue->is_fifo ? may_go : NULL,
+        .may_retry = send->queue->is_fifo ? may_retry : NULL,
         .done = done,
     };
     int rc = qe_sqs_batch_run(send->sqs, &batch, err);
@@ -264,7 +281,7 @@ static int send_all(struct send *send, size_t count, int64_t deadline_mono_ms, s
 int qe_sqs_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages, size_t count,
                 int64_t deadline_mono_ms, struct qe_err *err)
 {
-    struct send send = {.sqs = self, .messages = messages};
+    struct send send = {.sqs = self, .messages = messages, .count = count};
 
     if (count == 0) {
         return 0;

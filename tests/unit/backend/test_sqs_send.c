@@ -301,6 +301,42 @@ static void nothing_overtakes_what_was_not_sent_in_its_group(void **state)
     assert_int_equal(s_service.in_flight_most, 1);
 }
 
+/* What comes later in its call is another group's: it goes again, alone, and what waits behind it
+ * follows. */
+static void what_sqs_could_not_do_is_tried_again_where_the_order_allows(void **state)
+{
+    static const struct step steps[] = {
+        {QE_SQS_SEND_MESSAGE_BATCH,
+         .answer = "{\"Successful\":[" OK(
+             "1") "],\"Failed\":[{\"Id\":\"0\",\"SenderFault\":false,\"Code\":"
+                  "\"InternalError\"},{\"Id\":\"2\",\"SenderFault\":false,\"Code\":"
+                  "\"InternalError\"}]}"},
+        {QE_SQS_SEND_MESSAGE_BATCH, .answer = SENT(OK("0"))},
+        {QE_SQS_SEND_MESSAGE_BATCH, .answer = SENT(OK("0"))},
+        {.answer = NULL}};
+    static const char *const s_groups[] = {"g", "h", "g"};
+    const struct desk *desk = *state;
+    struct qe_err err = {0};
+
+    play(steps);
+    fill(3, "x", "g");
+    for (size_t i = 0; i < 3; i++) {
+        s_messages[i].deduplication_id = "d";
+        s_messages[i].group = s_groups[i];
+    }
+    s_messages[0].body = "1";
+    s_messages[2].body = "3";
+    assert_ok(send_to(desk, &desk->fifo, 3, &err), err);
+    expect_end();
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(s_messages[i].result.code, QE_OK);
+    }
+    expect_body(1, "\"MessageBody\":\"1\"");
+    expect_no_body(1, "\"MessageBody\":\"3\"");
+    expect_body(2, "\"MessageBody\":\"3\"");
+    assert_int_equal(s_service.in_flight_most, 1);
+}
+
 static void what_depends_on_facts_says_so_when_they_are_not_to_be_had(void **state)
 {
     static const struct step denied[] = {
@@ -380,6 +416,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(where_the_queue_makes_ids_of_bodies_none_is_sent, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_sqs_could_not_do_is_tried_again_where_the_order_allows,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_overtakes_what_was_not_sent_in_its_group, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_depends_on_facts_says_so_when_they_are_not_to_be_had,
