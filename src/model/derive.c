@@ -166,7 +166,8 @@ bool qe_derive_expiry_margin(const struct qe_snapshot *snapshot, size_t index, d
         !longest_time_before(snapshot, index, &before)) {
         return false;
     }
-    double margin = retention - before - age;
+    /* An age that was true a while ago is that much more by now, if the message is still there. */
+    double margin = retention - before - age - sample->age_lag_seconds;
 
     /* The message is still there: 0 is a bound as safe as any below it, and says the same. */
     *out_seconds = margin > 0 ? margin : 0;

@@ -43,6 +43,7 @@ const char *qe_age_method_name(enum qe_age_method method);
 struct qe_sample {
     uint32_t known; /* bit per enum qe_field */
     enum qe_age_method age_method;
+    double age_lag_seconds; /* how long before this reading the oldest age was true; 0: of now */
     double values[QE_FIELD_COUNT]; /* meaningless where not known */
 };
 

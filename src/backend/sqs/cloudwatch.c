@@ -76,13 +76,16 @@ void qe_sqs_age_apply(const struct qe_sqs *sqs, const struct qe_sqs_record *reco
                       double observed_age_seconds, struct qe_sample *sample)
 {
     const int64_t longest_ms = STALE_INTERVALS * sqs->watch->age_interval_ms + STALE_SLACK_MS;
+    const int64_t since_ms = qe_clock_mono_ms() - record->age_mono_ms;
 
     qe_sample_unset(sample, QE_FIELD_OLDEST_AGE_SECONDS);
+    sample->age_lag_seconds = 0;
     if (observed_age_seconds >= 0) {
         return; /* our consumer's word, which the poller puts in, is better than any other */
     }
-    if (record->age_mono_ms != 0 && qe_clock_mono_ms() - record->age_mono_ms <= longest_ms) {
+    if (record->age_mono_ms != 0 && since_ms <= longest_ms) {
         qe_sample_set(sample, QE_FIELD_OLDEST_AGE_SECONDS, record->age_seconds);
+        sample->age_lag_seconds = (double)(since_ms + record->age_lag_ms) / 1e3;
         sample->age_method = QE_AGE_CLOUDWATCH;
     } else if (record->is_empty) {
         qe_sample_set(sample, QE_FIELD_OLDEST_AGE_SECONDS, 0);
@@ -292,6 +295,14 @@ static int choose(struct ages *ages, int64_t now_mono_ms, struct qe_err *err)
     return 0;
 }
 
+/* A value has the time at which its minute began. */
+static int64_t lag_ms(const struct ages *ages, const struct query *query)
+{
+    const double lag_s = (double)ages->now_unix_s - query->at_unix_s;
+
+    return lag_s > 0 ? (int64_t)(fmin(lag_s, 2 * WINDOW_SECONDS) * 1e3) : 0;
+}
+
 static void take_ages(struct ages *ages, int64_t now_mono_ms)
 {
     const struct qe_sqs_watch *watch = ages->sqs->watch;
@@ -309,6 +320,7 @@ static void take_ages(struct ages *ages, int64_t now_mono_ms)
         record->age_due_mono_ms = due_mono_ms;
         record->age_mono_ms = query->has_value ? now_mono_ms : 0;
         record->age_seconds = query->age_seconds;
+        record->age_lag_ms = lag_ms(ages, query);
         if (entry->error == QE_OK) {
             qe_sqs_age_apply(ages->sqs, record, entry->observed_age_seconds, &entry->sample);
         }

@@ -42,6 +42,7 @@ struct qe_sqs_record {
     struct qe_cadence cadence;
     double age_seconds;      /* of the oldest message, as CloudWatch said */
     int64_t age_mono_ms;     /* when it said so; 0: not known */
+    int64_t age_lag_ms;      /* how long before that it was true */
     int64_t age_due_mono_ms; /* when to ask again */
     uint32_t spread;         /* hash of the name: the queue's own poll of a period */
 };

@@ -90,6 +90,29 @@ static void they_are_asked_once_an_interval(void **state)
     rig_deinit(&rig);
 }
 
+/* Told with it, so that nobody takes it for the age of now: the value's minute is over, and it is
+ * kept until the next question. */
+static void an_age_says_how_long_ago_it_was_true(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_init(&rig);
+    add_queue("busy")->ready = 1;
+    s_fake.queues[0].age = 60;
+    poll_once(&rig);
+    const double first = entry_of(&rig, "busy")->sample.age_lag_seconds;
+
+    assert_in_range((uintmax_t)first, 60, 120);
+    run_polls(&rig, 2 * POLL_MS);
+    assert_double_equal(entry_of(&rig, "busy")->sample.age_lag_seconds, first + 2 * POLL_MS / 1e3);
+    s_fake.queues[0].ready = 0;
+    run_polls(&rig, POLL_MS);
+    assert_double_equal(age(&rig, "busy"), 0);
+    assert_double_equal(entry_of(&rig, "busy")->sample.age_lag_seconds, 0);
+    rig_deinit(&rig);
+}
+
 static void a_queue_that_has_just_got_a_message_waits_for_cloudwatch(void **state)
 {
     struct rig rig;
@@ -336,6 +359,7 @@ int main(void)
         cmocka_unit_test(a_queue_without_a_value_has_no_age),
         cmocka_unit_test(twelve_hundred_queues_are_three_calls),
         cmocka_unit_test(they_are_asked_once_an_interval),
+        cmocka_unit_test(an_age_says_how_long_ago_it_was_true),
         cmocka_unit_test(a_queue_that_has_just_got_a_message_waits_for_cloudwatch),
         cmocka_unit_test(what_our_consumer_sees_is_not_bought),
         cmocka_unit_test(another_accounts_queue_is_not_asked_for),

@@ -205,6 +205,9 @@ static void the_margin_is_retention_less_age(void **state)
     set_field(&scene, ORDERS, QE_FIELD_OLDEST_AGE_SECONDS, 30);
     assert_true(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
     assert_double_equal(margin, 70);
+    scene.states[ORDERS].sample.age_lag_seconds = 25; /* it is 25 s older by now */
+    assert_true(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
+    assert_double_equal(margin, 45);
     set_field(&scene, ORDERS, QE_FIELD_OLDEST_AGE_SECONDS, 130);
     assert_true(qe_derive_expiry_margin(&scene.snapshot, ORDERS, &margin));
     assert_double_equal(margin, 0);
