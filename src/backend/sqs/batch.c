@@ -136,9 +136,10 @@ static void start(struct run *run, struct qe_sqs_slot *slot)
     if (slot->count == 0) {
         return;
     }
-    qe_sqs_call_price(
+    qe_sqs_call_price_work(
         run->sqs, &slot->call,
-        ceil((double)slot->call.body.length_bytes / (double)QE_SQS_BILLED_CHUNK_BYTES));
+        ceil((double)slot->call.body.length_bytes / (double)QE_SQS_BILLED_CHUNK_BYTES),
+        run->batch->queue->is_fifo);
     slot->call.context = slot;
     if (qe_strbuf_error(&slot->call.body, &err) != 0 ||
         qe_aws_start(run->sqs->client, &slot->call, &err) != 0) {

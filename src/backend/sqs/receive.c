@@ -97,6 +97,7 @@ static int start_poll(const struct receive *receive, size_t messages, int64_t wa
     poll->visibility_ms = receive->queue->visibility_ms;
     qe_sqs_call_init(receive->sqs, &poll->call, QE_SQS_RECEIVE_MESSAGE,
                      now + wait_seconds * 1000 + ANSWER_MS);
+    qe_sqs_call_price_work(receive->sqs, &poll->call, 1, receive->queue->is_fifo);
     poll->call.is_long_poll = true;
     poll->call.context = poll;
     append_request(receive, poll, wait_seconds);
@@ -109,14 +110,14 @@ static int start_poll(const struct receive *receive, size_t messages, int64_t wa
 }
 
 /* Every further 64 KiB that came is another request on the bill. */
-static void bill_answer(struct qe_sqs *sqs, const struct qe_aws_call *call)
+static void bill_answer(const struct qe_sqs *sqs, struct qe_sqs_poll *poll)
 {
+    struct qe_aws_call *call = &poll->call;
     double chunks = ceil((double)call->reply_body.length_bytes / (double)QE_SQS_BILLED_CHUNK_BYTES);
 
     if (chunks > 1) {
-        double dollars = (chunks - 1) * sqs->settings->cost.sqs_dollars_per_million / 1e6;
-
-        qe_api_stats_bill(sqs->stats, QE_SQS_BILLED_SQS, chunks - 1, dollars);
+        qe_sqs_call_price_work(sqs, call, chunks - 1, poll->queue->is_fifo);
+        qe_api_stats_bill(sqs->stats, QE_SQS_BILLED_SQS, call->billable, call->dollars);
     }
 }
 
@@ -154,7 +155,7 @@ static void finish_poll(struct qe_sqs *sqs, struct qe_sqs_poll *poll)
 
     poll->is_started = false;
     if (err.code == QE_OK) {
-        bill_answer(sqs, &poll->call);
+        bill_answer(sqs, poll);
         (void)take_answer(sqs, poll, &err);
     }
     if (err.code != QE_OK) {

@@ -124,6 +124,17 @@ void qe_sqs_call_price(const struct qe_sqs *sqs, struct qe_aws_call *call, doubl
                                                     : cost->sqs_dollars_per_million / 1e6);
 }
 
+void qe_sqs_call_price_work(const struct qe_sqs *sqs, struct qe_aws_call *call, double units,
+                            bool is_fifo)
+{
+    const struct qe_sqs_cost_settings *cost = &sqs->settings->cost;
+
+    call->billable = units;
+    call->dollars =
+        units *
+        ((is_fifo ? cost->sqs_fifo_dollars_per_million : cost->sqs_dollars_per_million) / 1e6);
+}
+
 void qe_sqs_call_init(struct qe_sqs *sqs, struct qe_aws_call *call, enum qe_sqs_operation operation,
                       int64_t deadline_mono_ms)
 {

@@ -148,6 +148,13 @@ static const struct qe_option s_cost_options[] = {
      .default_text = "0.40",
      .max = 1000,
      .help = "Price of a million SQS requests in your region."},
+    {.key = "sqs_fifo_dollars_per_million",
+     .type = QE_OPT_NUMBER,
+     .offset = offsetof(struct qe_sqs_cost_settings, sqs_fifo_dollars_per_million),
+     .default_text = "0.50",
+     .max = 1000,
+     .help = "The same for requests that send, receive, delete or release messages of FIFO "
+             "queues. Readings cost as those of other queues."},
     {.key = "cloudwatch_dollars_per_thousand",
      .type = QE_OPT_NUMBER,
      .offset = offsetof(struct qe_sqs_cost_settings, cloudwatch_dollars_per_thousand),

@@ -35,6 +35,7 @@ struct qe_sqs_cadence_settings {
 struct qe_sqs_cost_settings {
     double monthly_budget_dollars; /* 0: none */
     double sqs_dollars_per_million;
+    double sqs_fifo_dollars_per_million; /* sends, receives, settlements of FIFO queues */
     double cloudwatch_dollars_per_thousand;
 };
 

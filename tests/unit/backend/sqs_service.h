@@ -111,6 +111,7 @@ struct service {
     size_t bodies_count;
     bool no_retry[CALLS_MAX];
     double billable;
+    double dollars;
     int64_t interrupt_mono_ms; /* somebody interrupts then; 0: nobody */
     bool is_aws;               /* AWS's own address, not an overridden one */
     struct qe_sqs *sqs;
@@ -132,6 +133,7 @@ static void play(const struct step *steps)
     }
     s_service.bodies_count = 0;
     s_service.billable = 0;
+    s_service.dollars = 0;
     s_service.in_flight_most = s_service.in_flight_count;
 }
 
@@ -224,6 +226,7 @@ int qe_aws_start(struct qe_aws_client *client, struct qe_aws_call *call, struct 
     assert_int_equal(call->operation, step->operation);
     s_service.next++;
     s_service.billable += call->billable;
+    s_service.dollars += call->dollars;
     assert_true(s_service.bodies_count < CALLS_MAX && s_service.in_flight_count < CALLS_MAX);
     s_service.no_retry[s_service.bodies_count] = call->no_retry;
     s_service.bodies[s_service.bodies_count] = qe_strdup(qe_strbuf_text(&call->body));

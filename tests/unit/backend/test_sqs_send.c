@@ -337,6 +337,23 @@ static void what_sqs_could_not_do_is_tried_again_where_the_order_allows(void **s
     assert_int_equal(s_service.in_flight_most, 1);
 }
 
+static void messages_of_a_fifo_queue_have_their_own_price(void **state)
+{
+    static const struct step steps[] = {{QE_SQS_SEND_MESSAGE_BATCH, .answer = SENT(OK("0"))},
+                                        {.answer = NULL}};
+    const struct desk *desk = *state;
+    struct qe_err err = {0};
+
+    for (int is_fifo = 0; is_fifo < 2; is_fifo++) {
+        play(steps);
+        fill(1, "x", is_fifo ? "g" : NULL);
+        s_messages[0].deduplication_id = is_fifo ? "d" : NULL;
+        assert_ok(send_to(desk, is_fifo ? &desk->fifo : &desk->queue, 1, &err), err);
+        assert_double_equal(s_service.billable, 1);
+        assert_double_equal(s_service.dollars, is_fifo ? 0.50 / 1e6 : 0.40 / 1e6);
+    }
+}
+
 static void what_depends_on_facts_says_so_when_they_are_not_to_be_had(void **state)
 {
     static const struct step denied[] = {
@@ -418,6 +435,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_sqs_could_not_do_is_tried_again_where_the_order_allows,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(messages_of_a_fifo_queue_have_their_own_price, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(nothing_overtakes_what_was_not_sent_in_its_group, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_depends_on_facts_says_so_when_they_are_not_to_be_had,
