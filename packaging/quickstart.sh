@@ -22,7 +22,7 @@ Environment:
   QE_NODE_MODULES=DIR  a folder that has local-aws-sqs (default: build/npm, made here)
   QE_RABBITMQ=DIR      a root folder with RabbitMQ in usr/lib/rabbitmq and Erlang in usr/bin; / for an
                        installed one (default: build/rabbitmq, unpacked here; no service is installed)
-  QE_STAGES="gcc ..."  only these stages of test: gcc lint clang asan tsan fuzz analyze (default: all)
+  QE_STAGES="gcc ..."  only these stages of test: gcc clang asan lint tsan fuzz analyze (default: all)
 END
 }
 
@@ -43,6 +43,7 @@ jobs=${QE_JOBS:-$(nproc)}
 port=${QE_DEMO_PORT:-10019}
 passed=0
 failed=0
+tidy= # its process group while it runs beside the stages
 mkdir -p build
 : >"$log"
 
@@ -268,9 +269,24 @@ check() { # check WHAT COMMAND...: one check that counts as one test
 
 stage_gcc() { build ci && tests ci; }
 stage_lint() {
-    check "clang-format" tests/lint/format.sh &&
-        check "cppcheck" tests/lint/cppcheck.sh &&
-        configure clang && check "clang-tidy" tests/lint/clang_tidy.sh build/clang
+    local rc=0
+    check "clang-format" tests/lint/format.sh && check "cppcheck" tests/lint/cppcheck.sh || return 1
+    wait "$tidy" || rc=$?
+    tidy=
+    check "clang-tidy" tidy_says "$rc"
+}
+# Minutes of computing: it begins with the first stage, and takes only what the tests, which mostly wait, leave.
+start_tidy() {
+    configure clang || return 1
+    setsid nice -n 19 tests/lint/clang_tidy.sh build/clang >build/clang-tidy.log 2>&1 </dev/null &
+    tidy=$!
+}
+tidy_says() { # tidy_says EXIT_CODE
+    cat build/clang-tidy.log
+    return "$1"
+}
+end_tidy() {
+    [ -z "$tidy" ] || kill -TERM -- "-$tidy" 2>/dev/null || true
 }
 stage_clang() { check "clang build" build clang; }
 stage_asan() { build asan && tests asan; }
@@ -310,9 +326,15 @@ run_tests() {
         [analyze]="gcc -fanalyzer build")
     skipped=0
     export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-    for stage in ${QE_STAGES:-gcc lint clang asan tsan fuzz analyze}; do
+    case " ${QE_STAGES:=gcc clang asan lint tsan fuzz analyze} " in
+    *" lint "*)
+        trap end_tidy EXIT
+        start_tidy || die "clang-tidy cannot be begun"
+        ;;
+    esac
+    for stage in $QE_STAGES; do
         what=${is[$stage]:-}
-        [ -n "$what" ] || die "QE_STAGES: unknown stage $stage (known: gcc lint clang asan tsan fuzz analyze)"
+        [ -n "$what" ] || die "QE_STAGES: unknown stage $stage (known: gcc clang asan lint tsan fuzz analyze)"
         before=$passed
         began=$SECONDS
         printf '%-8s %-34s ' "$stage" "$what"
