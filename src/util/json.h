@@ -53,4 +53,9 @@ const struct qe_json *qe_json_next(const struct qe_json *value);
 const char *qe_json_key(const struct qe_json *value); /* of an object's member; "" else */
 size_t qe_json_count(const struct qe_json *parent);
 
+/* A valid JSON pointer (RFC 6901): "" is the root, else /key/0/key with ~1 for / and ~0 for ~. */
+bool qe_json_pointer_is_valid(const char *text) QE_MUST_CHECK;
+/* What a valid pointer points at (of keys that stand twice the first); NULL: nothing is there. */
+const struct qe_json *qe_json_at(const struct qe_json *root, const char *pointer);
+
 #endif

@@ -269,6 +269,67 @@ static void running_out_of_memory_is_not_bad_text(void **state)
     qe_check_torture(read_some, NULL);
 }
 
+struct pointer_row {
+    const char *pointer;
+    const char *text; /* of what is there; NULL: nothing, or no text */
+};
+
+/* The document and most pointers of RFC 6901, section 5. */
+static void pointer_finds_what_the_standard_says(void **state)
+{
+    static const char document[] =
+        "{\"foo\":[\"bar\",\"baz\"],\"\":\"0\",\"a/b\":\"1\",\"c%d\":\"2\",\"k\\\"l\":\"6\","
+        "\" \":\"7\",\"m~n\":\"8\",\"deep\":{\"x\":[{\"y\":\"z\"}]},\"n\":null}";
+    static const struct pointer_row rows[] = {{"", NULL},
+                                              {"/foo", NULL},
+                                              {"/foo/0", "bar"},
+                                              {"/foo/1", "baz"},
+                                              {"/foo/2", NULL},
+                                              {"/foo/01", NULL},
+                                              {"/foo/-", NULL},
+                                              {"/foo/-1", NULL},
+                                              {"/foo/", NULL},
+                                              {"/", "0"},
+                                              {"/a~1b", "1"},
+                                              {"/c%d", "2"},
+                                              {"/k\"l", "6"},
+                                              {"/ ", "7"},
+                                              {"/m~0n", "8"},
+                                              {"/a", NULL},
+                                              {"/deep/x/0/y", "z"},
+                                              {"/deep/x/0", NULL},
+                                              {"/deep/x/0/y/z", NULL},
+                                              {"/n", NULL},
+                                              {"/foo/4294967296", NULL}};
+    struct qe_err err = {0};
+    struct qe_json *root = qe_json_parse(document, strlen(document), &err);
+
+    (void)state;
+    assert_non_null(root);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *text = qe_json_text(qe_json_at(root, rows[i].pointer));
+
+        print_message("%s\n", rows[i].pointer);
+        assert_true(qe_json_pointer_is_valid(rows[i].pointer));
+        assert_int_equal(text == NULL, rows[i].text == NULL);
+        if (text != NULL) {
+            assert_string_equal(text, rows[i].text);
+        }
+    }
+    assert_true(qe_json_at(root, "") == root);
+    assert_null(qe_json_at(NULL, "/foo"));
+    qe_json_destroy(root);
+}
+
+static void only_pointers_of_the_standard_are_valid(void **state)
+{
+    (void)state;
+    assert_false(qe_json_pointer_is_valid("foo"));
+    assert_false(qe_json_pointer_is_valid("/a~"));
+    assert_false(qe_json_pointer_is_valid("/a~2b"));
+    assert_true(qe_json_pointer_is_valid("/a~01"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +345,8 @@ int main(void)
         cmocka_unit_test(a_number_past_the_range_of_a_double_is_no_number),
         cmocka_unit_test(the_text_needs_no_end_mark),
         cmocka_unit_test(running_out_of_memory_is_not_bad_text),
+        cmocka_unit_test(pointer_finds_what_the_standard_says),
+        cmocka_unit_test(only_pointers_of_the_standard_are_valid),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
