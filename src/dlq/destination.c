@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "model/dead_letter.h"
 #include "util/mem.h"
 
 #define NAMED_MAX 10000 /* a DLQ that so many queues share is none */
@@ -92,7 +93,7 @@ static const struct qe_queue *by_link(const struct qe_dlq_origins *origins, stru
 const struct qe_queue *qe_dlq_origin_of(struct qe_dlq_origins *origins,
                                         const struct qe_message *message, struct qe_err *err)
 {
-    const char *name = qe_attributes_get(&message->attributes, QE_DLQ_SOURCE_ATTRIBUTE);
+    const char *name = qe_attributes_get(&message->attributes, QE_DEAD_LETTER_SOURCE);
 
     return name != NULL && name[0] != '\0' ? by_name(origins, name, err) : by_link(origins, err);
 }

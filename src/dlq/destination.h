@@ -6,9 +6,6 @@
 #include "model/queue.h"
 #include "util/err.h"
 
-/* The attribute that names the queue a message was dead-lettered from. */
-#define QE_DLQ_SOURCE_ATTRIBUTE "dead-letter-source"
-
 /* What is known about one dead-letter queue. */
 struct qe_dlq_origins {
     const struct qe_queue *from;       /* borrowed */

@@ -15,7 +15,7 @@ static const char *attribute(const struct qe_message *message, const char *name)
 void qe_dlq_facts_read(const struct qe_message *message, int64_t now_unix_ms,
                        struct qe_dlq_facts *out)
 {
-    const char *text = attribute(message, QE_DLQ_REASON_ATTRIBUTE);
+    const char *text = attribute(message, QE_DEAD_LETTER_REASON);
     size_t length = strcspn(text, ":");
     size_t cut = qe_text_cut(text, length, sizeof out->reason - 1);
     int64_t since =
@@ -28,8 +28,11 @@ void qe_dlq_facts_read(const struct qe_message *message, int64_t now_unix_ms,
         out->reason[cut] = '\0';
     }
     out->detail = text[length] == ':' ? text + length + 1 + strspn(text + length + 1, " ") : "";
-    out->source = attribute(message, QE_DLQ_SOURCE_ATTRIBUTE);
-    if (qe_text_to_u64(attribute(message, QE_DLQ_ATTEMPTS_ATTRIBUTE), UINT32_MAX, &out->attempts,
+    out->source = attribute(message, QE_DEAD_LETTER_SOURCE);
+    out->first_error = attribute(message, QE_DEAD_LETTER_FIRST_ERROR);
+    out->last_error = attribute(message, QE_DEAD_LETTER_LAST_ERROR);
+    out->first_seen = attribute(message, QE_DEAD_LETTER_FIRST_SEEN);
+    if (qe_text_to_u64(attribute(message, QE_DEAD_LETTER_RECEIVES), UINT32_MAX, &out->attempts,
                        &ignored) != 0) {
         out->attempts = 0;
     }
@@ -38,7 +41,7 @@ void qe_dlq_facts_read(const struct qe_message *message, int64_t now_unix_ms,
 
 bool qe_dlq_is_own_attribute(const char *name)
 {
-    return qe_text_starts_with(name, QE_DLQ_ATTRIBUTE_PREFIX);
+    return qe_text_starts_with(name, QE_DEAD_LETTER_PREFIX);
 }
 
 /* FNV-1a. */

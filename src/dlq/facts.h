@@ -6,12 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/dead_letter.h"
 #include "model/message.h"
 
-/* The attributes that dead-lettering adds, all of them "dead-letter-...". */
-#define QE_DLQ_ATTRIBUTE_PREFIX "dead-letter-"
-#define QE_DLQ_REASON_ATTRIBUTE "dead-letter-reason" /* "reason", or "reason: what happened" */
-#define QE_DLQ_ATTEMPTS_ATTRIBUTE "dead-letter-receives"
 #define QE_DLQ_REASON_NONE "none" /* the reason of a message that tells none */
 #define QE_DLQ_REASON_BYTES 64
 
@@ -19,7 +16,10 @@ struct qe_dlq_facts {
     char reason[QE_DLQ_REASON_BYTES]; /* the word before the colon; QE_DLQ_REASON_NONE */
     const char *detail;               /* borrowed from the message; what happened, or "" */
     const char *source;               /* borrowed; the queue it came from, or "" */
-    uint64_t attempts;                /* before it was dead-lettered; 0 unknown */
+    const char *first_error;          /* borrowed, as the two below; "" unknown */
+    const char *last_error;
+    const char *first_seen; /* RFC 3339 */
+    uint64_t attempts;      /* before it was dead-lettered; 0 unknown */
     int64_t age_ms; /* since it came here; since it was sent where only that is told; < 0 unknown */
 };
 void qe_dlq_facts_read(const struct qe_message *message, int64_t now_unix_ms,

@@ -30,7 +30,7 @@ bool qe_dlq_filter_is_empty(const struct qe_dlq_filter *filter)
 static bool has_reason(const struct qe_dlq_filter *filter, const struct qe_message *message,
                        const struct qe_dlq_facts *facts)
 {
-    const char *whole = qe_attributes_get(&message->attributes, QE_DLQ_REASON_ATTRIBUTE);
+    const char *whole = qe_attributes_get(&message->attributes, QE_DEAD_LETTER_REASON);
 
     for (size_t i = 0; i < filter->reasons_count; i++) {
         if (strcmp(filter->reasons[i], facts->reason) == 0 ||

@@ -107,12 +107,12 @@ static void give_back(const struct qe_dlq_look *look, const struct qe_aside *han
     struct qe_settlement *settlements = qe_calloc(LOT_MAX, sizeof *settlements);
 
     for (size_t i = 0; settlements != NULL && i < hand->count; i += LOT_MAX) {
-        size_t count = 0;
+        size_t count = hand->count - i < LOT_MAX ? hand->count - i : LOT_MAX;
 
-        for (; count < LOT_MAX && i + count < hand->count; count++) {
-            settlements[count] = (struct qe_settlement){.message = &hand->items[i + count].message,
-                                                        .verb = QE_SETTLE_RELEASE,
-                                                        .unhandled = true};
+        for (size_t k = 0; k < count; k++) {
+            settlements[k] = (struct qe_settlement){.message = &hand->items[i + k].message,
+                                                    .verb = QE_SETTLE_RELEASE,
+                                                    .unhandled = true};
         }
         release_lot(look, settlements, count);
     }

@@ -147,35 +147,22 @@ static bool is_of_the_target(const struct qe_redrive *run, enum qe_err_code code
     return run->options->to == NULL && code == QE_ERR_NOT_FOUND;
 }
 
-/* Every message of the lot that goes where `first` goes, into picked and outgoing. */
-static int pick_for_target(struct qe_redrive *run, size_t first, size_t *out_count,
-                           struct qe_err *err)
-{
-    size_t count = 0;
-
-    for (size_t i = first; i < run->lot.count; i++) {
-        if (run->fates[i] != QE_FATE_SEND || run->targets[i] != run->targets[first]) {
-            continue;
-        }
-        if (fill(run, i, &run->outgoing[count], err) != 0) {
-            return -1;
-        }
-        run->picked[count++] = i;
-    }
-    *out_count = count;
-    return 0;
-}
-
+/* Sends every message of the lot that goes where `first` goes. */
 static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *err)
 {
     const struct qe_redrive_options *options = run->options;
     struct qe_err why = {0};
     size_t count = 0;
-    bool failed = true;
 
-    if (pick_for_target(run, first, &count, err) != 0) {
-        return -1;
+    for (size_t i = first; i < run->lot.count; i++) {
+        if (run->fates[i] == QE_FATE_SEND && run->targets[i] == run->targets[first]) {
+            if (fill(run, i, &run->outgoing[count], err) != 0) {
+                return -1;
+            }
+            run->picked[count++] = i;
+        }
     }
+    bool failed = true;
 
     for (unsigned tries = 1; failed; tries++) {
         failed = options->driver->send(options->handle, run->targets[first], run->outgoing, count,

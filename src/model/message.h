@@ -106,7 +106,9 @@ struct qe_settlement {
                          (QE_CAP_UNRECEIVE), so that giving back does not bring a message closer to
                          its dead-letter queue */
     const char *reason; /* DEAD_LETTER: short, borrowed; kept with the message as attribute
-                           "dead-letter-reason" */
+                           "dead-letter-reason" (model/dead_letter.h) */
+    const struct qe_attributes *notes; /* DEAD_LETTER: more to keep with it, as far as it has room;
+                                          borrowed, may be NULL; names begin "dead-letter-" */
     /* results */
     enum qe_settle_result result;
     struct qe_err err; /* set when result is not QE_SETTLED */

@@ -75,6 +75,8 @@ static void put(const char *before, const char *text, const char *after)
 
 static void put_head(const struct qe_message *message, const struct qe_dlq_facts *facts)
 {
+    char text[32];
+
     put("id ", message->id, "");
     put(", ", facts->reason, "");
     if (facts->detail[0] != '\0') {
@@ -84,8 +86,6 @@ static void put_head(const struct qe_message *message, const struct qe_dlq_facts
         (void)printf(", %" PRIu64 " attempt%s", facts->attempts, facts->attempts == 1 ? "" : "s");
     }
     if (facts->age_ms >= 0) {
-        char text[32];
-
         (void)printf(message->enqueued_unix_ms != 0 ? ", here for %s" : ", first sent %s ago",
                      qe_text_from_duration(facts->age_ms / 1000 * 1000, text));
     }
@@ -141,7 +141,7 @@ static void print_for_people(const struct qe_message *message, const struct qe_d
     for (size_t i = 0; i < message->attributes.count; i++) {
         const struct qe_attribute *one = &message->attributes.items[i];
 
-        if (strcmp(one->name, QE_DLQ_REASON_ATTRIBUTE) != 0) {
+        if (strcmp(one->name, QE_DEAD_LETTER_REASON) != 0) {
             put("  ", one->name, " = ");
             put("", one->value, "\n");
         }
@@ -156,13 +156,16 @@ static int print_json(const struct qe_message *message, const struct qe_dlq_fact
 {
     struct qe_json *object = ctl_message_to_json(message);
     char *text = NULL;
-    int rc = object != NULL ? qe_json_add_text(object, "reason", facts->reason) : -1;
+    const char *const texts[][2] = {{"reason", facts->reason},
+                                    {"detail", facts->detail},
+                                    {"dead_letter_source", facts->source},
+                                    {"first_error", facts->first_error},
+                                    {"last_error", facts->last_error},
+                                    {"first_seen", facts->first_seen}};
+    int rc = object != NULL ? 0 : -1;
 
-    if (rc == 0 && facts->detail[0] != '\0') {
-        rc = qe_json_add_text(object, "detail", facts->detail);
-    }
-    if (rc == 0 && facts->source[0] != '\0') {
-        rc = qe_json_add_text(object, "dead_letter_source", facts->source);
+    for (size_t i = 0; rc == 0 && i < sizeof texts / sizeof texts[0]; i++) {
+        rc = texts[i][1][0] != '\0' ? qe_json_add_text(object, texts[i][0], texts[i][1]) : 0;
     }
     if (rc == 0 && facts->attempts > 0) {
         rc = qe_json_add_number(object, "attempts", (double)facts->attempts);
@@ -241,7 +244,6 @@ static void print_groups(struct inspection *inspection, size_t seen)
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
     struct inspection inspection = {.ctl = ctl};
-    const struct ctl_visitor visitor = {.visit = visit, .context = &inspection};
     size_t seen = 0;
 
     (void)count;
@@ -251,7 +253,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         return QE_EXIT_FAILURE;
     }
     ctl_catch_signals();
-    int rc = ctl_dlq_look(ctl, &ctl->queue, ctl->options.look, &visitor, &seen, err);
+    int rc = ctl_dlq_look(ctl, &ctl->queue, ctl->options.look, visit, &inspection, &seen, err);
 
     if (rc == 0 && seen == 0) {
         (void)fprintf(stderr, "no message can be seen in %s\n", ctl->queue.name);

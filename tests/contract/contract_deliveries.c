@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "contract/contract_internal.h"
+#include "model/dead_letter.h"
 #include "util/clock.h"
 #include "util/mem.h"
 
@@ -241,6 +242,40 @@ static void dead_lettering_moves_the_message_with_its_reason(void **state)
     qe_message_list_deinit(&list);
 }
 
+static void dead_lettering_keeps_the_notes_that_come_with_it(void **state)
+{
+    struct world *world = *state;
+    struct qe_attributes notes = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_attributes_add(&notes, QE_DEAD_LETTER_FIRST_ERROR, "timeout: \"a\" it's", &err),
+              err);
+    assert_ok(qe_attributes_add(&notes, QE_DEAD_LETTER_FIRST_SEEN, "2026-01-02T03:04:05Z", &err),
+              err);
+    send_text(world, QE_CONTRACT_WORK, "poison");
+    struct qe_message_list list = receive_count(world, QE_CONTRACT_WORK, 1);
+    struct qe_settlement settlement = {.message = &list.items[0],
+                                       .verb = QE_SETTLE_DEAD_LETTER,
+                                       .reason = "permanent: why",
+                                       .notes = &notes};
+    assert_ok(world->driver->settle(world->handle, &world->queues[QE_CONTRACT_WORK], &settlement, 1,
+                                    in_ms(20000), &err),
+              err);
+    assert_int_equal(settlement.result, QE_SETTLED);
+    qe_message_list_deinit(&list);
+    list = receive_count(world, QE_CONTRACT_WORK_DLQ, 1);
+    const struct qe_attributes *kept = &list.items[0].attributes;
+
+    assert_string_equal(qe_attributes_get(kept, QE_DEAD_LETTER_REASON), "permanent: why");
+    assert_string_equal(qe_attributes_get(kept, QE_DEAD_LETTER_FIRST_ERROR), "timeout: \"a\" it's");
+    assert_string_equal(qe_attributes_get(kept, QE_DEAD_LETTER_FIRST_SEEN), "2026-01-02T03:04:05Z");
+    assert_string_equal(qe_attributes_get(kept, QE_DEAD_LETTER_RECEIVES), "1");
+    assert_non_null(qe_attributes_get(kept, QE_DEAD_LETTER_AT));
+    assert_non_null(qe_attributes_get(kept, QE_DEAD_LETTER_SOURCE));
+    qe_message_list_deinit(&list);
+    qe_attributes_deinit(&notes);
+}
+
 static void without_a_dead_letter_queue_dead_lettering_fails_and_keeps(void **state)
 {
     struct world *world = *state;
@@ -358,6 +393,8 @@ const struct contract_test qe_contract_deliveries[] = {
      a_stale_unhandled_release_leaves_the_count_alone, BOTH | QE_CAP_UNRECEIVE},
     {"dead-lettering moves the message with its reason",
      dead_lettering_moves_the_message_with_its_reason, BOTH | QE_CAP_DEAD_LETTER},
+    {"dead-lettering keeps the notes that come with it",
+     dead_lettering_keeps_the_notes_that_come_with_it, BOTH | QE_CAP_DEAD_LETTER},
     {"without a dead-letter queue dead-lettering fails and keeps",
      without_a_dead_letter_queue_dead_lettering_fails_and_keeps, BOTH | QE_CAP_DEAD_LETTER},
     {"a message received too often goes to the dead-letter queue",

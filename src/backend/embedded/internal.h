@@ -228,10 +228,17 @@ bool qe_embedded_receipt_parse(const char *text, int64_t *out_id,
 
 /* --- move.c --- */
 
-/* Moves one message to the queue's DLQ, with the facts as attributes. */
-int qe_embedded_move(struct qe_embedded *self, int64_t message_id,
-                     const struct qe_embedded_queue *queue, const char *queue_name,
-                     const char *reason, struct qe_err *err) QE_MUST_CHECK;
+/* Of one message that goes to its queue's DLQ. All borrowed. */
+struct qe_embedded_move {
+    int64_t message_id;
+    const struct qe_embedded_queue *queue;
+    const char *queue_name;
+    const char *reason;
+    const struct qe_attributes *notes; /* may be NULL */
+};
+/* Moves it, with the facts as attributes. */
+int qe_embedded_move(struct qe_embedded *self, const struct qe_embedded_move *move,
+                     struct qe_err *err) QE_MUST_CHECK;
 /* Inside a write transaction: removes up to `max` messages past their retention. */
 int qe_embedded_expire(struct qe_embedded *self, const struct qe_embedded_queue *queue, int64_t max,
                        struct qe_err *err) QE_MUST_CHECK;

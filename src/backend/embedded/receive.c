@@ -143,7 +143,12 @@ static int claim_one(struct receive *receive, struct qe_message *message, int64_
     }
     if (queue->max_receives > 0 && queue->dead_letter_id != 0 &&
         message->receives >= queue->max_receives) {
-        return qe_embedded_move(self, id[0], queue, receive->queue_name, "max_receives", err);
+        const struct qe_embedded_move move = {.message_id = id[0],
+                                              .queue = queue,
+                                              .queue_name = receive->queue_name,
+                                              .reason = "max_receives"};
+
+        return qe_embedded_move(self, &move, err);
     }
     if (qe_random_secret(secret, sizeof(secret)) != 0) {
         return qe_err_set(err, QE_ERR_IO, "the kernel has no random bytes for a receipt");

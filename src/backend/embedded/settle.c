@@ -84,10 +84,14 @@ static int dead_letter(struct settle *settle, struct qe_settlement *settlement, 
     if (!qe_text_is_utf8(reason, strlen(reason))) {
         reason = "not UTF-8";
     }
+    const struct qe_embedded_move move = {.message_id = id,
+                                          .queue = &settle->queue,
+                                          .queue_name = settle->queue_name,
+                                          .reason = reason,
+                                          .notes = settlement->notes};
+
     settle->is_moved = true;
-    return qe_embedded_move(settle->self, id, &settle->queue, settle->queue_name, reason, err) == 0
-               ? 1
-               : -1;
+    return qe_embedded_move(settle->self, &move, err) == 0 ? 1 : -1;
 }
 
 /* 1: done (or failed on its own), 0: stale, -1: the transaction is over. */

@@ -3,6 +3,7 @@
 
 #include "backend/embedded/internal.h"
 #include "backend/embedded/schema_text.h"
+#include "model/dead_letter.h"
 
 /* What a message is read as; codec.c names the columns. */
 #define MESSAGE_COLUMNS                                                                            \
@@ -39,9 +40,10 @@ const char *const qe_embedded_sql[QE_SQL_COUNT] = {
     [QE_SQL_MOVE] =
         "UPDATE messages SET queue_id = ?2, in_order = ?3, visible_at = ?4, due_at = ?4,"
         " enqueued_at = ?4, held = 0, receives = 0, receipt = zeroblob(16), attributes ="
-        " json_set(coalesce(attributes, '{}'), '$.\"dead-letter-reason\"', ?5,"
-        " '$.\"dead-letter-source\"', ?6, '$.\"dead-letter-receives\"', CAST(receives AS TEXT),"
-        " '$.\"dead-letter-at\"', ?7) WHERE id = ?1",
+        " json_patch(json_set(coalesce(attributes, '{}'), '$.\"" QE_DEAD_LETTER_REASON "\"', ?5,"
+        " '$.\"" QE_DEAD_LETTER_SOURCE "\"', ?6,"
+        " '$.\"" QE_DEAD_LETTER_RECEIVES "\"', CAST(receives AS TEXT),"
+        " '$.\"" QE_DEAD_LETTER_AT "\"', ?7), ?8) WHERE id = ?1",
     [QE_SQL_DELETE] = "DELETE FROM messages WHERE id = ?1",
     [QE_SQL_ACK] = "DELETE FROM messages WHERE " IS_THIS_DELIVERY,
     [QE_SQL_RELEASE] = "UPDATE messages SET " GIVEN_BACK " WHERE " IS_THIS_DELIVERY,

@@ -24,18 +24,17 @@ void qe_rmq_listing_drop_calls(struct qe_rmq_listing *listing)
 static int begin(struct qe_rmq_listing *listing, size_t calls_max, struct qe_err *err)
 {
     qe_rmq_listing_drop_calls(listing);
-    listing->calls = qe_calloc(calls_max + 1, sizeof *listing->calls); /* never NULL for 0 */
-    if (listing->calls == NULL) {
-        (void)qe_err_set(err, QE_ERR_NOMEM, "%zu requests", calls_max);
-        return -1;
+    if (calls_max == 0) {
+        return 0;
     }
-    return 0;
+    listing->calls = qe_calloc(calls_max, sizeof *listing->calls);
+    return listing->calls != NULL ? 0 : qe_err_set(err, QE_ERR_NOMEM, "%zu requests", calls_max);
 }
 
 static int add_call(struct qe_rmq_listing *listing, enum qe_rmq_operation operation,
                     const char *path, const char *part, size_t index, struct qe_err *err)
 {
-    struct qe_rmq_call *call = listing->calls + listing->calls_count;
+    struct qe_rmq_call *call = &listing->calls[listing->calls_count];
 
     if (qe_rmq_call_init(call, operation, listing->self->base_url, path, part, err) != 0) {
         return -1;
@@ -47,13 +46,8 @@ static int add_call(struct qe_rmq_listing *listing, enum qe_rmq_operation operat
 
 static int run(struct qe_rmq_listing *listing, struct qe_err *err)
 {
-    const struct qe_rmq_errand errand = {.calls = listing->calls,
-                                         .count = listing->calls_count,
-                                         .deadline_mono_ms = listing->deadline_mono_ms,
-                                         .take = qe_rmq_list_take,
-                                         .context = listing};
-
-    return qe_rmq_run(listing->self, &errand, err);
+    return qe_rmq_run(listing->self, listing->calls, listing->calls_count,
+                      listing->deadline_mono_ms, qe_rmq_list_take, listing, err);
 }
 
 /* Without overview and virtual hosts there is nothing; the rest may be refused. */

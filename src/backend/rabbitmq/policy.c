@@ -1,6 +1,5 @@
 #include "backend/rabbitmq/policy.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,9 +30,15 @@ static const struct qe_json *member(const struct qe_json *object, const char *pr
                                     const char *key)
 {
     char name[KEY_BYTES];
-    const int length = snprintf(name, sizeof name, "%s%s", prefix, key);
+    const size_t prefix_bytes = strlen(prefix);
+    const size_t key_bytes = strlen(key);
 
-    return length >= 0 && (size_t)length < sizeof name ? qe_json_get(object, name) : NULL;
+    if (prefix_bytes + key_bytes >= sizeof name) {
+        return NULL;
+    }
+    memcpy(name, prefix, prefix_bytes);
+    memcpy(name + prefix_bytes, key, key_bytes + 1);
+    return qe_json_get(object, name);
 }
 
 static int copy_text(const struct qe_json *value, char **out, struct qe_err *err)

@@ -104,16 +104,16 @@ static void reason_of(const char *body, size_t body_bytes, char out[REASON_BYTES
     reason = reason != NULL ? reason : qe_json_text(qe_json_get(json, "error"));
     reason = reason != NULL ? reason : "no reason given";
     bytes = qe_text_cut(reason, strlen(reason), REASON_BYTES - 1);
-    (void)snprintf(out, REASON_BYTES, "%.*s", (int)bytes, reason);
+    memcpy(out, reason, bytes);
+    out[bytes] = '\0';
     qe_json_destroy(json);
 }
 
 static bool is_json(const char *body, size_t body_bytes)
 {
-    static const char blanks[] = {' ', '\t', '\r', '\n'};
     size_t at = 0;
 
-    for (; at < body_bytes && memchr(blanks, body[at], sizeof blanks) != NULL; at++) {
+    for (; at < body_bytes && memchr(" \t\r\n", body[at], 4) != NULL; at++) {
     }
     return at < body_bytes && (body[at] == '[' || body[at] == '{');
 }
@@ -161,8 +161,12 @@ bool qe_rmq_take_interrupt(struct qe_rmq *self)
 
 struct run {
     struct qe_rmq *self;
-    const struct qe_rmq_errand *errand;
+    struct qe_rmq_call *calls;
+    size_t count;
     size_t next;
+    int64_t deadline_mono_ms;
+    qe_rmq_take_fn *take;
+    void *context;
 };
 
 static void count_call(const struct qe_rmq *self, const struct qe_rmq_call *call)
@@ -178,11 +182,7 @@ static int start(struct run *run, struct qe_rmq_call *call, struct qe_err *err)
     struct qe_http_header headers[2] = {
         {.name = "Accept", .value = call->is_text ? "text/plain" : "application/json"}};
     size_t headers_count = 1;
-    int64_t deadline_mono_ms = run->errand->deadline_mono_ms;
 
-    if (call->deadline_mono_ms != 0 && call->deadline_mono_ms < deadline_mono_ms) {
-        deadline_mono_ms = call->deadline_mono_ms;
-    }
     if (!call->is_anonymous) {
         headers[headers_count++] = (struct qe_http_header){
             .name = "Authorization", .value = qe_secret_bytes(run->self->authorization)};
@@ -191,7 +191,11 @@ static int start(struct run *run, struct qe_rmq_call *call, struct qe_err *err)
                                             .url = call->url,
                                             .headers = headers,
                                             .headers_count = headers_count,
-                                            .deadline_mono_ms = deadline_mono_ms,
+                                            .deadline_mono_ms = call->deadline_mono_ms != 0 &&
+                                                                        call->deadline_mono_ms <
+                                                                            run->deadline_mono_ms
+                                                                    ? call->deadline_mono_ms
+                                                                    : run->deadline_mono_ms,
                                             .reply_max_bytes = REPLY_MAX_BYTES,
                                             .context = call};
 
@@ -208,9 +212,8 @@ static int start(struct run *run, struct qe_rmq_call *call, struct qe_err *err)
 
 static int start_some(struct run *run, struct qe_err *err)
 {
-    for (;
-         run->next < run->errand->count && qe_http_in_flight(run->self->client) < IN_FLIGHT_MAX;) {
-        if (start(run, &run->errand->calls[run->next++], err) != 0) {
+    for (; run->next < run->count && qe_http_in_flight(run->self->client) < IN_FLIGHT_MAX;) {
+        if (start(run, &run->calls[run->next++], err) != 0) {
             return -1;
         }
     }
@@ -227,8 +230,7 @@ static int finish(struct run *run, const struct qe_http_reply *reply, struct qe_
     if (call->err.code == QE_OK &&
         qe_rmq_judge(reply->status, call->is_text, call->url, body, reply->body.length_bytes,
                      &call->err) == 0 &&
-        run->errand->take(run->errand->context, call, body, reply->body.length_bytes, &call->err) !=
-            0) {
+        run->take(run->context, call, body, reply->body.length_bytes, &call->err) != 0) {
         (void)qe_err_wrap(&call->err, "%s", call->url);
     }
     count_call(run->self, call);
@@ -254,15 +256,21 @@ static int wait_once(struct run *run, struct qe_http_reply *reply, struct qe_err
     return 0;
 }
 
-int qe_rmq_run(struct qe_rmq *self, const struct qe_rmq_errand *errand, struct qe_err *err)
+int qe_rmq_run(struct qe_rmq *self, struct qe_rmq_call *calls, size_t count,
+               int64_t deadline_mono_ms, qe_rmq_take_fn *take, void *context, struct qe_err *err)
 {
-    struct run run = {.self = self, .errand = errand};
+    struct run run = {.self = self,
+                      .calls = calls,
+                      .count = count,
+                      .deadline_mono_ms = deadline_mono_ms,
+                      .take = take,
+                      .context = context};
     struct qe_http_reply reply = {0};
     int rc = qe_rmq_take_interrupt(self) ? qe_err_set(err, QE_ERR_CANCELLED, "interrupted") : 0;
 
     for (; rc == 0;) {
         rc = start_some(&run, err);
-        if (rc != 0 || (run.next == errand->count && qe_http_in_flight(self->client) == 0)) {
+        if (rc != 0 || (run.next == count && qe_http_in_flight(self->client) == 0)) {
             break;
         }
         rc = wait_once(&run, &reply, err);

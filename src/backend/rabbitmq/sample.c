@@ -126,16 +126,12 @@ static int hold_extra_metrics(struct qe_rmq_sampling *sampling, struct qe_err *e
  * whether something is missing; *out_good: some depths were told. */
 static int run(struct qe_rmq_sampling *sampling, bool *out_good, struct qe_err *err)
 {
-    const struct qe_rmq_errand errand = {.calls = sampling->calls,
-                                         .count = sampling->calls_count,
-                                         .deadline_mono_ms = sampling->deadline_mono_ms,
-                                         .take = qe_rmq_take_answer,
-                                         .context = sampling};
     size_t good_count = 0;
 
     sampling->poll.gap = (struct qe_err){0};
     sampling->depths_count = 0;
-    if (qe_rmq_run(sampling->self, &errand, err) != 0) {
+    if (qe_rmq_run(sampling->self, sampling->calls, sampling->calls_count,
+                   sampling->deadline_mono_ms, qe_rmq_take_answer, sampling, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < sampling->calls_count; i++) {

@@ -1,4 +1,6 @@
 /* A copy of a message for its dead-letter queue, with what we know of why. */
+#include "model/dead_letter.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,20 +46,29 @@ static void note_reason(const char *reason, struct notes *notes)
 
 static bool is_note(const char *name)
 {
-    return qe_text_starts_with(name, "dead-letter-");
+    return qe_text_starts_with(name, QE_DEAD_LETTER_PREFIX);
+}
+
+static void add_note(struct qe_sqs_letter *letter, const char *name, const char *value)
+{
+    struct qe_err ignored = {0};
+
+    if (value[0] != '\0' && qe_sqs_letter_add(letter, name, "", value, &ignored) == 0 &&
+        qe_sqs_letter_bytes(letter) > QE_SQS_MESSAGE_MAX_BYTES) {
+        letter->attributes_count--;
+    }
 }
 
 /* The message's own attributes never give way to ours: as many of ours as fit, the reason first. */
-static void add_notes(struct qe_sqs_letter *letter, const struct qe_sqs_attribute *notes,
-                      size_t count)
+static void add_notes(struct qe_sqs_letter *letter, const struct copy *copy,
+                      const struct notes *notes, const struct qe_attributes *more)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct qe_err ignored = {0};
-
-        if (qe_sqs_letter_add(letter, notes[i].name, "", notes[i].value, &ignored) == 0 &&
-            qe_sqs_letter_bytes(letter) > QE_SQS_MESSAGE_MAX_BYTES) {
-            letter->attributes_count--;
-        }
+    add_note(letter, QE_DEAD_LETTER_REASON, notes->reason);
+    add_note(letter, QE_DEAD_LETTER_SOURCE, copy->settle->queue->name);
+    add_note(letter, QE_DEAD_LETTER_RECEIVES, notes->receives);
+    add_note(letter, QE_DEAD_LETTER_AT, notes->at);
+    for (size_t i = 0; more != NULL && i < more->count; i++) {
+        add_note(letter, more->items[i].name, more->items[i].value);
     }
 }
 
@@ -92,14 +103,7 @@ static int make_letter(const struct copy *copy, size_t item, struct notes *notes
     note_reason(settlement->reason, notes);
     (void)snprintf(notes->receives, sizeof notes->receives, "%" PRIu32, message->receives);
     (void)qe_text_from_unix_ms(qe_clock_unix_ms(), notes->at);
-    const struct qe_sqs_attribute own[] = {
-        {.name = "dead-letter-reason", .value = notes->reason},
-        {.name = "dead-letter-source", .value = copy->settle->queue->name},
-        {.name = "dead-letter-receives", .value = notes->receives},
-        {.name = "dead-letter-at", .value = notes->at},
-    };
-
-    add_notes(out, own, sizeof own / sizeof own[0]);
+    add_notes(out, copy, notes, settlement->notes);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "dlq/aside.h"
 #include "dlq/destination.h"
+#include "model/dead_letter.h"
 #include "unit/dlq/bench.h"
 
 static void message_that_is_refused_stays_and_the_others_go(void **state)
@@ -202,7 +203,7 @@ static int find_origins(void *context, struct qe_err *err)
         char name[8];
 
         (void)snprintf(name, sizeof name, "q%zu", i % 10);
-        rc = qe_attributes_add(&message.attributes, QE_DLQ_SOURCE_ATTRIBUTE, name, err);
+        rc = qe_attributes_add(&message.attributes, QE_DEAD_LETTER_SOURCE, name, err);
         if (rc == 0) {
             const struct qe_queue *found = qe_dlq_origin_of(&origins, &message, err);
 
