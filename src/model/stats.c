@@ -39,6 +39,13 @@ const char *qe_outcome_name(enum qe_outcome outcome)
     return (unsigned)outcome < QE_OUTCOME_COUNT ? s_outcome_names[outcome] : "unknown";
 }
 
+const char *qe_circuit_name(enum qe_circuit circuit)
+{
+    static const char *const names[QE_CIRCUIT_COUNT] = {"closed", "open", "half_open"};
+
+    return (unsigned)circuit < QE_CIRCUIT_COUNT ? names[circuit] : "unknown";
+}
+
 const char *qe_http_handler_name(enum qe_http_handler handler)
 {
     return (unsigned)handler < QE_HTTP_HANDLER_COUNT ? s_http_handler_names[handler] : "unknown";

@@ -48,6 +48,16 @@ struct qe_reason_stats {
     qe_counter failed, dead_lettered;
 };
 
+/* Whether a consumer receives, as its circuit breaker has it. */
+enum qe_circuit {
+    QE_CIRCUIT_CLOSED = 0,
+    QE_CIRCUIT_OPEN,
+    QE_CIRCUIT_HALF_OPEN,
+    QE_CIRCUIT_COUNT
+};
+const char *
+qe_circuit_name(enum qe_circuit circuit); /* the `state` label: closed, open, half_open */
+
 struct qe_consumer_stats {
     struct qe_consumer_stats *_Atomic next; /* registry's */
     char *source;                           /* owned, as vhost and queue */
