@@ -19,7 +19,8 @@ static void keep_existing(const struct qe_rmq_table *table, const struct qe_rmq_
     targets->count = kept;
 }
 
-static void reach_all(struct qe_rmq_topology *topology, const struct qe_rmq_definition *queue,
+/* True: with keys that nobody tells, too. */
+static bool reach_all(struct qe_rmq_topology *topology, const struct qe_rmq_definition *queue,
                       struct qe_rmq_targets *out)
 {
     const struct qe_rmq_rules *rules = &queue->rules;
@@ -28,7 +29,7 @@ static void reach_all(struct qe_rmq_topology *topology, const struct qe_rmq_defi
     if (rules->dead_letter_key != NULL) {
         qe_rmq_topology_reach(topology, queue->vhost, rules->dead_letter_exchange,
                               rules->dead_letter_key, out);
-        return;
+        return false;
     }
     qe_rmq_topology_keys(topology, queue->vhost, queue->name, &keys);
     if (keys.is_any) {
@@ -38,14 +39,13 @@ static void reach_all(struct qe_rmq_topology *topology, const struct qe_rmq_defi
         qe_rmq_topology_reach(topology, queue->vhost, rules->dead_letter_exchange, keys.keys[i],
                               out);
     }
+    return keys.is_any;
 }
 
 void qe_rmq_dead_letters_find(struct qe_rmq_topology *topology, const struct qe_rmq_table *table,
                               const struct qe_rmq_definition *queue,
                               struct qe_rmq_dead_letters *out)
 {
-    bool loops = false;
-
     *out = (struct qe_rmq_dead_letters){0};
     if (queue->kind == QE_KIND_STREAM) { /* nothing leaves a stream but by age or size */
         return;
@@ -55,14 +55,18 @@ void qe_rmq_dead_letters_find(struct qe_rmq_topology *topology, const struct qe_
         return;
     }
     if (topology == NULL) {
+        out->may_reach_others = true;
         return;
     }
-    reach_all(topology, queue, &out->targets);
-    keep_existing(table, queue, &out->targets, &loops);
+    const bool has_other_keys = reach_all(topology, queue, &out->targets);
+
+    keep_existing(table, queue, &out->targets, &out->may_reach_itself);
     /* By the default exchange, with keys nobody tells: some queue, or none. */
     const bool is_anywhere =
         queue->rules.dead_letter_exchange[0] == '\0' && queue->rules.dead_letter_key == NULL;
 
     out->is_known = out->targets.count > 0 || (!out->targets.is_cut && !is_anywhere);
-    out->is_unroutable = out->targets.count == 0 && !out->targets.is_cut && !loops && !is_anywhere;
+    out->is_unroutable =
+        out->targets.count == 0 && !out->targets.is_cut && !out->may_reach_itself && !is_anywhere;
+    out->may_reach_others = out->targets.is_cut || (is_anywhere && has_other_keys);
 }

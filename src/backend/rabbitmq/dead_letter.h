@@ -9,6 +9,8 @@ struct qe_rmq_dead_letters {
     struct qe_rmq_targets targets; /* queues of the table, in the same vhost */
     bool is_known;                 /* no targets then means "has none" */
     bool is_unroutable; /* it has a dead-letter exchange, and that reaches no queue: lost */
+    bool may_reach_itself;
+    bool may_reach_others; /* than the targets: any queue of the vhost */
 };
 
 /* A queue without a routing key of its own for dead letters hands on the message's: those are its

@@ -1,5 +1,6 @@
 #include "backend/rabbitmq/definition.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "util/mem.h"
@@ -11,6 +12,7 @@ void qe_rmq_definition_deinit(struct qe_rmq_definition *definition)
     qe_free(definition->vhost);
     qe_free(definition->name);
     qe_free(definition->node);
+    qe_free(definition->policy);
     qe_rmq_rules_deinit(&definition->rules);
     *definition = (struct qe_rmq_definition){0};
 }
@@ -38,11 +40,11 @@ static bool lacks_leader(const struct qe_json *queue)
            qe_json_text(qe_json_get(queue, "node")) == NULL;
 }
 
-static const char *state_of(const struct qe_json *queue)
+static const char *text_of(const struct qe_json *queue, const char *key)
 {
-    const char *state = qe_json_text(qe_json_get(queue, "state"));
+    const char *text = qe_json_text(qe_json_get(queue, key));
 
-    return state == NULL ? "" : state;
+    return text == NULL ? "" : text;
 }
 
 static const char *node_of(const struct qe_json *queue)
@@ -62,7 +64,7 @@ static void take_delivery_limit(const struct qe_json *queue, struct qe_rmq_defin
         out->rules.delivery_limit = number;
         out->has_own_limit = true;
     } else if (qe_json_text(limit) != NULL) { /* "unlimited" */
-        out->rules.delivery_limit = -1;
+        out->rules.delivery_limit = (double)INFINITY;
         out->has_own_limit = true;
     }
 }
@@ -85,17 +87,15 @@ int qe_rmq_definition_parse(const struct qe_json *queue, struct qe_rmq_definitio
     made.vhost = qe_strdup(vhost);
     made.name = qe_strdup(name);
     made.node = qe_strdup(node_of(queue));
-    if (made.vhost == NULL || made.name == NULL || made.node == NULL) {
+    made.policy = qe_strdup(text_of(queue, "policy"));
+    if (made.vhost == NULL || made.name == NULL || made.node == NULL || made.policy == NULL) {
         qe_rmq_definition_deinit(&made);
         return qe_err_set(err, QE_ERR_NOMEM, "queue %s", name);
     }
     made.kind = kind_of(qe_json_text(qe_json_get(queue, "type")));
     made.is_exclusive = is_true(qe_json_get(queue, "exclusive"));
     made.has_priorities = qe_json_number(qe_json_get(arguments, "x-max-priority"), &number);
-    made.is_down = strcmp(state_of(queue), "down") == 0 || lacks_leader(queue);
-    /* -1 as an argument means "no limit", which a missing one does not from 4.0 on. */
-    made.has_own_limit =
-        qe_json_number(qe_json_get(arguments, "x-delivery-limit"), &number) && number < 0;
+    made.is_down = strcmp(text_of(queue, "state"), "down") == 0 || lacks_leader(queue);
     take_delivery_limit(queue, &made);
     *out = made;
     return 0;
@@ -152,15 +152,16 @@ int qe_rmq_definition_apply(struct qe_rmq_definition *definition,
                             const struct qe_rmq_policies *operator_policies, unsigned version_major,
                             struct qe_err *err)
 {
-    const unsigned applies = applies_to(definition->kind);
+    struct qe_rmq_subject subject = {.vhost = definition->vhost,
+                                     .name = definition->name,
+                                     .applies = applies_to(definition->kind),
+                                     .policy = definition->policy};
 
-    if (apply_one(definition,
-                  qe_rmq_policies_find(policies, definition->vhost, applies, definition->name),
-                  err) != 0 ||
-        apply_one(
-            definition,
-            qe_rmq_policies_find(operator_policies, definition->vhost, applies, definition->name),
-            err) != 0) {
+    if (apply_one(definition, qe_rmq_policies_find(policies, &subject), err) != 0) {
+        return -1;
+    }
+    subject.policy = NULL; /* the broker says so only in its statistics */
+    if (apply_one(definition, qe_rmq_policies_find(operator_policies, &subject), err) != 0) {
         return -1;
     }
     if (definition->kind == QE_KIND_QUORUM && !definition->has_own_limit && version_major >= 4 &&

@@ -9,9 +9,10 @@
 #include "util/json.h"
 
 struct qe_rmq_definition {
-    char *vhost; /* owned */
-    char *name;  /* owned */
-    char *node;  /* owned; that leads it; "" unknown */
+    char *vhost;  /* owned */
+    char *name;   /* owned */
+    char *node;   /* owned; that leads it; "" unknown */
+    char *policy; /* owned; that holds, as the broker says; "" it does not say */
     enum qe_queue_kind kind;
     bool is_exclusive;
     bool has_priorities;

@@ -10,8 +10,20 @@ struct pair {
 struct qe_rmq_history {
     struct pair pairs[QE_RMQ_HISTORY_PAIRS]; /* the oldest first */
     size_t count;
+    double delivered;            /* as of the last reading */
     double redelivered;          /* as of the last reading */
     int64_t redelivered_mono_ms; /* when it last grew; 0: not while we looked */
+
+    /* The reading that waits for a counter which knows of all it holds; mono_ms 0: none. */
+    struct qe_rmq_history_point open;
+    double age_seconds; /* of the one before it; < 0: unknown */
+
+    /* What is in the queue and not in the counter can only become less: */
+    double published_before_open;
+    double excess_least; /* as large as it may have been at the least */
+    bool has_before_open;
+    bool has_excess;
+    bool is_uncounted; /* it became more */
 };
 
 struct qe_rmq_history *qe_rmq_history_new(struct qe_err *err)
@@ -20,7 +32,9 @@ struct qe_rmq_history *qe_rmq_history_new(struct qe_err *err)
 
     if (history == NULL) {
         qe_err_set(err, QE_ERR_NOMEM, "history of a queue");
+        return NULL;
     }
+    history->age_seconds = -1;
     return history;
 }
 
@@ -44,22 +58,10 @@ static void thin(struct qe_rmq_history *history)
     history->count = kept;
 }
 
-void qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_history_point *point)
+static void add_pair(struct qe_rmq_history *history, const struct qe_rmq_history_point *point)
 {
-    struct pair *last = history->count == 0 ? NULL : &history->pairs[history->count - 1];
-
-    if (last != NULL &&
-        (point->published < last->published || point->redelivered < history->redelivered)) {
-        *history = (struct qe_rmq_history){0}; /* the counters were set back */
-        last = NULL;
-    }
-    if (last != NULL && point->redelivered > history->redelivered) {
-        history->redelivered_mono_ms = point->mono_ms;
-    }
-    history->redelivered = point->redelivered;
-    if (last != NULL && point->published == last->published) {
-        /* What counts is when the counter passed a value, so the first reading that had it. */
-        return;
+    if (history->count > 0 && history->pairs[history->count - 1].published >= point->published) {
+        return; /* what counts is when the counter passed a value: the first reading that had it */
     }
     if (history->count == QE_RMQ_HISTORY_PAIRS) {
         thin(history);
@@ -68,33 +70,91 @@ void qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_his
         (struct pair){.mono_ms = point->mono_ms, .published = point->published};
 }
 
-bool qe_rmq_history_age(const struct qe_rmq_history *history,
-                        const struct qe_rmq_history_point *point, double *out_seconds)
+/* When the oldest of the newest `ready` messages had come in, at the latest; false: unknown. */
+static bool came_in(const struct qe_rmq_history *history, double ready, double published,
+                    int64_t *out_mono_ms)
 {
-    const double before = point->published - point->ready; /* published ahead of the oldest */
+    const double before = published - ready; /* published ahead of it */
 
-    if (point->ready <= 0) {
-        if (point->in_flight > 0) {
-            return false;
-        }
-        *out_seconds = 0;
-        return true;
-    }
-    if (history->count == 0 || history->pairs[0].published > before) {
+    if (ready <= 0 || history->count == 0 || history->pairs[0].published > before) {
         return false;
     }
     for (size_t i = 1; i < history->count; i++) {
-        const struct pair *passed = &history->pairs[i];
-
-        if (passed->published <= before) {
-            continue;
+        if (history->pairs[i].published > before) {
+            *out_mono_ms = history->pairs[i].mono_ms;
+            return history->redelivered_mono_ms <= history->pairs[i - 1].mono_ms;
         }
-        /* It was published by then, at the latest. */
-        if (history->redelivered_mono_ms > history->pairs[i - 1].mono_ms) {
-            return false;
-        }
-        *out_seconds = (double)(point->mono_ms - passed->mono_ms) / 1e3;
-        return *out_seconds >= 0;
     }
     return false;
+}
+
+static double age_at(int64_t mono_ms, int64_t came_mono_ms)
+{
+    return mono_ms > came_mono_ms ? (double)(mono_ms - came_mono_ms) / 1e3 : 0;
+}
+
+/* What came in uncounted makes the queue hold more than its counter can explain. */
+static void look_for_uncounted(struct qe_rmq_history *history,
+                               const struct qe_rmq_history_point *point)
+{
+    const double held = history->open.ready + history->open.in_flight;
+
+    if (history->has_excess && held - point->published > history->excess_least) {
+        history->is_uncounted = true;
+    }
+    if (history->has_before_open &&
+        (!history->has_excess || held - history->published_before_open < history->excess_least)) {
+        history->excess_least = held - history->published_before_open;
+        history->has_excess = true;
+    }
+}
+
+/* The counter of `point` knows of all that the open reading held. */
+static void settle(struct qe_rmq_history *history, const struct qe_rmq_history_point *point)
+{
+    int64_t then_mono_ms = 0;
+    int64_t now_mono_ms = 0;
+
+    look_for_uncounted(history, point);
+    history->age_seconds = -1;
+    if (!history->is_uncounted &&
+        came_in(history, history->open.ready, point->published, &then_mono_ms) &&
+        came_in(history, point->ready, point->published, &now_mono_ms)) {
+        const double then_seconds = age_at(history->open.mono_ms, then_mono_ms);
+        const double now_seconds = age_at(point->mono_ms, now_mono_ms);
+
+        history->age_seconds = then_seconds < now_seconds ? then_seconds : now_seconds;
+    }
+    history->published_before_open = history->open.published;
+    history->has_before_open = true;
+    history->open = *point;
+}
+
+void qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_history_point *point)
+{
+    const struct pair *last = history->count == 0 ? NULL : &history->pairs[history->count - 1];
+
+    if (last != NULL &&
+        (point->published < last->published || point->delivered < history->delivered ||
+         point->redelivered < history->redelivered)) {
+        *history = (struct qe_rmq_history){.age_seconds = -1}; /* they were set back */
+        last = NULL;
+    }
+    if (last != NULL && point->redelivered > history->redelivered) {
+        history->redelivered_mono_ms = point->mono_ms;
+    }
+    history->delivered = point->delivered;
+    history->redelivered = point->redelivered;
+    add_pair(history, point);
+    if (history->open.mono_ms == 0) {
+        history->open = *point;
+    } else if (point->mono_ms - history->open.mono_ms >= QE_RMQ_SETTLE_MS) {
+        settle(history, point);
+    }
+}
+
+bool qe_rmq_history_age(const struct qe_rmq_history *history, double *out_seconds)
+{
+    *out_seconds = history->age_seconds;
+    return history->age_seconds >= 0;
 }

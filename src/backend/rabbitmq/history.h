@@ -1,13 +1,20 @@
-/* How old a queue's oldest message is, from nothing but its publish counter and its depth. Pure.
+/* How old a queue's oldest ready message is, from nothing but its publish counter and its depth.
+ * Pure.
  *
- * A queue of n ready messages that is taken from in order holds the n newest: its oldest is the one
- * with which the counter passed published - n. When that was is in the pairs (time, counter) that
- * were kept. Sound means that the real age is never below the estimate. Nothing is said
- *   - when the pairs do not reach back so far, or the counter was set back (broker restart);
+ * Of n different messages the oldest is at least as old as the n-th newest of all that came in,
+ * which is the one with which the counter passed published - n. When that was is in the pairs
+ * (time, counter) that were kept. Sound means that the real age is never below the estimate.
+ *
+ * The broker takes the counter and the depth at times that lie some seconds apart, so a depth may
+ * hold messages that the counter does not know yet. Hence a depth is judged by the counter of a
+ * reading that is QE_RMQ_SETTLE_MS younger: the estimate is as of the older one, and never above
+ * what the younger says by itself. Nothing is said
+ *   - when the pairs do not reach back so far, or the counters were set back (broker restart);
  *   - when a message was delivered again since then: what is taken twice is not taken in order;
- *   - when nothing is ready but something in flight: that may be of any age.
- * The caller leaves out queues that messages come into uncounted (dead-letter queues) or leave out
- * of order (priorities, streams). One thread. */
+ *   - when nothing is ready but something in flight: that may be of any age;
+ *   - once the queue held more than was ever counted: something comes in uncounted.
+ * The caller leaves out queues that are known to get uncounted messages (dead-letter queues), and
+ * those that messages leave out of order (priorities, streams). One thread. */
 #ifndef QE_BACKEND_RABBITMQ_HISTORY_H
 #define QE_BACKEND_RABBITMQ_HISTORY_H
 
@@ -17,6 +24,9 @@
 #include "util/err.h"
 
 #define QE_RMQ_HISTORY_PAIRS 32
+/* A counter of a reading that is younger by this knows of all that was in the older one's depth.
+ * Source: RabbitMQ's collectors of the management plugin look every 5 s. */
+#define QE_RMQ_SETTLE_MS 15000
 
 struct qe_rmq_history; /* at most QE_RMQ_HISTORY_PAIRS pairs; older ones lie further apart */
 
@@ -24,6 +34,7 @@ struct qe_rmq_history; /* at most QE_RMQ_HISTORY_PAIRS pairs; older ones lie fur
 struct qe_rmq_history_point {
     int64_t mono_ms;
     double published;
+    double delivered;
     double redelivered;
     double ready;
     double in_flight;
@@ -33,8 +44,7 @@ struct qe_rmq_history *qe_rmq_history_new(struct qe_err *err) QE_MUST_CHECK;
 void qe_rmq_history_destroy(struct qe_rmq_history *history); /* accepts NULL */
 /* Notes a reading; readings come in the order of time. */
 void qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_history_point *point);
-/* The age as of `point`, the reading noted last; false: unknown. */
-bool qe_rmq_history_age(const struct qe_rmq_history *history,
-                        const struct qe_rmq_history_point *point, double *out_seconds);
+/* The age, after the reading noted last; false: unknown. */
+bool qe_rmq_history_age(const struct qe_rmq_history *history, double *out_seconds);
 
 #endif

@@ -30,6 +30,7 @@ static void listing_deinit(struct qe_rmq_listing *listing)
     }
     qe_free(listing->vhosts);
     qe_free(listing->vhost_is_blind);
+    qe_free(listing->vhost_is_flooded);
 }
 
 void qe_rmq_note_incomplete(struct qe_rmq_listing *listing, const struct qe_err *why)
@@ -66,36 +67,72 @@ static int apply_policies(struct qe_rmq_listing *listing, struct qe_err *err)
 
 /* --- what it says --- */
 
-static void mark_dead_letter_queue(const struct qe_rmq_listing *listing, const char *vhost,
-                                   const char *name)
+static void mark(const struct qe_rmq_listing *listing, const char *vhost, const char *name)
 {
     struct qe_rmq_record *record = qe_rmq_table_get(listing->table, vhost, name);
 
     if (record != NULL) {
-        record->is_dead_letter_queue = true;
+        record->may_get_dead_letters = true;
     }
 }
 
-static int fill_queue(struct qe_rmq_listing *listing, const struct qe_rmq_definition *definition,
-                      struct qe_queue *queue, struct qe_err *err)
+/* Which queues get messages that nobody counts as published. */
+static void mark_receivers(struct qe_rmq_listing *listing,
+                           const struct qe_rmq_definition *definition,
+                           const struct qe_rmq_dead_letters *letters)
+{
+    const size_t vhost = qe_rmq_listing_vhost(listing, definition->vhost);
+
+    for (size_t i = 0; i < letters->targets.count; i++) {
+        mark(listing, definition->vhost, letters->targets.names[i]);
+    }
+    if (letters->may_reach_itself) {
+        mark(listing, definition->vhost, definition->name);
+    }
+    if (letters->may_reach_others && vhost != SIZE_MAX) {
+        listing->vhost_is_flooded[vhost] = true;
+    }
+}
+
+static void find_dead_letters(struct qe_rmq_listing *listing,
+                              const struct qe_rmq_definition *definition,
+                              struct qe_rmq_dead_letters *out)
 {
     const size_t vhost = qe_rmq_listing_vhost(listing, definition->vhost);
     const bool is_blind = vhost == SIZE_MAX || listing->vhost_is_blind[vhost];
-    struct qe_rmq_dead_letters letters;
 
+    qe_rmq_dead_letters_find(is_blind ? NULL : &listing->topology, listing->table, definition, out);
+    mark_receivers(listing, definition, out);
+}
+
+/* After the last of them: where dead letters may go anywhere. */
+static void mark_flooded(struct qe_rmq_listing *listing)
+{
+    for (size_t i = 0; i < listing->table->count; i++) {
+        struct qe_rmq_record *record = &listing->table->items[i];
+        const size_t vhost = qe_rmq_listing_vhost(listing, record->definition.vhost);
+
+        if (!listing->policies_known || vhost == SIZE_MAX || listing->vhost_is_flooded[vhost]) {
+            record->may_get_dead_letters = true;
+        }
+    }
+}
+
+static int fill_queue(const struct qe_rmq_listing *listing,
+                      const struct qe_rmq_definition *definition,
+                      const struct qe_rmq_dead_letters *letters, struct qe_queue *queue,
+                      struct qe_err *err)
+{
     if (qe_queue_init(queue, definition->vhost, definition->name, definition->kind, err) != 0) {
         return -1;
     }
-    qe_rmq_dead_letters_find(is_blind ? NULL : &listing->topology, listing->table, definition,
-                             &letters);
     /* A policy that cannot be read may say otherwise. */
-    queue->dead_letter_known = letters.is_known && listing->policies_known;
-    queue->dead_letter_unroutable = letters.is_unroutable && queue->dead_letter_known;
-    for (size_t i = 0; i < letters.targets.count; i++) {
-        if (qe_queue_add_link(queue, definition->vhost, letters.targets.names[i], err) != 0) {
+    queue->dead_letter_known = letters->is_known && listing->policies_known;
+    queue->dead_letter_unroutable = letters->is_unroutable && queue->dead_letter_known;
+    for (size_t i = 0; i < letters->targets.count; i++) {
+        if (qe_queue_add_link(queue, definition->vhost, letters->targets.names[i], err) != 0) {
             return -1;
         }
-        mark_dead_letter_queue(listing, definition->vhost, letters.targets.names[i]);
     }
     return 0;
 }
@@ -106,19 +143,22 @@ static int show_all(struct qe_rmq_listing *listing, struct qe_queue_list *out, s
 
     for (size_t i = 0; i < listing->table->count; i++) {
         const struct qe_rmq_definition *definition = &listing->table->items[i].definition;
+        struct qe_rmq_dead_letters letters;
         struct qe_queue *queue = NULL;
 
+        find_dead_letters(listing, definition, &letters);
         if (definition->is_exclusive && !listing->self->settings->exclusive_queues) {
             continue;
         }
         queue = qe_queue_list_add(out, err);
-        if (queue == NULL || fill_queue(listing, definition, queue, err) != 0) {
+        if (queue == NULL || fill_queue(listing, definition, &letters, queue, err) != 0) {
             for (; out->count > before; out->count--) {
                 qe_queue_deinit(&out->items[out->count - 1]);
             }
             return -1;
         }
     }
+    mark_flooded(listing);
     return 0;
 }
 

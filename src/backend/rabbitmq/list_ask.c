@@ -6,7 +6,7 @@
 
 #define QUEUES_QUERY                                                                               \
     "/api/queues/%s?disable_stats=true&columns=name,vhost,type,exclusive,arguments,node,leader,"   \
-    "members,state,delivery_limit"
+    "members,state,policy,delivery_limit"
 #define OVERVIEW_QUERY                                                                             \
     "/api/overview?columns=rabbitmq_version,disable_stats,listeners,object_totals.queues"
 
@@ -176,7 +176,8 @@ int qe_rmq_list_ask_topology(struct qe_rmq_listing *listing, struct qe_err *err)
     }
     is_needed = qe_calloc(listing->vhosts_count, sizeof *is_needed);
     listing->vhost_is_blind = qe_calloc(listing->vhosts_count, sizeof *listing->vhost_is_blind);
-    if (is_needed == NULL || listing->vhost_is_blind == NULL) {
+    listing->vhost_is_flooded = qe_calloc(listing->vhosts_count, sizeof *listing->vhost_is_flooded);
+    if (is_needed == NULL || listing->vhost_is_blind == NULL || listing->vhost_is_flooded == NULL) {
         qe_free(is_needed);
         return qe_err_set(err, QE_ERR_NOMEM, "%zu virtual hosts", listing->vhosts_count);
     }

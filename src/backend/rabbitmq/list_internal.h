@@ -17,6 +17,7 @@ struct qe_rmq_listing {
     size_t vhosts_count;
     size_t vhosts_capacity;
     bool *vhost_is_blind;      /* owned; parallel: its exchanges or bindings cannot be read */
+    bool *vhost_is_flooded;    /* owned; parallel: any of its queues may get dead letters */
     struct qe_rmq_call *calls; /* owned; of the phase that runs */
     size_t calls_count;
 };

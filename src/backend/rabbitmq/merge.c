@@ -1,5 +1,6 @@
 /* What is known of one queue: the poll's own reading, what dearer ones said a while ago, and what
  * the queue is. */
+#include <math.h>
 #include <string.h>
 
 #include "backend/rabbitmq/internal.h"
@@ -77,7 +78,15 @@ static void take_field(const struct qe_rmq_reading *reading, enum qe_rmq_value v
     }
 }
 
-static void take_reading(const struct qe_rmq_reading *reading, struct qe_sample *out)
+/* What was held a while ago says nothing of what is held now; but a log only grows slowly. */
+static bool may_be_old(const struct qe_rmq_record *record, enum qe_rmq_value value)
+{
+    return record->definition.kind == QE_KIND_STREAM ||
+           (value != QE_RMQ_READY && value != QE_RMQ_UNACKNOWLEDGED);
+}
+
+static void take_reading(const struct qe_rmq_record *record, const struct qe_rmq_reading *reading,
+                         bool is_old, struct qe_sample *out)
 {
     static const struct {
         enum qe_rmq_value value;
@@ -95,7 +104,9 @@ static void take_reading(const struct qe_rmq_reading *reading, struct qe_sample 
     };
 
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        take_field(reading, fields[i].value, fields[i].field, out);
+        if (!is_old || may_be_old(record, fields[i].value)) {
+            take_field(reading, fields[i].value, fields[i].field, out);
+        }
     }
 }
 
@@ -114,7 +125,8 @@ static void take_definition(const struct qe_rmq_definition *definition, struct q
         qe_sample_set(out, QE_FIELD_RETENTION_SECONDS, rules->message_ttl_ms / 1e3);
     }
     /* The limit is of returns: with 2, a message is delivered three times. */
-    if (rules->delivery_limit >= 0 && definition->kind == QE_KIND_QUORUM) {
+    if (rules->delivery_limit >= 0 && isfinite(rules->delivery_limit) &&
+        definition->kind == QE_KIND_QUORUM) {
         qe_sample_set(out, QE_FIELD_MAX_RECEIVES, rules->delivery_limit + 1);
     }
 }
@@ -188,11 +200,12 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
         (!qe_rmq_has(&record->fresh, QE_RMQ_READY) && is_young(self, record, poll->now_mono_ms))) {
         return qe_err_set(err, QE_ERR_CANCELLED, "its depth is not told yet");
     }
-    take_reading(&record->fresh, &sample);
+    take_reading(record, &record->fresh, false, &sample);
     for (size_t i = QE_RMQ_EXTRA_COUNT; i-- > 0;) { /* what comes more often goes first */
         held[i] = held_of(self, poll, record, (enum qe_rmq_extra)i);
         if (held[i] != NULL) {
-            take_reading(&held[i]->reading, &sample);
+            take_reading(record, &held[i]->reading, held[i]->read_mono_ms != poll->now_mono_ms,
+                         &sample);
         }
     }
     take_definition(&record->definition, &sample);
@@ -213,21 +226,29 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
 static bool may_estimate(const struct qe_rmq_record *record, const struct qe_rmq_reading *reading)
 {
     return record->definition.kind != QE_KIND_STREAM && !record->definition.has_priorities &&
-           !record->is_dead_letter_queue && qe_rmq_has(reading, QE_RMQ_PUBLISHED) &&
-           qe_rmq_has(reading, QE_RMQ_READY) && qe_rmq_has(reading, QE_RMQ_UNACKNOWLEDGED);
+           !record->may_get_dead_letters && qe_rmq_has(reading, QE_RMQ_READY) &&
+           qe_rmq_has(reading, QE_RMQ_UNACKNOWLEDGED);
 }
 
+/* < 0: unknown. A queue without counters has had no message yet: they are 0. */
 static int estimate(struct qe_rmq_record *record, const struct qe_rmq_reading *reading,
                     int64_t now_mono_ms, double *out_age_seconds, struct qe_err *err)
 {
     const struct qe_rmq_history_point point = {
         .mono_ms = now_mono_ms,
         .published = reading->values[QE_RMQ_PUBLISHED],
+        .delivered = reading->values[QE_RMQ_DELIVERED],
         .redelivered = reading->values[QE_RMQ_REDELIVERED],
         .ready = reading->values[QE_RMQ_READY],
         .in_flight = reading->values[QE_RMQ_UNACKNOWLEDGED],
     };
 
+    *out_age_seconds = -1;
+    if (!may_estimate(record, reading)) { /* what is in there now would be uncounted later, too */
+        qe_rmq_history_destroy(record->history);
+        record->history = NULL;
+        return 0;
+    }
     if (record->history == NULL) {
         record->history = qe_rmq_history_new(err);
         if (record->history == NULL) {
@@ -235,9 +256,7 @@ static int estimate(struct qe_rmq_record *record, const struct qe_rmq_reading *r
         }
     }
     qe_rmq_history_note(record->history, &point);
-    if (point.ready <= 0 || !qe_rmq_history_age(record->history, &point, out_age_seconds)) {
-        *out_age_seconds = -1; /* of an empty queue, the poll itself says so */
-    }
+    (void)qe_rmq_history_age(record->history, out_age_seconds);
     return 0;
 }
 
@@ -255,7 +274,7 @@ int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
         /* Whoever sent it may have a clock ahead of ours. */
         held.age_seconds = age_seconds > 0 ? age_seconds : 0;
     }
-    if (extra == QE_RMQ_EXTRA_STATISTICS && may_estimate(record, reading)) {
+    if (extra == QE_RMQ_EXTRA_STATISTICS) {
         double age_seconds = -1;
 
         if (estimate(record, reading, poll->now_mono_ms, &age_seconds, err) != 0) {

@@ -107,6 +107,18 @@ bool qe_rmq_nodes_same_running(const struct qe_rmq_nodes *a, const struct qe_rmq
     return true;
 }
 
+bool qe_rmq_nodes_restarted(const struct qe_rmq_nodes *before, const struct qe_rmq_nodes *after)
+{
+    for (size_t i = 0; i < after->count; i++) {
+        const struct qe_rmq_node *old = qe_rmq_nodes_find(before, after->items[i].name);
+
+        if (old != NULL && after->items[i].uptime_ms < old->uptime_ms) {
+            return true;
+        }
+    }
+    return !qe_rmq_nodes_same_running(before, after);
+}
+
 int64_t qe_rmq_nodes_least_uptime_ms(const struct qe_rmq_nodes *nodes)
 {
     int64_t least_ms = -1;

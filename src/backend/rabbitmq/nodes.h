@@ -38,6 +38,8 @@ int qe_rmq_nodes_add(struct qe_rmq_nodes *nodes, const char *name,
 const struct qe_rmq_node *qe_rmq_nodes_find(const struct qe_rmq_nodes *nodes, const char *name);
 /* The same nodes run. */
 bool qe_rmq_nodes_same_running(const struct qe_rmq_nodes *a, const struct qe_rmq_nodes *b);
+/* Some node has begun, ended or begun anew between the two: counters that it kept are gone. */
+bool qe_rmq_nodes_restarted(const struct qe_rmq_nodes *before, const struct qe_rmq_nodes *after);
 /* The shortest time that a running node has been up; < 0 unknown. */
 int64_t qe_rmq_nodes_least_uptime_ms(const struct qe_rmq_nodes *nodes);
 

@@ -1,5 +1,6 @@
 #include "backend/rabbitmq/policy.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,6 +60,14 @@ static double limit_of(const struct qe_json *value)
     return qe_json_number(value, &number) && number >= 0 && number <= LIMIT_MAX ? number : -1;
 }
 
+/* A negative one says that there is none, which from 4.0 on is not what a missing one says. */
+static double delivery_limit_of(const struct qe_json *value)
+{
+    double number = 0;
+
+    return qe_json_number(value, &number) && number < 0 ? (double)INFINITY : limit_of(value);
+}
+
 int qe_rmq_rules_parse(const struct qe_json *object, const char *prefix, struct qe_rmq_rules *out,
                        struct qe_err *err)
 {
@@ -80,7 +89,7 @@ int qe_rmq_rules_parse(const struct qe_json *object, const char *prefix, struct 
     rules.max_length_messages = limit_of(member(object, prefix, "max-length"));
     rules.max_length_bytes = limit_of(member(object, prefix, "max-length-bytes"));
     rules.message_ttl_ms = limit_of(member(object, prefix, "message-ttl"));
-    rules.delivery_limit = limit_of(member(object, prefix, "delivery-limit"));
+    rules.delivery_limit = delivery_limit_of(member(object, prefix, "delivery-limit"));
     *out = rules;
     return 0;
 }
@@ -160,11 +169,11 @@ static int policy_parse(const struct qe_json *object, struct qe_rmq_policy *out,
     if (out->vhost == NULL || out->name == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "policy %s", name);
     }
-    out->pattern = pattern_of(pattern, err);
-    if (out->pattern == NULL) {
-        return qe_err_wrap(err, "policy %s of vhost %s", name, vhost);
+    if (qe_rmq_rules_parse(qe_json_get(object, "definition"), "", &out->rules, err) != 0) {
+        return -1;
     }
-    return qe_rmq_rules_parse(qe_json_get(object, "definition"), "", &out->rules, err);
+    out->pattern = pattern_of(pattern, err);
+    return out->pattern != NULL ? 0 : qe_err_wrap(err, "policy %s of vhost %s", name, vhost);
 }
 
 static int compare_policies(const void *a, const void *b)
@@ -190,12 +199,15 @@ int qe_rmq_policies_parse(const struct qe_json *array, struct qe_rmq_policies *o
         struct qe_err why = {0};
 
         if (policy_parse(at, &policy, &why) != 0) {
-            policy_deinit(&policy);
             if (why.code == QE_ERR_NOMEM) {
+                policy_deinit(&policy);
                 *err = why;
                 return -1;
             }
             out->doubtful = why; /* the others stand */
+        }
+        if (policy.vhost == NULL || policy.name == NULL) {
+            policy_deinit(&policy);
             continue;
         }
         if (qe_grow(&out->items, out->count, &out->capacity, POLICIES_MAX, sizeof policy) != 0) {
@@ -211,16 +223,27 @@ int qe_rmq_policies_parse(const struct qe_json *array, struct qe_rmq_policies *o
 }
 
 const struct qe_rmq_rules *qe_rmq_policies_find(const struct qe_rmq_policies *policies,
-                                                const char *vhost, unsigned applies,
-                                                const char *name)
+                                                const struct qe_rmq_subject *subject)
 {
+    const struct qe_rmq_rules *matching = NULL;
+    const bool is_told = subject->policy != NULL && subject->policy[0] != '\0';
+
     for (size_t i = 0; i < policies->count; i++) {
         const struct qe_rmq_policy *policy = &policies->items[i];
 
-        if ((policy->applies & applies) != 0 && strcmp(policy->vhost, vhost) == 0 &&
-            qe_regex_matches(policy->pattern, name)) {
+        if (strcmp(policy->vhost, subject->vhost) != 0) {
+            continue;
+        }
+        if (is_told && strcmp(policy->name, subject->policy) == 0) {
             return &policy->rules;
         }
+        if (matching == NULL && (policy->applies & subject->applies) != 0 &&
+            policy->pattern != NULL && qe_regex_matches(policy->pattern, subject->name)) {
+            matching = &policy->rules;
+            if (!is_told) {
+                break;
+            }
+        }
     }
-    return NULL;
+    return matching;
 }

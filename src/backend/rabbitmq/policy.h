@@ -17,7 +17,7 @@ struct qe_rmq_rules {
     double max_length_messages; /* < 0: not set, as the others */
     double max_length_bytes;
     double message_ttl_ms;
-    double delivery_limit;
+    double delivery_limit; /* INFINITY: said to have none */
 };
 void qe_rmq_rules_init(struct qe_rmq_rules *rules);
 void qe_rmq_rules_deinit(struct qe_rmq_rules *rules); /* = {0} is fine */
@@ -35,7 +35,7 @@ int qe_rmq_rules_parse(const struct qe_json *object, const char *prefix, struct 
 struct qe_rmq_policy {
     char *vhost;              /* owned */
     char *name;               /* owned */
-    struct qe_regex *pattern; /* owned */
+    struct qe_regex *pattern; /* owned; NULL: cannot be read here, and matches nothing */
     unsigned applies;
     double priority;
     struct qe_rmq_rules rules; /* owned */
@@ -52,9 +52,16 @@ struct qe_rmq_policies {
 int qe_rmq_policies_parse(const struct qe_json *array, struct qe_rmq_policies *out,
                           struct qe_err *err) QE_MUST_CHECK;
 void qe_rmq_policies_deinit(struct qe_rmq_policies *policies); /* = {0} is fine */
-/* The one that holds: of those that match, the one with the highest priority. NULL: none. */
+/* What to look for. */
+struct qe_rmq_subject {
+    const char *vhost;
+    const char *name;
+    unsigned applies;
+    const char *policy; /* which one the broker says it is; NULL or "": it does not say */
+};
+/* The one that holds: as the broker says, or else, of those that match, the one with the highest
+ * priority. NULL: none. */
 const struct qe_rmq_rules *qe_rmq_policies_find(const struct qe_rmq_policies *policies,
-                                                const char *vhost, unsigned applies,
-                                                const char *name);
+                                                const struct qe_rmq_subject *subject);
 
 #endif

@@ -150,11 +150,11 @@ void qe_rmq_table_carry_over(struct qe_rmq_table *table, struct qe_rmq_table *ol
         }
         struct qe_rmq_definition definition = record->definition;
         struct qe_rmq_definition older = before->definition;
-        const bool is_dead_letter_queue = record->is_dead_letter_queue;
+        const bool may_get_dead_letters = record->may_get_dead_letters;
 
         *record = *before;
         record->definition = definition;
-        record->is_dead_letter_queue = is_dead_letter_queue;
+        record->may_get_dead_letters = may_get_dead_letters;
         *before = (struct qe_rmq_record){.definition = older};
     }
 }

@@ -26,7 +26,7 @@ struct qe_rmq_held {
 
 struct qe_rmq_record {
     struct qe_rmq_definition definition; /* owned */
-    bool is_dead_letter_queue;           /* somebody's link names it */
+    bool may_get_dead_letters;           /* which are not counted as published */
     struct qe_rmq_reading fresh;         /* of poll `fresh_poll` */
     uint64_t fresh_poll;                 /* 0 never */
     size_t fresh_endpoint;               /* which one told; SIZE_MAX: the management API */

@@ -283,8 +283,26 @@ static struct qe_cluster *cluster_of(const struct qe_rmq_nodes *nodes, struct qe
     return cluster;
 }
 
+/* A node took its share of the counters with it: what they said before is of no use now. */
+static void forget_histories(struct qe_rmq_table *table)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        struct qe_rmq_record *record = &table->items[i];
+        struct qe_rmq_held *held = &record->held[QE_RMQ_EXTRA_STATISTICS];
+
+        qe_rmq_history_destroy(record->history);
+        record->history = NULL;
+        if (held->age_is_estimate) {
+            held->age_seconds = -1;
+        }
+    }
+}
+
 static void sample_queues(struct qe_rmq_sampling *sampling, struct qe_batch *out)
 {
+    if (sampling->nodes_restarted) {
+        forget_histories(sampling->self->table);
+    }
     for (size_t i = 0; i < out->set->count; i++) {
         sample_queue(sampling, out, i);
     }
@@ -316,6 +334,10 @@ int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, 
 
     if (rc != 0) {
         return -1;
+    }
+    if (self->settings->method == QE_RMQ_STATISTICS && !self->has_statistics) {
+        return qe_err_set(err, QE_ERR_UNSUPPORTED,
+                          "the broker's statistics are off: choose method auto, metrics or totals");
     }
     sampling.poll.now_mono_ms = qe_clock_mono_ms();
     sampling.poll.now_unix_ms = qe_clock_unix_ms();

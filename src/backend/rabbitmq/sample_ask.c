@@ -64,6 +64,14 @@ static int ask_management(struct qe_rmq_sampling *sampling, enum qe_rmq_operatio
     return 0;
 }
 
+/* When the answer to something must be there that this poll can do without. */
+static int64_t half_way(const struct qe_rmq_sampling *sampling)
+{
+    const int64_t now_mono_ms = sampling->poll.now_mono_ms;
+
+    return now_mono_ms + (sampling->deadline_mono_ms - now_mono_ms) / 2;
+}
+
 static int ask_metrics(struct qe_rmq_sampling *sampling, enum qe_rmq_purpose purpose,
                        struct qe_err *err)
 {
@@ -71,6 +79,10 @@ static int ask_metrics(struct qe_rmq_sampling *sampling, enum qe_rmq_purpose pur
     const bool is_extra = purpose == QE_RMQ_FOR_EXTRA_METRICS;
     const bool is_narrow = self->vhosts_count == 1 && self->settings->vhosts.count == 1;
     const char *path = is_extra ? METRICS_QUERY : COARSE_QUERY;
+
+    /* What a firewall swallows must leave time for the other way. */
+    const int64_t deadline_mono_ms =
+        self->settings->method == QE_RMQ_AUTO && !self->management_failed ? half_way(sampling) : 0;
 
     if (is_narrow) {
         path = is_extra ? METRICS_QUERY "&vhost=%s" : COARSE_QUERY "&vhost=%s";
@@ -86,6 +98,7 @@ static int ask_metrics(struct qe_rmq_sampling *sampling, enum qe_rmq_purpose pur
         call->is_text = true;
         call->is_anonymous = !self->endpoints[i].is_configured;
         call->endpoint = i;
+        call->deadline_mono_ms = deadline_mono_ms;
     }
     return 0;
 }
@@ -113,6 +126,13 @@ static bool is_due(const struct qe_rmq *self, enum qe_rmq_extra extra)
 int qe_rmq_ask_extras(struct qe_rmq_sampling *sampling, struct qe_err *err)
 {
     struct qe_rmq *self = sampling->self;
+
+    if (!self->has_statistics && self->settings->method == QE_RMQ_AUTO &&
+        self->settings->statistics_max_load > 0) {
+        (void)qe_err_set(&sampling->extra_error, QE_ERR_UNSUPPORTED,
+                         "the broker's statistics are off: no message counters, and no ages by "
+                         "them; with statistics_max_load: 0 they are not missed");
+    }
     const bool wants_statistics = sampling->poll.way != QE_RMQ_STATISTICS && self->has_statistics &&
                                   is_due(self, QE_RMQ_EXTRA_STATISTICS);
 
@@ -130,13 +150,10 @@ int qe_rmq_ask_extras(struct qe_rmq_sampling *sampling, struct qe_err *err)
 /* The nodes' state must not make a poll late that goes well without it. */
 int qe_rmq_ask_nodes(struct qe_rmq_sampling *sampling, struct qe_err *err)
 {
-    const int64_t left_ms = sampling->deadline_mono_ms - sampling->poll.now_mono_ms;
-
     if (add_call(sampling, QE_RMQ_NODES, QE_RMQ_FOR_NODES, sampling->self->base_url,
                  QE_RMQ_NODES_PATH, "", err) != 0) {
         return -1;
     }
-    sampling->calls[sampling->calls_count - 1].deadline_mono_ms =
-        sampling->poll.now_mono_ms + left_ms / 2;
+    sampling->calls[sampling->calls_count - 1].deadline_mono_ms = half_way(sampling);
     return 0;
 }

@@ -61,6 +61,8 @@ static int take_nodes(struct qe_rmq_sampling *sampling, const struct qe_json *js
     sampling->nodes_told = true;
     sampling->nodes_changed =
         self->nodes.count > 0 && !qe_rmq_nodes_same_running(&self->nodes, &nodes);
+    sampling->nodes_restarted =
+        self->nodes.count > 0 && qe_rmq_nodes_restarted(&self->nodes, &nodes);
     qe_rmq_nodes_deinit(&self->nodes);
     self->nodes = nodes;
     return 0;
@@ -106,6 +108,22 @@ static int take_value(void *context, const struct qe_rmq_named *queue, enum qe_r
     return 0;
 }
 
+/* What another broker says of queues that happen to have the same names. */
+static void forget_told(struct qe_rmq_sampling *sampling, const struct qe_rmq_call *call)
+{
+    const struct qe_rmq_table *table = sampling->self->table;
+
+    for (size_t i = 0; i < table->count; i++) {
+        struct qe_rmq_record *record = &table->items[i];
+
+        if (call->index == QE_RMQ_FOR_EXTRA_METRICS) {
+            record->extra_poll = 0;
+        } else if (record->fresh_endpoint == call->endpoint) {
+            record->fresh_poll = 0;
+        }
+    }
+}
+
 static int take_text(struct qe_rmq_sampling *sampling, const struct qe_rmq_call *call,
                      const char *body, size_t body_bytes, struct qe_err *err)
 {
@@ -117,6 +135,11 @@ static int take_text(struct qe_rmq_sampling *sampling, const struct qe_rmq_call 
     }
     if (families.node[0] == '\0') {
         return qe_err_set(err, QE_ERR_PROTOCOL, "no answer of rabbitmq_prometheus");
+    }
+    if (sampling->self->nodes.count > 0 &&
+        qe_rmq_nodes_find(&sampling->self->nodes, families.node) == NULL) {
+        forget_told(sampling, call);
+        return qe_err_set(err, QE_ERR_INVALID, "node %s is none of this cluster", families.node);
     }
     return qe_rmq_nodes_find(&sampling->told_nodes, families.node) != NULL
                ? 0

@@ -58,8 +58,10 @@ static const char *alternate_of(const struct qe_json *object,
                                 const char *name)
 {
     const char *own = text_of(qe_json_get(object, "arguments"), "alternate-exchange");
+    const struct qe_rmq_subject subject = {
+        .vhost = vhost, .name = name, .applies = QE_RMQ_APPLIES_EXCHANGE};
     const struct qe_rmq_rules *rules =
-        own != NULL ? NULL : qe_rmq_policies_find(policies, vhost, QE_RMQ_APPLIES_EXCHANGE, name);
+        own != NULL ? NULL : qe_rmq_policies_find(policies, &subject);
 
     return rules != NULL ? rules->alternate_exchange : own;
 }

@@ -219,6 +219,11 @@ struct rig {
     "[{\"name\":\"rabbit@a\",\"running\":true,\"mem_alarm\":false,\"disk_free_alarm\":false,"      \
     "\"partitions\":[],\"uptime\":600000}]"
 
+#define QUEUE(name, more) "{\"vhost\":\"/\",\"name\":\"" name "\"" more "}"
+#define CLASSIC ",\"type\":\"classic\",\"arguments\":{},\"node\":\"rabbit@a\",\"state\":\"running\""
+#define QUORUM                                                                                     \
+    ",\"type\":\"quorum\",\"arguments\":{},\"leader\":\"rabbit@a\",\"members\":[\"rabbit@a\"]"
+
 /* A broker of one virtual host and no queue; tests add what they are about. */
 static inline void rig_init(struct rig *rig)
 {
@@ -307,6 +312,51 @@ static inline double value_of(const struct rig *rig, const char *name, enum qe_f
     return entry->error == QE_OK && qe_sample_has(&entry->sample, field)
                ? entry->sample.values[field]
                : -1;
+}
+
+/* --- two queues --- */
+
+#define LISTENER                                                                                   \
+    ",\"listeners\":[{\"node\":\"rabbit@a\",\"protocol\":\"http/prometheus\",\"port\":15692,"      \
+    "\"socket_opts\":{\"port\":15692}}]"
+#define TEXT(more)                                                                                 \
+    more "rabbitmq_identity_info{rabbitmq_node=\"rabbit@a\",rabbitmq_cluster=\"c\"} 1\n"
+#define READY(name, count)                                                                         \
+    "rabbitmq_detailed_queue_messages_ready{vhost=\"/\",queue=\"" name "\"} " count "\n"           \
+    "rabbitmq_detailed_queue_messages_unacked{vhost=\"/\",queue=\"" name "\"} 0\n"                 \
+    "rabbitmq_detailed_queue_consumers{vhost=\"/\",queue=\"" name "\"} 2\n"
+/* So dear that each poll cannot ask, and not too dear to ask at all. */
+#define MANY_QUEUES "{\"rabbitmq_version\":\"3.10.8\",\"object_totals\":{\"queues\":1000}"
+
+static inline void two_queues(void)
+{
+    answer("/api/queues/%2F?disable_stats=true&columns=", 200,
+           "[" QUEUE("orders", CLASSIC) "," QUEUE("work", QUORUM) "]");
+    answer("enable_queue_totals", 200,
+           "[" QUEUE("orders", ",\"messages_ready\":7,\"messages_unacknowledged\":1") "," QUEUE(
+               "work", ",\"messages_ready\":3,\"messages_unacknowledged\":0") "]");
+    answer(
+        "message_stats.publish", 200,
+        "[" QUEUE("orders",
+                  ",\"messages_ready\":7,\"messages_unacknowledged\":1,"
+                  "\"consumers\":2,\"message_bytes\":70,"
+                  "\"head_message_timestamp\":1700000000,"
+                  "\"message_stats\":{\"publish\":9,\"ack\":1}") "," QUEUE("work",
+                                                                           ",\"messages_ready\":3,"
+                                                                           "\"messages_"
+                                                                           "unacknowledged\":0,"
+                                                                           "\"messages_dlx\":4,"
+                                                                           "\"consumers\":0,"
+                                                                           "\"message_stats\":{"
+                                                                           "\"publish\":3}") "]");
+}
+
+/* So many that statistics at every poll are too dear. */
+static inline void many_queues(const char *overview)
+{
+    two_queues();
+    s_fake.answers[s_fake.answers_count - 1].takes_ms = 500;
+    answer("/api/overview", 200, overview);
 }
 
 #endif

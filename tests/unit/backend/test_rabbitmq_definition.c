@@ -1,5 +1,6 @@
 /* What a queue is: by its arguments, policies and operator policies; and what an answer says of its
  * state, as recorded from RabbitMQ 3.10 and 4.0. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +53,10 @@ static const char s_policies[] =
     "\"message-ttl\":1000,\"max-length\":100}},"
     "{\"vhost\":\"/\",\"name\":\"quorum\",\"pattern\":\"work\",\"apply-to\":\"quorum_queues\","
     "\"priority\":1,\"definition\":{\"delivery-limit\":7}},"
+    "{\"vhost\":\"/\",\"name\":\"endless\",\"pattern\":\"^endless\",\"apply-to\":\"queues\","
+    "\"priority\":1,\"definition\":{\"delivery-limit\":-1}},"
+    "{\"vhost\":\"/\",\"name\":\"odd\",\"pattern\":\"(\",\"apply-to\":\"queues\","
+    "\"priority\":1,\"definition\":{\"max-length\":9}},"
     "{\"vhost\":\"other\",\"name\":\"x\",\"pattern\":\".*\",\"apply-to\":\"all\",\"priority\":99,"
     "\"definition\":{\"max-length\":1}}]";
 static const char s_operator_policies[] =
@@ -84,11 +89,35 @@ static void rules_come_from_arguments_policies_and_operator_policies(void **stat
         {Q("quorum", "", QUORUM), 4, {-1, -1, 20, NULL, NULL}, "4.x: 20"},
         {Q("quorum", "\"x-delivery-limit\":-1", QUORUM),
          4,
-         {-1, -1, -1, NULL, NULL},
+         {-1, -1, (double)INFINITY, NULL, NULL},
          "4.x: switched off"},
+        {Q("endless", "", QUORUM),
+         4,
+         {-1, -1, (double)INFINITY, NULL, NULL},
+         "4.x: switched off by a policy"},
+        {Q("endless", "\"x-delivery-limit\":4", QUORUM),
+         4,
+         {-1, -1, 4, NULL, NULL},
+         "4.x: by a policy, but not by the argument"},
+        {Q("work", "\"x-delivery-limit\":-1", QUORUM),
+         4,
+         {200, 500, 3, NULL, NULL},
+         "4.x: by the argument, but not by policies"},
+        {Q("orders", "", ",\"policy\":\"low\""),
+         3,
+         {5, 500, 3, NULL, NULL},
+         "the policy that the broker says it is"},
+        {Q("orders", "", ",\"policy\":\"odd\""),
+         3,
+         {9, 500, 3, NULL, NULL},
+         "also where its pattern cannot be read here"},
+        {Q("orders", "", ",\"policy\":\"younger than our list\""),
+         3,
+         {100, 500, 3, "dlx", "pk"},
+         "or else the one that matches"},
         {Q("quorum", "", QUORUM ",\"delivery_limit\":\"unlimited\""),
          4,
-         {-1, -1, -1, NULL, NULL},
+         {-1, -1, (double)INFINITY, NULL, NULL},
          "4.x: told"},
         {Q("work", "", QUORUM ",\"delivery_limit\":5"), 4, {200, 500, 5, NULL, NULL}, "4.x: told"},
         {Q("x", "\"x-max-length\":\"ten\",\"x-message-ttl\":-5,\"x-dead-letter-exchange\":7", ""),
@@ -154,8 +183,10 @@ static void a_pattern_that_cannot_be_read_is_told_and_the_others_stand(void **st
     assert_ok(qe_rmq_policies_parse(json, &policies, &err), err);
     assert_int_equal(policies.doubtful.code, QE_ERR_INVALID);
     assert_non_null(strstr(policies.doubtful.message, "policy bad of vhost /"));
-    assert_double_equal(
-        qe_rmq_policies_find(&policies, "/", QE_RMQ_APPLIES_STREAM, "x")->max_length_messages, 3);
+    const struct qe_rmq_subject subject = {
+        .vhost = "/", .name = "x", .applies = QE_RMQ_APPLIES_STREAM};
+
+    assert_double_equal(qe_rmq_policies_find(&policies, &subject)->max_length_messages, 3);
     qe_rmq_policies_deinit(&policies);
     qe_json_destroy(json);
 }

@@ -1,53 +1,6 @@
 /* Polls of a made RabbitMQ: which way is taken, what comes of each, and what a failure says. */
 #include "unit/backend/rabbitmq_fake.h"
 
-#define QUEUE(name, more) "{\"vhost\":\"/\",\"name\":\"" name "\"" more "}"
-#define CLASSIC ",\"type\":\"classic\",\"arguments\":{},\"node\":\"rabbit@a\",\"state\":\"running\""
-#define QUORUM                                                                                     \
-    ",\"type\":\"quorum\",\"arguments\":{},\"leader\":\"rabbit@a\",\"members\":[\"rabbit@a\"]"
-#define LISTENER                                                                                   \
-    ",\"listeners\":[{\"node\":\"rabbit@a\",\"protocol\":\"http/prometheus\",\"port\":15692,"      \
-    "\"socket_opts\":{\"port\":15692}}]"
-#define TEXT(more)                                                                                 \
-    more "rabbitmq_identity_info{rabbitmq_node=\"rabbit@a\",rabbitmq_cluster=\"c\"} 1\n"
-#define READY(name, count)                                                                         \
-    "rabbitmq_detailed_queue_messages_ready{vhost=\"/\",queue=\"" name "\"} " count "\n"           \
-    "rabbitmq_detailed_queue_messages_unacked{vhost=\"/\",queue=\"" name "\"} 0\n"                 \
-    "rabbitmq_detailed_queue_consumers{vhost=\"/\",queue=\"" name "\"} 2\n"
-/* So dear that each poll cannot ask, and not too dear to ask at all. */
-#define MANY_QUEUES "{\"rabbitmq_version\":\"3.10.8\",\"object_totals\":{\"queues\":1000}"
-
-static void two_queues(void)
-{
-    answer("/api/queues/%2F?disable_stats=true&columns=", 200,
-           "[" QUEUE("orders", CLASSIC) "," QUEUE("work", QUORUM) "]");
-    answer("enable_queue_totals", 200,
-           "[" QUEUE("orders", ",\"messages_ready\":7,\"messages_unacknowledged\":1") "," QUEUE(
-               "work", ",\"messages_ready\":3,\"messages_unacknowledged\":0") "]");
-    answer(
-        "message_stats.publish", 200,
-        "[" QUEUE("orders",
-                  ",\"messages_ready\":7,\"messages_unacknowledged\":1,"
-                  "\"consumers\":2,\"message_bytes\":70,"
-                  "\"head_message_timestamp\":1700000000,"
-                  "\"message_stats\":{\"publish\":9,\"ack\":1}") "," QUEUE("work",
-                                                                           ",\"messages_ready\":3,"
-                                                                           "\"messages_"
-                                                                           "unacknowledged\":0,"
-                                                                           "\"messages_dlx\":4,"
-                                                                           "\"consumers\":0,"
-                                                                           "\"message_stats\":{"
-                                                                           "\"publish\":3}") "]");
-}
-
-/* So many that statistics at every poll are too dear. */
-static void many_queues(const char *overview)
-{
-    two_queues();
-    s_fake.answers[s_fake.answers_count - 1].takes_ms = 500;
-    answer("/api/overview", 200, overview);
-}
-
 static void few_queues_are_read_with_statistics(void **state)
 {
     struct rig rig;
@@ -117,110 +70,50 @@ static void statistics_that_are_too_dear_are_not_asked_for(void **state)
     rig_deinit(&rig);
 }
 
-static void metrics_of_nodes_are_taken_where_they_are_and_get_no_password(void **state)
+static void statistics_that_are_off_are_told(void **state)
 {
     struct rig rig;
     struct qe_err err = {0};
 
     (void)state;
     rig_init(&rig);
-    many_queues(MANY_QUEUES LISTENER "}");
-    answer("rabbit:15692/metrics/detailed", 200, TEXT(READY("orders", "5") READY("work", "6")));
-    answer(
-        "family=queue_metrics", 200,
-        TEXT("rabbitmq_detailed_queue_messages_bytes{vhost=\"/\",queue=\"orders\"} 99\n"
-             "rabbitmq_detailed_queue_head_message_timestamp{vhost=\"/\",queue=\"orders\"} NaN\n"));
+    two_queues();
+    answer("/api/overview", 200, "{\"rabbitmq_version\":\"3.10.8\",\"disable_stats\":true}");
     assert_ok(list(&rig, &err), err);
     pass_ms(60000);
-    assert_ok(sample(&rig, &err), err);
-    pass_ms(30000);
-    assert_ok(sample(&rig, &err), err);
-    assert_string_equal(rig.batch.method, "metrics");
-    assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), 5);
-    assert_double_equal(value_of(&rig, "work", QE_FIELD_CONSUMERS), 2);
-    assert_int_equal(asked("enable_queue_totals"), 0);
-    for (size_t i = 0; i < s_fake.log_count; i++) {
-        assert_int_equal(s_fake.was_authorized[i], strstr(s_fake.log[i], ":15692") == NULL);
-    }
-    rig_deinit(&rig);
-}
-
-static void nodes_whose_metrics_cannot_be_read_are_asked_through_the_api(void **state)
-{
-    struct rig rig;
-    struct qe_err err = {0};
-
-    (void)state;
-    rig_init(&rig);
-    many_queues(MANY_QUEUES LISTENER "}");
-    answer("rabbit:15692", 0, NULL);
-    s_fake.answers[s_fake.answers_count - 1].error = QE_ERR_NETWORK;
-    assert_ok(list(&rig, &err), err);
     assert_ok(sample(&rig, &err), err);
     assert_string_equal(rig.batch.method, "totals");
-    assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), 7);
     assert_int_equal(rig.batch.failed_count, 0);
-    assert_int_equal(rig.batch.first_error.code, QE_ERR_NETWORK); /* for the log */
-    pass_ms(30000);
+    assert_int_equal(rig.batch.first_error.code, QE_ERR_UNSUPPORTED);
+    rig.settings.statistics_max_load = 0; /* nobody wants them */
     assert_ok(sample(&rig, &err), err);
-    assert_int_equal(asked("rabbit:15692"), 1); /* not again before the next list */
-    rig.settings.method = QE_RMQ_METRICS;
+    assert_int_equal(rig.batch.first_error.code, QE_OK);
+    rig.settings.method = QE_RMQ_STATISTICS;
     assert_int_equal(sample(&rig, &err), -1);
-    assert_int_equal(err.code, QE_ERR_NETWORK);
+    assert_int_equal(err.code, QE_ERR_UNSUPPORTED);
+    assert_int_equal(asked("message_stats.publish"), 0);
     rig_deinit(&rig);
 }
 
-static void a_node_that_nobody_tells_of_is_a_gap(void **state)
+/* Totals that lack a queue's count do not show the one that statistics had a while ago. */
+static void a_depth_is_of_this_poll_or_not_there(void **state)
 {
     struct rig rig;
     struct qe_err err = {0};
 
     (void)state;
     rig_init(&rig);
-    two_queues();
-    rig.settings.method = QE_RMQ_METRICS;
-    answer("/api/overview", 200, OVERVIEW(LISTENER));
-    answer("rabbit:15692/metrics/detailed", 200, TEXT(READY("orders", "5")));
-    answer("/api/nodes", 200,
-           "[{\"name\":\"rabbit@a\",\"running\":true},{\"name\":\"rabbit@b\",\"running\":true}]");
-    /* Two nodes: the address is not known from the API's. */
-    rig.self.endpoints[0].url = qe_strdup("http://rabbit:15692");
-    rig.self.endpoints_count = 1;
-    struct qe_text_list one = {.items = &rig.self.base_url, .count = 1};
-    rig.settings.metrics_urls = one;
+    many_queues(MANY_QUEUES "}");
     assert_ok(list(&rig, &err), err);
-    pass_ms(60000);
     assert_ok(sample(&rig, &err), err);
-    assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), 5);
-    assert_int_equal(entry_of(&rig, "/", "work")->error, QE_ERR_NOT_FOUND);
-    assert_non_null(strstr(rig.batch.first_error.message, "rabbit@b"));
-    rig_deinit(&rig);
-}
-
-static void an_api_that_hangs_does_not_stop_metrics(void **state)
-{
-    struct rig rig;
-    struct qe_err err = {0};
-
-    (void)state;
-    rig_init(&rig);
-    two_queues();
-    answer("/api/overview", 200, OVERVIEW(LISTENER));
-    answer("rabbit:15692/metrics/detailed", 200, TEXT(READY("orders", "5") READY("work", "6")));
-    assert_ok(list(&rig, &err), err);
-    pass_ms(60000);
-    assert_ok(sample(&rig, &err), err);
-    assert_string_equal(rig.batch.method, "statistics");
-    answer("/api/", 200, "[]");
-    s_fake.answers[s_fake.answers_count - 1].takes_ms = 60000;
     pass_ms(30000);
-    assert_int_equal(sample(&rig, &err), -1); /* no time was left */
-    assert_int_equal(err.code, QE_ERR_TIMEOUT);
-    pass_ms(30000);
+    answer("enable_queue_totals", 200,
+           "[" QUEUE("orders", "") "," QUEUE(
+               "work", ",\"messages_ready\":3,\"messages_unacknowledged\":0") "]");
     assert_ok(sample(&rig, &err), err);
-    assert_string_equal(rig.batch.method, "metrics");
-    assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), 5);
-    assert_null(rig.batch.cluster);
+    assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), -1);
+    assert_double_equal(value_of(&rig, "orders", QE_FIELD_IN_FLIGHT_MESSAGES), -1);
+    assert_double_equal(value_of(&rig, "orders", QE_FIELD_PUBLISHED_TOTAL), 9);
     rig_deinit(&rig);
 }
 
@@ -426,10 +319,8 @@ int main(void)
         cmocka_unit_test(few_queues_are_read_with_statistics),
         cmocka_unit_test(many_queues_are_read_by_totals_and_now_and_then_with_statistics),
         cmocka_unit_test(statistics_that_are_too_dear_are_not_asked_for),
-        cmocka_unit_test(metrics_of_nodes_are_taken_where_they_are_and_get_no_password),
-        cmocka_unit_test(nodes_whose_metrics_cannot_be_read_are_asked_through_the_api),
-        cmocka_unit_test(a_node_that_nobody_tells_of_is_a_gap),
-        cmocka_unit_test(an_api_that_hangs_does_not_stop_metrics),
+        cmocka_unit_test(statistics_that_are_off_are_told),
+        cmocka_unit_test(a_depth_is_of_this_poll_or_not_there),
         cmocka_unit_test(a_server_without_totals_is_read_with_statistics),
         cmocka_unit_test(a_quorum_queue_is_not_empty_because_it_is_new),
         cmocka_unit_test(queues_of_a_node_that_is_down_say_so_and_the_others_stay),

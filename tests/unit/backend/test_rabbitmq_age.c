@@ -1,0 +1,101 @@
+/* Polls of a made RabbitMQ: of which queues an age is told from their counters alone. */
+#include "unit/backend/rabbitmq_fake.h"
+
+#define COUNTED(name, ready, publish)                                                              \
+    "[" QUEUE(name,                                                                                \
+              ",\"messages_ready\":" ready                                                         \
+              ",\"messages_unacknowledged\":0,\"message_stats\":{\"publish\":" publish "}") "]"
+
+/* Five messages come into queue q of the listed definitions, and stay: its age after 90 s. */
+static double age_of_five(struct rig *rig, const char *definitions, const char *nodes_then)
+{
+    struct qe_err err = {0};
+
+    rig_init(rig);
+    answer("/api/queues/%2F?disable_stats=true&columns=", 200, definitions);
+    rig->settings.method = QE_RMQ_STATISTICS;
+    answer("message_stats.publish", 200, COUNTED("q", "0", "9"));
+    assert_ok(list(rig, &err), err);
+    for (int i = 0; i < 4; i++) {
+        assert_ok(sample(rig, &err), err);
+        answer("message_stats.publish", 200, COUNTED("q", "5", "14"));
+        if (i == 2) {
+            answer("/api/nodes", 200, nodes_then);
+        }
+        pass_ms(30000);
+    }
+    return value_of(rig, "q", QE_FIELD_OLDEST_AGE_SECONDS);
+}
+
+static void an_age_by_counters_is_told_where_every_message_is_counted(void **state)
+{
+    static const char restarted[] = "[{\"name\":\"rabbit@a\",\"running\":true,\"uptime\":20000}]";
+    static const struct {
+        const char *definitions;
+        const char *nodes_then;
+        double age;
+        const char *why;
+    } rows[] = {
+        {"[" QUEUE("q", QUORUM) "]", NODES, 30, "as of the reading before"},
+        {"[" QUEUE("q", QUORUM) "]", restarted, -1, "a node took its counters with it"},
+        {"[" QUEUE("q", QUORUM) "," QUEUE("other", CLASSIC) "]", NODES, 30, "no dead letters"},
+        {"[" QUEUE("q", QUORUM) "," QUEUE("other",
+                                          ",\"arguments\":{\"x-dead-letter-exchange\":\"\","
+                                          "\"x-dead-letter-routing-key\":\"q\"}") "]",
+         NODES, -1, "dead letters come into it uncounted"},
+        {"[" QUEUE("q", QUORUM) "," QUEUE(
+             "other", ",\"exclusive\":true,\"arguments\":{\"x-dead-letter-exchange\":\"\","
+                      "\"x-dead-letter-routing-key\":\"q\"}") "]",
+         NODES, -1, "also of a queue that is not watched"},
+        {"[" QUEUE("q", ",\"type\":\"quorum\",\"arguments\":{\"x-dead-letter-exchange\":\"\","
+                        "\"x-dead-letter-routing-key\":\"q\"}") "]",
+         NODES, -1, "its own"},
+        {"[" QUEUE("q", CLASSIC) "," QUEUE(
+             "other", ",\"arguments\":{\"x-dead-letter-exchange\":\"unbound\"}") "]",
+         NODES, 30, "dead letters that go nowhere"},
+        {"[" QUEUE("q", ",\"type\":\"classic\",\"arguments\":{\"x-max-priority\":5}") "]", NODES,
+         -1, "not in order"},
+        {"[" QUEUE("q", ",\"type\":\"stream\",\"arguments\":{}") "]", NODES, -1, "a log"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig rig;
+        const double age = age_of_five(&rig, rows[i].definitions, rows[i].nodes_then);
+
+        if (age < rows[i].age || age > rows[i].age) {
+            fail_msg("%s: %g", rows[i].why, age);
+        }
+        rig_deinit(&rig);
+    }
+}
+
+static void where_dead_letters_may_go_anywhere_no_age_is_estimated(void **state)
+{
+    static const char *const hidden[] = {"/api/policies", "/api/bindings/", "/api/exchanges/"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        struct rig rig;
+        struct qe_err err = {0};
+
+        rig_init(&rig);
+        answer("/api/queues/%2F?disable_stats=true&columns=", 200,
+               "[" QUEUE("q", QUORUM) "," QUEUE(
+                   "other", ",\"arguments\":{\"x-dead-letter-exchange\":\"dlx\"}") "]");
+        answer(hidden[i], 401, "{\"reason\":\"no\"}");
+        assert_ok(list(&rig, &err), err);
+        assert_true(qe_rmq_table_get(rig.self.table, "/", "q")->may_get_dead_letters);
+        rig_deinit(&rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_age_by_counters_is_told_where_every_message_is_counted),
+        cmocka_unit_test(where_dead_letters_may_go_anywhere_no_age_is_estimated),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
