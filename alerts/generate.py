@@ -17,6 +17,9 @@ PLACEHOLDER = re.compile(r"<([a-z_]+)>")
 # Which labels lead from an alert to the variables of a dashboard, and where that dashboard is.
 DASHBOARDS = {"queue-detail": ("job", "source", "queue"), "queue-overview": ("job", "source"),
               "queue-exporter": ("job",)}
+# Texts that <words> of a rule stand for, beside the parameters.
+WORDS = {"the_queue": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source "
+                      "{{ $labels.source }}"}
 ORDER = ("record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations")
 
 
@@ -47,9 +50,11 @@ def values_of(source, windows="default", changes=()):
     return values
 
 
-def filled(text, values):
-    """`text` with each <parameter> replaced."""
+def filled(text, values, some=False):
+    """`text` with each <parameter> replaced; `some`: others may stand in it, and stay."""
     def value(match):
+        if some and match.group(1) not in values:
+            return match.group(0)
         if match.group(1) not in values:
             raise Bad(f"unknown parameter <{match.group(1)}> in: {text}")
         return values[match.group(1)]
@@ -60,6 +65,8 @@ def dashboard_url(uid):
     if uid not in DASHBOARDS:
         raise Bad(f"unknown dashboard {uid}")
     variables = "&".join(f"var-{label}={{{{ $labels.{label} | urlquery }}}}" for label in DASHBOARDS[uid])
+    if "queue" in DASHBOARDS[uid]:
+        variables += "{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}"
     return f"<dashboard_base>/d/{uid}?{variables}"
 
 
@@ -72,7 +79,7 @@ def rule_of(row):
             **{key: row[key] for key in ("for", "keep_firing_for") if key in row},
             "labels": {"severity": row["severity"]},
             "annotations": {
-                "summary": row["summary"], "description": " ".join(row["description"].split()),
+                "summary": row["summary"], "description": filled(" ".join(row["description"].split()), WORDS, True),
                 "runbook_url": f"<runbook_base>/{row['alert']}.md", "dashboard_url": dashboard_url(row["dashboard"])}}
     return rule
 

@@ -50,7 +50,7 @@
         "rules": [
           {
             "record": "queue:messages_ready:max",
-            "expr": "max without (%(replicas)s) (last_over_time(queue_messages_ready[%(hold)s]))" % c,
+            "expr": "max without (%(replicas)s) (last_over_time(queue_messages_ready[%(hold)s]))\nunless max without (%(replicas)s, backend, kind) (last_over_time(queue_info{kind=\"stream\"}[%(hold)s]))" % c,
           },
           {
             "record": "queue:oldest_message_age_seconds:max",
@@ -80,7 +80,7 @@
         "rules": [
           {
             "record": "queue:dead_letter_messages:max",
-            "expr": "max without (dead_letter_queue, dead_letter_vhost) (\n  label_replace(\n    label_replace(\n      max without (%(replicas)s, vhost, queue) (last_over_time(queue_dead_letter_messages[%(hold)s])),\n      \"vhost\", \"$1\", \"dead_letter_vhost\", \"(.+)\"),\n    \"queue\", \"$1\", \"dead_letter_queue\", \"(.+)\"))" % c,
+            "expr": "max without (dead_letter_queue, dead_letter_vhost) (\n  label_replace(\n    label_replace(\n      max without (%(replicas)s, vhost, queue) (last_over_time(queue_dead_letter_messages[%(hold)s])),\n      \"vhost\", \"$1\", \"dead_letter_vhost\", \"(.+)\"),\n    \"queue\", \"$1\", \"dead_letter_queue\", \"(.+)\"))\nunless max without (%(replicas)s) (last_over_time(queue_is_dead_letter_queue[%(hold)s])) == 0" % c,
           },
           {
             "record": "queue:dead_letter_messages:settled_min",
@@ -195,9 +195,9 @@
             },
             "annotations": {
               "summary": "Messages cannot be handled and land in a dead-letter queue.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} gained {{ $value | humanize }} messages within %(growth_window)s and holds {{ with printf \"queue:dead_letter_messages:max{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanize }}{{ else }}?{{ end }}. They come from:{{ range printf \"group by (queue) (queue_dead_letter_info{job=%%q,source=%%q,dead_letter_vhost=%%q,dead_letter_queue=%%q})\" $labels.job $labels.source $labels.vhost $labels.queue | query | sortByLabel \"queue\" }} {{ .Labels.queue }}{{ end }}. Look at one: queuectl receive {{ $labels.source }} {{ $labels.queue }}" % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} gained {{ $value | humanize }} messages within %(growth_window)s and holds {{ with printf \"queue:dead_letter_messages:max{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanize }}{{ else }}?{{ end }}. They come from:{{ range printf \"group by (queue) (queue_dead_letter_info{job=%%q,source=%%q,dead_letter_vhost=%%q,dead_letter_queue=%%q})\" $labels.job $labels.source $labels.vhost $labels.queue | query | sortByLabel \"queue\" }} {{ .Labels.queue }}{{ end }}. Look at one: queuectl receive {{ $labels.source }} {{ $labels.queue }}{{ with $labels.vhost }} --vhost {{ . }}{{ end }}" % c,
               "runbook_url": "%(runbook_base)s/QueueDeadLettersGrowing.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -209,9 +209,9 @@
             },
             "annotations": {
               "summary": "Dead letters wait for somebody to decide about them.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} holds {{ $value | humanize }} messages, for more than %(reminder_after)s. Send them again once the cause is mended, or delete them." % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} holds {{ $value | humanize }} messages, for more than %(reminder_after)s. Send them again once the cause is mended, or delete them." % c,
               "runbook_url": "%(runbook_base)s/QueueDeadLetterQueueNotEmpty.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -223,9 +223,9 @@
             },
             "annotations": {
               "summary": "The broker is about to delete dead letters.",
-              "description": "The oldest message of {{ $labels.queue }} of source {{ $labels.source }} may be deleted in {{ $value | humanizeDuration }}, and is lost then. Move or copy the messages, or raise the retention.",
+              "description": "The oldest message of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} may be deleted in {{ $value | humanizeDuration }}, and is lost then. Move or copy the messages, or raise the retention.",
               "runbook_url": "%(runbook_base)s/QueueDeadLettersExpiring.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -237,9 +237,37 @@
             },
             "annotations": {
               "summary": "The broker is about to delete messages that nobody handled.",
-              "description": "The oldest message of {{ $labels.queue }} of source {{ $labels.source }} is deleted in {{ $value | humanizeDuration }}, and is lost then. Get consumers through it, or raise the retention.",
+              "description": "The oldest message of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} is deleted in {{ $value | humanizeDuration }}, and is lost then. Get consumers through it, or raise the retention.",
               "runbook_url": "%(runbook_base)s/QueueMessagesExpiring.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
+            },
+          },
+          {
+            "alert": "QueueDeadLettersUnroutable",
+            "expr": "max without (%(replicas)s, check)\n  (last_over_time(queue_config_warning{check=\"dead_letter_unroutable\"}[%(hold)s])) == 1" % c,
+            "for": "%(settled_for)s" % c,
+            "labels": {
+              "severity": "warning",
+            },
+            "annotations": {
+              "summary": "The dead letters of a queue are lost.",
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} has a dead-letter exchange that leads to no queue: what is rejected there or expires is gone. Bind a queue to it.",
+              "runbook_url": "%(runbook_base)s/QueueDeadLettersUnroutable.md" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
+            },
+          },
+          {
+            "alert": "QueueDeadLettersBlocked",
+            "expr": "max without (%(replicas)s) (last_over_time(queue_dead_letter_pending_messages[%(hold)s])) > 0" % c,
+            "for": "%(settled_for)s" % c,
+            "labels": {
+              "severity": "warning",
+            },
+            "annotations": {
+              "summary": "Dead letters cannot reach their dead-letter queue.",
+              "description": "{{ $value | humanize }} dead letters of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} are kept until a queue confirms them, which none does. They are in no dead-letter queue, and in nobody's sight.",
+              "runbook_url": "%(runbook_base)s/QueueDeadLettersBlocked.md" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
         ],
@@ -258,9 +286,9 @@
             },
             "annotations": {
               "summary": "Messages wait longer than promised.",
-              "description": "The oldest message of {{ $labels.queue }} of source {{ $labels.source }} waits for {{ $value | humanizeDuration }}; the objective is {{ with printf \"queue:objective_oldest_message_age_seconds:min{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanizeDuration }}{{ else }}?{{ end }}." % c,
+              "description": "The oldest message of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} waits for {{ $value | humanizeDuration }}; the objective is {{ with printf \"queue:objective_oldest_message_age_seconds:min{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanizeDuration }}{{ else }}?{{ end }}." % c,
               "runbook_url": "%(runbook_base)s/QueueMessagesTooOld.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -272,9 +300,9 @@
             },
             "annotations": {
               "summary": "Messages wait longer than promised, again and again.",
-              "description": "The oldest message of {{ $labels.queue }} of source {{ $labels.source }} was over its objective for {{ $value | humanizePercentage }} of the last %(age_window)s." % c,
+              "description": "The oldest message of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} was over its objective for {{ $value | humanizePercentage }} of the last %(age_window)s." % c,
               "runbook_url": "%(runbook_base)s/QueueMessagesOftenTooOld.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
         ],
@@ -292,9 +320,9 @@
             },
             "annotations": {
               "summary": "Messages arrive faster than they are handled.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} holds {{ with printf \"queue:messages_ready:max{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanize }}{{ else }}?{{ end }} ready messages and gains {{ $value | humanize }} an hour." % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} holds {{ with printf \"queue:messages_ready:max{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanize }}{{ else }}?{{ end }} ready messages and gains {{ $value | humanize }} an hour." % c,
               "runbook_url": "%(runbook_base)s/QueueBacklogGrowing.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -306,9 +334,9 @@
             },
             "annotations": {
               "summary": "What waits in a queue takes too long to work off.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} needs {{ $value | humanizeDuration }} for what waits now, at the rate of the last %(trend_short)s." % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} needs {{ $value | humanizeDuration }} for what waits now, at the rate of the last %(trend_short)s." % c,
               "runbook_url": "%(runbook_base)s/QueueDrainTooLong.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
         ],
@@ -319,30 +347,30 @@
         "rules": [
           {
             "alert": "QueueConsumerStuck",
-            "expr": "min_over_time(queue:messages_ready:max[%(progress_window)s]) > 0\nand (queue:messages_ready:max offset %(progress_window)s)\nand queue:progress:rate == 0\nunless max without (%(replicas)s) (last_over_time(queue_consumers[%(hold)s])) == 0\nunless queue:is_dead_letter_queue:max" % c,
+            "expr": "min_over_time(queue:messages_ready:max[%(progress_window)s]) > 0\nand (queue:messages_ready:max offset %(progress_window)s)\nand (\n  queue:progress:rate == 0\n  and (\n    max without (%(replicas)s) (rate(queue_messages_delivered_total[%(progress_window)s]))\n    or max without (%(replicas)s) (max_over_time(queue_messages_in_flight[%(progress_window)s])) == 0\n    or sum without (%(replicas)s) (min_over_time(queue_consumer_messages_in_progress[%(progress_window)s])) > 0\n  )\n  or max without (%(replicas)s, state) (min_over_time(queue_state{state=\"stalled\"}[%(progress_window)s])) == 1\n    and max without (%(replicas)s) (last_over_time(queue_consumers[%(hold)s]))\n    unless queue:progress:rate\n)\nunless max without (%(replicas)s) (last_over_time(queue_consumers[%(hold)s])) == 0\nunless queue:is_dead_letter_queue:max" % c,
             "for": "%(settle)s" % c,
             "labels": {
               "severity": "critical",
             },
             "annotations": {
               "summary": "The consumers of a queue do nothing while messages wait.",
-              "description": "At least {{ $value | humanize }} messages of {{ $labels.queue }} of source {{ $labels.source }} waited all of the last %(progress_window)s, and nothing was handled." % c,
+              "description": "At least {{ $value | humanize }} messages of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} waited all of the last %(progress_window)s, and nothing was handled." % c,
               "runbook_url": "%(runbook_base)s/QueueConsumerStuck.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
             "alert": "QueueNoConsumers",
-            "expr": "queue:messages_ready:max > 0\nand max without (%(replicas)s) (max_over_time(queue_consumers[%(hold)s])) == 0\nunless queue:is_dead_letter_queue:max" % c,
+            "expr": "queue:messages_ready:max > 0\nand (\n  max without (%(replicas)s) (max_over_time(queue_consumers[%(hold)s])) == 0\n  or max without (%(replicas)s, state) (last_over_time(queue_state{state=\"stalled\"}[%(hold)s])) == 1\n    unless max without (%(replicas)s) (last_over_time(queue_consumers[%(hold)s]))\n    unless queue:progress:rate\n)\nunless queue:is_dead_letter_queue:max" % c,
             "for": "%(no_consumers_for)s" % c,
             "labels": {
               "severity": "warning",
             },
             "annotations": {
               "summary": "Messages wait and nobody is there to handle them.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} holds {{ $value | humanize }} ready messages and has had no consumer for %(no_consumers_for)s." % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} holds {{ $value | humanize }} ready messages, and for %(no_consumers_for)s nobody has been there to take them." % c,
               "runbook_url": "%(runbook_base)s/QueueNoConsumers.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -354,9 +382,9 @@
             },
             "annotations": {
               "summary": "The broker will soon stop to deliver.",
-              "description": "{{ $value | humanizePercentage }} of the messages that {{ $labels.queue }} of source {{ $labels.source }} may have in flight are in flight. At the limit nothing more is delivered.",
+              "description": "{{ $value | humanizePercentage }} of the messages that {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} may have in flight are in flight. At the limit nothing more is delivered.",
               "runbook_url": "%(runbook_base)s/QueueInFlightNearLimit.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -367,9 +395,9 @@
             },
             "annotations": {
               "summary": "The same messages come back again and again.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} saw {{ $value | humanize }} such deliveries within %(poison_window)s. The age of the oldest message may look healthy meanwhile: some brokers leave such messages out." % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} saw {{ $value | humanize }} such deliveries within %(poison_window)s. The age of the oldest message may look healthy meanwhile: some brokers leave such messages out." % c,
               "runbook_url": "%(runbook_base)s/QueuePoisonMessages.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -380,9 +408,9 @@
             },
             "annotations": {
               "summary": "A consumer's handler fails often.",
-              "description": "{{ $value | humanizePercentage }} of the handler runs on {{ $labels.queue }} of source {{ $labels.source }} failed within the last hour.",
+              "description": "{{ $value | humanizePercentage }} of the handler runs on {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} failed within the last hour.",
               "runbook_url": "%(runbook_base)s/QueueConsumerErrorsFast.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -394,9 +422,9 @@
             },
             "annotations": {
               "summary": "A consumer's handler keeps failing.",
-              "description": "{{ $value | humanizePercentage }} of the handler runs on {{ $labels.queue }} of source {{ $labels.source }} failed within the last 6 hours.",
+              "description": "{{ $value | humanizePercentage }} of the handler runs on {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} failed within the last 6 hours.",
               "runbook_url": "%(runbook_base)s/QueueConsumerErrorsSlow.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {
@@ -407,9 +435,57 @@
             },
             "annotations": {
               "summary": "Messages are handled twice, because their visibility timeout ends first.",
-              "description": "{{ $value | humanize }} messages of {{ $labels.queue }} of source {{ $labels.source }} were settled too late within %(poison_window)s: another consumer may have had them meanwhile." % c,
+              "description": "{{ $value | humanize }} messages of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} were settled too late within %(poison_window)s: another consumer may have had them meanwhile." % c,
               "runbook_url": "%(runbook_base)s/QueueStaleSettles.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
+            },
+          },
+        ],
+      },
+      {
+        "name": "queue-exporter-brokers",
+        "interval": "%(evaluation_interval)s" % c,
+        "rules": [
+          {
+            "alert": "QueueBrokerNodeDown",
+            "expr": "min without (%(replicas)s, node, exported_node) (last_over_time(queue_source_node_up[%(hold)s])) == 0" % c,
+            "for": "%(source_down_for)s" % c,
+            "labels": {
+              "severity": "critical",
+            },
+            "annotations": {
+              "summary": "A node of a broker's cluster is down.",
+              "description": "Of the cluster of source {{ $labels.source }}, these nodes do not run:{{ range printf \"group by (node, exported_node) (queue_source_node_up{job=%%q,source=%%q} == 0)\" $labels.job $labels.source | query | sortByLabel \"node\" }} {{ or .Labels.exported_node .Labels.node }}{{ end }}. Queues that are only there are out of reach." % c,
+              "runbook_url": "%(runbook_base)s/QueueBrokerNodeDown.md" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
+            },
+          },
+          {
+            "alert": "QueueBrokerAlarm",
+            "expr": "max without (%(replicas)s, node, exported_node) (last_over_time(queue_source_node_memory_alarm[%(hold)s])) == 1\nor max without (%(replicas)s, node, exported_node) (last_over_time(queue_source_node_disk_alarm[%(hold)s])) == 1" % c,
+            "for": "%(settle)s" % c,
+            "labels": {
+              "severity": "critical",
+            },
+            "annotations": {
+              "summary": "A broker takes no messages, for it is out of memory or disk space.",
+              "description": "The cluster of source {{ $labels.source }} blocks all who send. Out of memory:{{ range printf \"group by (node, exported_node) (queue_source_node_memory_alarm{job=%%q,source=%%q} == 1)\" $labels.job $labels.source | query | sortByLabel \"node\" }} {{ or .Labels.exported_node .Labels.node }}{{ end }}; out of disk space:{{ range printf \"group by (node, exported_node) (queue_source_node_disk_alarm{job=%%q,source=%%q} == 1)\" $labels.job $labels.source | query | sortByLabel \"node\" }} {{ or .Labels.exported_node .Labels.node }}{{ end }}." % c,
+              "runbook_url": "%(runbook_base)s/QueueBrokerAlarm.md" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
+            },
+          },
+          {
+            "alert": "QueueBrokerPartitioned",
+            "expr": "max without (%(replicas)s, node, exported_node) (last_over_time(queue_source_node_partitions[%(hold)s])) > 0" % c,
+            "for": "%(settle)s" % c,
+            "labels": {
+              "severity": "critical",
+            },
+            "annotations": {
+              "summary": "A broker's cluster is split.",
+              "description": "Nodes of the cluster of source {{ $labels.source }} have lost sight of others and run on:{{ range printf \"group by (node, exported_node) (queue_source_node_partitions{job=%%q,source=%%q} > 0)\" $labels.job $labels.source | query | sortByLabel \"node\" }} {{ or .Labels.exported_node .Labels.node }}{{ end }}. Each side goes its own way, and one of them will lose its messages." % c,
+              "runbook_url": "%(runbook_base)s/QueueBrokerPartitioned.md" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-exporter?var-job={{ $labels.job | urlquery }}" % c,
             },
           },
         ],
@@ -427,7 +503,7 @@
             },
             "annotations": {
               "summary": "A queue cannot be read.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }} could not be read for %(unreadable_for)s, so its alerts are blind." % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} could not be read for %(unreadable_for)s, so its alerts are blind." % c,
               "runbook_url": "%(runbook_base)s/QueueUnreadable.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-overview?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}" % c,
             },
@@ -546,16 +622,16 @@
           },
           {
             "alert": "QueueConfigurationWarning",
-            "expr": "max without (%(replicas)s) (last_over_time(queue_config_warning{check!=\"in_flight_near_limit\"}[%(hold)s])) == 1" % c,
+            "expr": "max without (%(replicas)s) (last_over_time(queue_config_warning{check!~\"in_flight_near_limit|dead_letter_unroutable\"}[%(hold)s])) == 1" % c,
             "for": "%(reminder_after)s" % c,
             "labels": {
               "severity": "info",
             },
             "annotations": {
               "summary": "A queue has a doubtful setting.",
-              "description": "{{ $labels.queue }} of source {{ $labels.source }}: {{ $labels.check }}. The runbook says what each check means.",
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }}: {{ $labels.check }}. The runbook says what each check means.",
               "runbook_url": "%(runbook_base)s/QueueConfigurationWarning.md" % c,
-              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
           },
           {

@@ -15,7 +15,8 @@ One file per alert:
       expect: {4m: none, 12m: firing} # none, pending, firing, quiet (not firing), or a list of {state, labels that differ}
       says: {at: 12m, description: …, dashboard_url: …}   # word by word, with `queue` for the label set
 
-What happens to queues that are well (events.yml) is added for every alert that has no such case of its own."""
+What happens to queues that are well (events.yml) is added for every alert that has no such case of its own; and for
+every alert of a queue, that it fires in the right one of two virtual hosts."""
 import json
 import os
 import pathlib
@@ -128,8 +129,32 @@ def events_of(test):
                    "name": f"{event['name']}, and beside it: {fires['name']}"}
 
 
+def in_vhost(test, case, vhost):
+    """What is given to a case, its queues moved into a virtual host."""
+    def moved(series):
+        metric, _, labels = series_of(series, test, "a:10019").partition("{")
+        for label, theirs in (("queue", "vhost"), ("dead_letter_queue", "dead_letter_vhost")):
+            if re.search(rf"(?<!\w){label}=", labels):
+                labels = f'{theirs}="{vhost}",{labels}'
+        return f"{metric}{{{labels}"
+    return {moved(series): values for series, values in case["given"].items()}
+
+
+def vhosts_of(test):
+    """The alert of a queue as on RabbitMQ: it fires in one virtual host, and a queue of the same name in another one,
+    which is well, changes nothing."""
+    plain = [case for case in test["cases"] if not {"pair", "alert", "override"} & set(case)]
+    fires = next((case for case in plain if case["kind"] == "fires"), None)
+    well = next((case for case in plain if case["kind"] == "below"), None)
+    if "queue" in test.get("labels", {}) and fires and well and fires.get("step") == well.get("step"):
+        expect = {at: [{"state": wanted, "vhost": "/a"}] for at, wanted in fires["expect"].items() if wanted == "firing"}
+        yield {**{key: value for key, value in fires.items() if key != "says"}, "expect": expect,
+               "given": {**in_vhost(test, well, "/b"), **in_vhost(test, fires, "/a")},
+               "name": f"in one virtual host of two: {fires['name']}"}
+
+
 def all_of(test):
-    return [*test["cases"], *(events_of(test) if "alert" in test else [])]
+    return [*test["cases"], *([*events_of(test), *vhosts_of(test)] if "alert" in test else [])]
 
 
 def expanded(test, groups, values):

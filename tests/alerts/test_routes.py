@@ -90,10 +90,11 @@ class Inhibition(unittest.TestCase):
                                ("QueueMessagesTooOld", "QueueMessagesOftenTooOld"),
                                ("QueueDeadLettersGrowing", "QueueDeadLetterQueueNotEmpty"),
                                ("QueueConsumerErrorsFast", "QueueConsumerErrorsSlow"),
+                               ("QueueBrokerNodeDown", "QueueUnreadable"),
                                ("QueueExporterReplicaDown", "QueueSourceUnreachableFromOne")):
             self.assertTrue(is_silenced(alert(symptom), alert(cause)), (cause, symptom))
             self.assertFalse(is_silenced(alert(cause), alert(symptom)), (cause, symptom))
-            if cause != "QueueExporterReplicaDown":
+            if cause not in ("QueueExporterReplicaDown", "QueueBrokerNodeDown"):
                 self.assertFalse(is_silenced(alert(symptom, queue="other"), alert(cause)), (cause, symptom))
                 self.assertFalse(is_silenced(alert(symptom, vhost="other"), alert(cause)), (cause, symptom))
 

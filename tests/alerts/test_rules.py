@@ -108,7 +108,7 @@ class Shape(unittest.TestCase):
                           (cases.ROOT / "README.md").read_text(encoding="utf-8"), re.M)
         known = {name: kind for name, kind, _ in rows}
         labels = {label for _, _, text in rows for label in re.findall(r"`(\w+)`", text)}
-        labels |= {"le", "job", "exported_service", *VALUES["replicas"].split(", ")}
+        labels |= {"le", "job", "exported_service", "exported_node", *VALUES["replicas"].split(", ")}
         self.assertGreater(len(known), 60)
         for rule in cases.rules_in(GROUPS):
             names = set(re.findall(r"(?<![:\w\"])(?:queue|process)_\w+(?!\w*\()", strip_labels(rule["expr"])))
@@ -135,6 +135,18 @@ class Tested(unittest.TestCase):
             missing = cases.KINDS - {"quiet"} - kinds - (set() if "for" in ALERTS[name] else {"for"})
             self.assertEqual(missing, set(TESTS[name].get("not_applicable", {})) & missing, name)
             self.assertTrue(any("says" in case for case in TESTS[name]["cases"]), f"{name}: its words are not tested")
+
+    def test_a_join_that_forgets_the_virtual_host_is_noticed(self):
+        tested = {name for name in ALERTS if list(cases.vhosts_of(TESTS[name]))}
+        lack = {name for name in ALERTS if "queue" in TESTS[name].get("labels", {})} - tested
+        self.assertEqual(lack, {"QueueDeadLettersUnroutable"})  # its own cases are of virtual hosts
+        name = "QueueMessagesTooOld"
+        rule = {**ALERTS[name], "expr": ALERTS[name]["expr"].replace("and queue", "and on (queue) queue")}
+        groups = [{**group, "rules": [rule if each is ALERTS[name] else each for each in group["rules"]]}
+                  for group in GROUPS]
+        with tempfile.TemporaryDirectory() as folder:
+            said = cases.run(TESTS[name], groups, VALUES, folder)
+        self.assertIn("# in one virtual host of two", said or "")
 
     def test_an_event_that_fires_or_hides_an_alert_is_noticed(self):
         name = "QueueInFlightNearLimit"

@@ -48,6 +48,13 @@ class Runbooks(qe.WithFolder):
             for target in re.findall(r"\]\(([^)]+)\)", text):
                 self.assertTrue((RUNBOOKS / target).is_file(), f"{name}: {target}")
 
+    def test_each_check_of_a_queues_settings_is_explained(self):
+        source = (cases.ROOT / "src" / "model" / "derive.c").read_text(encoding="utf-8")
+        checks = re.findall(r'"(\w+)"', source.split("s_warning_names[QE_WARN_COUNT] = {")[1].split("}")[0])
+        self.assertGreater(len(checks), 7)
+        for check in checks:
+            self.assertIn(f"`{check}`", TEXTS["QueueConfigurationWarning"])
+
     def test_promtool_parses_every_query(self):
         rules = [{"record": f"query:{name.lower()}:x{number}", "expr": query}
                  for name, text in TEXTS.items() for number, query in enumerate(blocks(text, "promql"))]
