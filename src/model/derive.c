@@ -182,7 +182,7 @@ bool qe_derive_dead_letter_messages(const struct qe_snapshot *snapshot, size_t i
     size_t target = snapshot->set->link_targets[index][link];
     double messages = 0;
 
-    if (target == SIZE_MAX) {
+    if (target == SIZE_MAX || !snapshot->set->is_dead_letter_queue[target]) {
         return false;
     }
     const struct qe_sample *sample = sample_of(snapshot, target);

@@ -31,9 +31,9 @@ unsigned qe_derive_warnings(const struct qe_snapshot *snapshot, size_t index,
  * when it cannot be known, and for a queue known to be empty. */
 bool qe_derive_expiry_margin(const struct qe_snapshot *snapshot, size_t index, double *out_seconds);
 
-/* Depth of the DLQ that link `link` of queue `index` names; false when it is not watched or not
- * known. Depth is everything in it that waits for a person: ready + in flight + delayed, as far as
- * known. */
+/* Depth of the DLQ that link `link` of queue `index` names; false when it is not watched, not
+ * known, or no DLQ (a retry queue, or the queue that gets its messages back from one). Depth is
+ * everything in it that waits for a person: ready + in flight + delayed, as far as known. */
 bool qe_derive_dead_letter_messages(const struct qe_snapshot *snapshot, size_t index, size_t link,
                                     double *out_messages);
 

@@ -137,6 +137,7 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_e
         .retention_from_first_send = from->retention_from_first_send,
         .dead_letter_known = from->dead_letter_known,
         .dead_letter_unroutable = from->dead_letter_unroutable,
+        .returns_by_time = from->returns_by_time,
     };
     int rc = 0;
 

@@ -52,6 +52,8 @@ struct qe_queue {
                                "has none" */
     bool dead_letter_unroutable; /* it has a dead-letter policy that leads to no queue: what is
                                     dead-lettered is lost */
+    bool returns_by_time; /* what nobody takes out of it goes on to its links after a while: a retry
+                             or delay queue (RabbitMQ: a message TTL and a dead-letter exchange) */
     struct qe_dead_letter_link *links; /* owned */
     size_t links_count;
     struct qe_queue_label *labels; /* owned; sorted by name, no name twice */
@@ -96,7 +98,9 @@ struct qe_queue_set {
     /* Parallel to items: where links point, or SIZE_MAX when the target is not in this set.
      * link_targets[i] has items[i].links_count entries. */
     size_t **link_targets;
-    bool *is_dead_letter_queue; /* parallel to items: somebody's link names it */
+    /* Parallel to items: somebody's link names it, and what arrives stays. Not so in a loop of a
+     * queue and its retry queue: messages only pass there. */
+    bool *is_dead_letter_queue;
     /* The links the other way round: who links to item i is link_sources[starts[i]] up to, not
      * including, link_sources[starts[i + 1]]. Without it every DLQ would search the whole set. */
     size_t *link_source_starts; /* count + 1 of them */

@@ -4,6 +4,8 @@
 #include "model/queue.h"
 #include "util/mem.h"
 
+#define RETRY_LOOP_MAX 64 /* queues */
+
 static int compare_items(const void *a, const void *b)
 {
     return qe_queue_compare(a, b);
@@ -68,12 +70,57 @@ static int resolve_targets(struct qe_queue_set *set)
         for (size_t j = 0; j < queue->links_count; j++) {
             targets[j] = qe_queue_set_find(set, queue->links[j].vhost, queue->links[j].queue);
             if (targets[j] != SIZE_MAX) {
-                set->is_dead_letter_queue[targets[j]] = true;
                 set->link_source_starts[targets[j] + 1]++;
             }
         }
     }
     return 0;
+}
+
+/* Follows links; a search that is longer than any retry loop is given up. */
+static bool leads_to(const struct qe_queue_set *set, size_t from, size_t to)
+{
+    size_t seen[RETRY_LOOP_MAX] = {from};
+    size_t count = 1;
+
+    for (size_t next = 0; next < count; next++) {
+        for (size_t j = 0; j < set->items[seen[next]].links_count; j++) {
+            size_t target = set->link_targets[seen[next]][j];
+            size_t known = 0;
+
+            if (target == to) {
+                return true;
+            }
+            while (known < count && seen[known] != target) {
+                known++;
+            }
+            if (target != SIZE_MAX && known == count && count < RETRY_LOOP_MAX) {
+                seen[count++] = target;
+            }
+        }
+    }
+    return false;
+}
+
+/* "orders" dead-letters into "orders.retry", which sends everything back after a minute: nothing
+ * stays in either for somebody to look at. */
+static bool is_in_retry_loop(const struct qe_queue_set *set, size_t from, size_t to)
+{
+    return (set->items[from].returns_by_time || set->items[to].returns_by_time) &&
+           leads_to(set, to, from);
+}
+
+static void mark_dead_letter_queues(struct qe_queue_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        for (size_t j = 0; j < set->items[i].links_count; j++) {
+            size_t target = set->link_targets[i][j];
+
+            if (target != SIZE_MAX && !set->is_dead_letter_queue[target]) {
+                set->is_dead_letter_queue[target] = !is_in_retry_loop(set, i, target);
+            }
+        }
+    }
 }
 
 /* The links the other way round, as a counting sort by target: resolve_targets() has left the count
@@ -123,7 +170,11 @@ static int resolve(struct qe_queue_set *set)
     if (set->link_targets == NULL || set->is_dead_letter_queue == NULL) {
         return -1;
     }
-    return resolve_targets(set) != 0 ? -1 : resolve_sources(set);
+    if (resolve_targets(set) != 0) {
+        return -1;
+    }
+    mark_dead_letter_queues(set);
+    return resolve_sources(set);
 }
 
 static void destroy(struct qe_queue_set *set)
@@ -215,7 +266,8 @@ static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
 {
     return a->kind == b->kind && a->retention_from_first_send == b->retention_from_first_send &&
            a->dead_letter_known == b->dead_letter_known &&
-           a->dead_letter_unroutable == b->dead_letter_unroutable && qe_queue_compare(a, b) == 0 &&
+           a->dead_letter_unroutable == b->dead_letter_unroutable &&
+           a->returns_by_time == b->returns_by_time && qe_queue_compare(a, b) == 0 &&
            strcmp(a->address, b->address) == 0 && strcmp(a->arn, b->arn) == 0 &&
            strcmp(a->region, b->region) == 0 && strcmp(a->account_id, b->account_id) == 0 &&
            equal_links(a, b) && equal_labels(a, b);

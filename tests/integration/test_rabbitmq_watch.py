@@ -80,6 +80,14 @@ class Links(WithRabbit):
                 series("queue_messages_ready", "one", vhost): 2, series("queue_messages_ready", "two", vhost): 2,
                 series("queue_dead_letter_messages", "direct", vhost, dead_letter_queue="two",
                        dead_letter_vhost=vhost): 2})
+        # What is rejected waits a minute and comes back: neither is a dead-letter queue.
+        self.rabbit.queue("work", dead_letter_exchange="", dead_letter_routing_key="work.retry")
+        self.rabbit.queue("work.retry", dead_letter_exchange="", dead_letter_routing_key="work", message_ttl=60000)
+        self.wait_values("a retry loop", daemon, {
+            series("queue_dead_letter_info", "work", dead_letter_queue="work.retry", dead_letter_vhost="/"): 1,
+            series("queue_dead_letter_info", "work.retry", dead_letter_queue="work", dead_letter_vhost="/"): 1,
+            series("queue_is_dead_letter_queue", "work"): 0, series("queue_is_dead_letter_queue", "work.retry"): 0,
+            series("queue_dead_letter_messages", "work", dead_letter_queue="work.retry", dead_letter_vhost="/"): None})
         # Someone mends a queue that loses its dead letters.
         self.rabbit.queue("nobody")
         self.wait_values("mended", daemon, {

@@ -155,6 +155,94 @@ static void links_are_resolved_in_both_directions(void **state)
     qe_queue_set_release(set);
 }
 
+/* Links as "from>to"; a name in capitals returns what it holds by time. `wanted` are the
+ * dead-letter queues. */
+struct loop {
+    const char *links[6];
+    const char *wanted;
+};
+
+static void dead_letter_queues_of(const struct loop *loop, char out[32])
+{
+    static const char names[] = "aAbBcCdD";
+    struct qe_queue_list list = {0};
+    struct qe_err err = {0};
+    size_t length = 0;
+
+    for (size_t i = 0; names[i] != '\0'; i++) {
+        const char name[] = {names[i], '\0'};
+        struct qe_queue *queue = fixture_add(&list, name);
+
+        queue->returns_by_time = names[i] >= 'A' && names[i] <= 'Z';
+        for (size_t link = 0; link < 6 && loop->links[link] != NULL; link++) {
+            if (loop->links[link][0] == names[i]) {
+                assert_ok(qe_queue_add_link(queue, "", loop->links[link] + 2, &err), err);
+            }
+        }
+    }
+    struct qe_queue_set *set = fixture_take(&list);
+
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->is_dead_letter_queue[i]) {
+            out[length++] = set->items[i].name[0];
+        }
+    }
+    out[length] = '\0';
+    qe_queue_set_release(set);
+}
+
+static void a_queue_and_its_retry_queue_are_no_dead_letter_queues(void **state)
+{
+    (void)state;
+    static const struct loop loops[] = {
+        {{"a>A", "A>a"}, ""},                 /* a rejects into A, which sends back by time */
+        {{"a>A", "A>a", "a>b"}, "b"},         /* and has a place for what is given up */
+        {{"a>A", "A>a", "b>a"}, "a"},         /* a takes the dead letters of b as well */
+        {{"a>A", "a>B", "A>a", "B>a"}, ""},   /* a short and a long wait */
+        {{"a>A", "A>b", "b>a"}, "a"},         /* through b, whose messages wait for somebody */
+        {{"A>a"}, "a"},                       /* expired, and kept */
+        {{"A>b", "b>c"}, "bc"},               /* a dead-letter queue may have one, too */
+        {{"a>b", "b>a"}, "ab"},               /* goes on only when somebody rejects it */
+        {{"A>A"}, ""},                        /* its own */
+        {{"a>b", "b>c", "c>b", "a>A"}, "Abc"} /* a loop elsewhere is another matter */
+    };
+
+    for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++) {
+        char found[32];
+
+        dead_letter_queues_of(&loops[i], found);
+        if (strcmp(found, loops[i].wanted) != 0) {
+            fail_msg("case %zu: '%s', not '%s'", i, found, loops[i].wanted);
+        }
+    }
+}
+
+static void a_loop_too_long_to_be_one_of_retries_is_given_up(void **state)
+{
+    (void)state;
+    const int length = 200;
+    struct qe_queue_list list = {0};
+    struct qe_err err = {0};
+
+    for (int i = 0; i < length; i++) {
+        char name[16];
+        char next[16];
+
+        (void)snprintf(name, sizeof name, "q%03d", i);
+        (void)snprintf(next, sizeof next, "q%03d", (i + 1) % length);
+        struct qe_queue *queue = fixture_add(&list, name);
+
+        queue->returns_by_time = true;
+        assert_ok(qe_queue_add_link(queue, "", next, &err), err);
+    }
+    struct qe_queue_set *set = fixture_take(&list);
+
+    for (size_t i = 0; i < set->count; i++) {
+        assert_true(set->is_dead_letter_queue[i]);
+    }
+    qe_queue_set_release(set);
+}
+
 static int s_annex_destroyed;
 
 static void destroy_annex(void *annex)
@@ -199,6 +287,8 @@ static void change(struct qe_queue *queue, int fact)
         queue->dead_letter_known = true;
     } else if (fact == 9) {
         assert_ok(qe_queue_add_link(queue, "", "dlq", &err), err);
+    } else if (fact == 12) {
+        queue->returns_by_time = true;
     } else {
         assert_ok(qe_queue_add_tag(queue, "team", fact == 10 ? "red" : "blue", &err), err);
     }
@@ -207,7 +297,7 @@ static void change(struct qe_queue *queue, int fact)
 static void sets_are_equal_only_when_every_fact_is(void **state)
 {
     (void)state;
-    for (int fact = -1; fact < 12; fact++) {
+    for (int fact = -1; fact <= 12; fact++) {
         struct qe_queue_list lists[2] = {{0}};
         struct qe_queue_set *sets[2];
 
@@ -292,6 +382,8 @@ int main(void)
         cmocka_unit_test(a_set_is_sorted_without_duplicates_and_finds),
         cmocka_unit_test(an_empty_set_is_a_set),
         cmocka_unit_test(links_are_resolved_in_both_directions),
+        cmocka_unit_test(a_queue_and_its_retry_queue_are_no_dead_letter_queues),
+        cmocka_unit_test(a_loop_too_long_to_be_one_of_retries_is_given_up),
         cmocka_unit_test(the_last_release_takes_the_annex_along),
         cmocka_unit_test(sets_are_equal_only_when_every_fact_is),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
