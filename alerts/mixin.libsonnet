@@ -149,8 +149,16 @@
         "interval": "%(evaluation_interval)s" % c,
         "rules": [
           {
+            "record": "queue:consumers:max",
+            "expr": "max without (%(replicas)s) (max_over_time(queue_consumers[%(hold)s]))" % c,
+          },
+          {
+            "record": "queue:deliveries:rate",
+            "expr": "max without (%(replicas)s) (rate(queue_messages_delivered_total[%(progress_window)s]))" % c,
+          },
+          {
             "record": "queue:progress:rate",
-            "expr": "max without (%(replicas)s) (rate(queue_messages_delivered_total[%(progress_window)s]))\nor sum without (%(replicas)s) (rate(queue_consumer_messages_processed_total[%(progress_window)s]))\n  + sum without (%(replicas)s, reason) (rate(queue_consumer_messages_failed_total[%(progress_window)s]))" % c,
+            "expr": "queue:deliveries:rate\nor sum without (%(replicas)s) (rate(queue_consumer_messages_processed_total[%(progress_window)s]))\n  + sum without (%(replicas)s, reason) (rate(queue_consumer_messages_failed_total[%(progress_window)s]))" % c,
           },
           {
             "record": "queue:consumer_failures:fast_long",
@@ -347,7 +355,7 @@
         "rules": [
           {
             "alert": "QueueConsumerStuck",
-            "expr": "min_over_time(queue:messages_ready:max[%(progress_window)s]) > 0\nand (queue:messages_ready:max offset %(progress_window)s)\nand (\n  queue:progress:rate == 0\n  and (\n    max without (%(replicas)s) (rate(queue_messages_delivered_total[%(progress_window)s]))\n    or max without (%(replicas)s) (max_over_time(queue_messages_in_flight[%(progress_window)s])) == 0\n    or sum without (%(replicas)s) (min_over_time(queue_consumer_messages_in_progress[%(progress_window)s])) > 0\n  )\n  or max without (%(replicas)s, state) (min_over_time(queue_state{state=\"stalled\"}[%(progress_window)s])) == 1\n    and max without (%(replicas)s) (last_over_time(queue_consumers[%(hold)s]))\n    unless queue:progress:rate\n)\nunless max without (%(replicas)s) (last_over_time(queue_consumers[%(hold)s])) == 0\nunless queue:is_dead_letter_queue:max" % c,
+            "expr": "min_over_time(queue:messages_ready:max[%(progress_window)s]) > 0\nand (queue:messages_ready:max offset %(progress_window)s)\nand (\n  queue:progress:rate == 0\n  and (\n    queue:deliveries:rate\n    or max without (%(replicas)s) (max_over_time(queue_messages_in_flight[%(progress_window)s])) == 0\n    or sum without (%(replicas)s) (min_over_time(queue_consumer_messages_in_progress[%(progress_window)s])) > 0\n  )\n  or max without (%(replicas)s, state) (min_over_time(queue_state{state=\"stalled\"}[%(progress_window)s])) == 1\n    and queue:consumers:max\n    unless queue:progress:rate\n)\nunless queue:consumers:max == 0\nunless queue:is_dead_letter_queue:max" % c,
             "for": "%(settle)s" % c,
             "labels": {
               "severity": "critical",
@@ -361,7 +369,7 @@
           },
           {
             "alert": "QueueNoConsumers",
-            "expr": "queue:messages_ready:max > 0\nand (\n  max without (%(replicas)s) (max_over_time(queue_consumers[%(hold)s])) == 0\n  or max without (%(replicas)s, state) (last_over_time(queue_state{state=\"stalled\"}[%(hold)s])) == 1\n    unless max without (%(replicas)s) (last_over_time(queue_consumers[%(hold)s]))\n    unless queue:progress:rate\n)\nunless queue:is_dead_letter_queue:max" % c,
+            "expr": "queue:messages_ready:max > 0\nand (\n  queue:consumers:max == 0\n  or max without (%(replicas)s, state) (last_over_time(queue_state{state=\"stalled\"}[%(hold)s])) == 1\n    unless queue:consumers:max\n    unless queue:progress:rate\n)\nunless queue:is_dead_letter_queue:max" % c,
             "for": "%(no_consumers_for)s" % c,
             "labels": {
               "severity": "warning",
