@@ -248,11 +248,11 @@ count() { # count JUNIT_FILE: adds the file's tests to the totals
     passed=$((passed + of[tests] - of[failures] - of[skipped] - of[disabled]))
 }
 
-tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build; one more than cores, since many wait
-    local preset=$1 rc=0
+tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build, several per core, since most of them wait
+    local preset=$1 rc=0 at_once=$((jobs * 3))
     shift
     rm -f "build/$preset/junit.xml"
-    quietly 150 "tests of $preset" "$@" ctest --test-dir "build/$preset" -j "$((jobs + 1))" --output-on-failure \
+    quietly 150 "tests of $preset" "$@" ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure \
         --no-tests=error --output-junit junit.xml || rc=$?
     [ ! -f "build/$preset/junit.xml" ] || count "build/$preset/junit.xml"
     return "$rc"
