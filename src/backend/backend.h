@@ -92,6 +92,12 @@ struct qe_driver {
     int (*list)(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
                 struct qe_err *err);
 
+    /* One queue by the name that list() gives it, for who works on one and need not wait for a list
+     * of thousands. NULL, QE_ERR_UNSUPPORTED: ask list(). Ownership: *out is the caller's,
+     * untouched on -1; links and tags may be missing. */
+    int (*find)(void *self, const char *name, int64_t deadline_mono_ms, struct qe_queue *out,
+                struct qe_err *err);
+
     /* Reads every queue of out->set; sets one sample, or one error, per queue through
      * qe_batch_set/_fail. A source that can be read but takes no messages any more is told in
      * out->source_error. Errors: -1 only if no queue could be asked. A queue that is gone is
@@ -161,8 +167,9 @@ struct qe_driver {
                        struct qe_err *err);
 
     /* Any thread. A running list, sample or receive returns soon (within 100 ms) with
-     * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; send, settle,
-     * extend, peek, purge, redrive_*, publish, subscribe and unsubscribe are never interrupted. */
+     * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; find, send,
+     * settle, extend, peek, purge, redrive_*, publish, subscribe and unsubscribe are never
+     * interrupted. */
     void (*interrupt)(void *self);
 
     void (*destroy)(void *self); /* accepts NULL and half-built */

@@ -195,12 +195,35 @@ int ctl_read(struct ctl *ctl, const char *name, struct qe_batch *out, struct qe_
     return rc;
 }
 
+/* Without a list of all, where the driver can. 1: that is not how it is found, or it is not there:
+ * the list knows names like it. */
+static int find_alone(struct ctl *ctl, const char *name, struct qe_err *err)
+{
+    struct qe_err why = {0};
+
+    if (ctl->driver->find == NULL || ctl->options.vhost != NULL) {
+        return 1;
+    }
+    if (ctl->driver->find(ctl->handle, name, ctl_deadline(ctl), &ctl->queue, &why) == 0) {
+        return 0;
+    }
+    if (why.code == QE_ERR_NOT_FOUND || why.code == QE_ERR_AUTH || why.code == QE_ERR_UNSUPPORTED) {
+        return 1;
+    }
+    *err = why;
+    return -1;
+}
+
 static int find_queue(struct ctl *ctl, const char *name, struct qe_err *err)
 {
     struct qe_queue_list list = {0};
     bool is_listed = false;
-    int rc = ctl_list(ctl, &list, &is_listed, err);
+    int rc = find_alone(ctl, name, err);
 
+    if (rc <= 0) {
+        return rc;
+    }
+    rc = ctl_list(ctl, &list, &is_listed, err);
     if (rc == 0) {
         rc = ctl_find(ctl, &list, is_listed, name, &ctl->queue, err);
     }

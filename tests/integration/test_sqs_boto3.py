@@ -6,6 +6,8 @@ import unittest
 
 from sqs_case import WithMoto, md5, md5_of_attributes
 
+from fault_proxy import FaultProxy
+
 MIB = 1 << 20
 
 
@@ -79,6 +81,19 @@ class Boto3(WithMoto):
         self.assertEqual(len(self.take(url)), 1)
 
     # --- what we send, it receives ---
+
+    def test_a_send_asks_for_its_queue_and_no_other(self):
+        for number in range(5):
+            self.make_queue(f"beside-{number}")
+        url = self.make_queue("asked-for")
+        with FaultProxy(self.moto.url) as proxy:
+            config = self.folder / "queue_exporter.yml"
+            config.write_text(config.read_text().replace(self.moto.url, proxy.url))
+            self.send("asked-for", "--body", "x")
+            self.assertEqual(proxy.requests, {"GetQueueUrl": 1, "SendMessageBatch": 1})
+            wrong = self.send("askedfor", "--body", "x", check=False)
+        self.assertIn('did you mean "asked-for"?', wrong.stderr)
+        self.assertEqual(self.counts(url), (1, 0, 0))
 
     def test_our_message_is_received_with_all_we_say(self):
         url = self.make_queue("ours")

@@ -138,6 +138,8 @@ int qe_sqs_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out, st
 void qe_sqs_watch_destroy(struct qe_sqs_watch *watch);
 
 /* --- working: slots of the driver interface --- */
+int qe_sqs_find(void *self, const char *name, int64_t deadline_mono_ms, struct qe_queue *out,
+                struct qe_err *err);
 int qe_sqs_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages, size_t count,
                 int64_t deadline_mono_ms, struct qe_err *err);
 int qe_sqs_receive(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,

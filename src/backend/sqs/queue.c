@@ -258,6 +258,49 @@ struct qe_sqs_queue *qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue
     return url == NULL ? NULL : add_queue(sqs->work, queue->name, url, err);
 }
 
+/* Whether list() would show the account's queue of that name, as far as that is known without
+ * asking: a dead-letter queue beside the prefix is not, and URLs may stand for the name, too. */
+static bool is_listed_by_name(const struct qe_sqs_settings *settings, const char *name)
+{
+    const char *prefix = settings->queue_name_prefix;
+
+    if (settings->queue_urls.count > 0 || strchr(name, '/') != NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < settings->queue_names.count; i++) {
+        if (strcmp(settings->queue_names.items[i], name) == 0) {
+            return true;
+        }
+    }
+    return prefix == NULL ? settings->queue_names.count == 0 : qe_text_starts_with(name, prefix);
+}
+
+int qe_sqs_find(void *self, const char *name, int64_t deadline_mono_ms, struct qe_queue *out,
+                struct qe_err *err)
+{
+    struct qe_sqs *sqs = self;
+    struct qe_queue queue = {0};
+
+    if (!is_listed_by_name(sqs->settings, name)) {
+        return qe_err_set(err, QE_ERR_UNSUPPORTED, "queue \"%s\" is found by a list only", name);
+    }
+    if (qe_queue_init(&queue, NULL, name,
+                      ends_with(name, ".fifo") ? QE_KIND_FIFO : QE_KIND_STANDARD, err) != 0) {
+        return -1;
+    }
+    const struct qe_sqs_queue *found = qe_sqs_queue_find(sqs, &queue, deadline_mono_ms, err);
+    char *address = found == NULL ? NULL : qe_strdup(found->url);
+
+    if (address == NULL) {
+        qe_queue_deinit(&queue);
+        return found == NULL ? -1 : qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", name);
+    }
+    qe_free(queue.address);
+    queue.address = address;
+    *out = queue;
+    return 0;
+}
+
 void qe_sqs_queue_forget(struct qe_sqs *sqs, struct qe_sqs_queue *queue)
 {
     struct qe_sqs_work *work = sqs->work;

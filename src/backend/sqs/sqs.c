@@ -132,6 +132,7 @@ const struct qe_driver qe_driver_sqs = {
     .services = s_services,
     .create = create,
     .list = qe_sqs_list,
+    .find = qe_sqs_find,
     .sample = qe_sqs_sample,
     .send = qe_sqs_send,
     .receive = qe_sqs_receive,
