@@ -54,7 +54,7 @@ class WholeSource(WithProxy):
 
     def test_what_stays_silent_is_not_shown_for_ever(self):
         depths = self.make_queues(5)
-        daemon = self.watch(stale="10s")
+        daemon = self.watch(stale="5s")
         self.wait_page("all are read", daemon, lambda page: self.all_up(page, depths))
         self.proxy.add("never")
         page = self.wait_page("values are gone", daemon, lambda page: not any(
