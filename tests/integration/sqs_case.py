@@ -8,7 +8,7 @@ from child_server import need_test_python
 need_test_python()  # before anything else: goes on under the interpreter that has boto3
 
 # pylint: disable=wrong-import-position
-from daemon import WithFolder
+from daemon import WithFolder, wait_for
 from moto_server import REGION, MotoServer
 
 CONFIG = """
@@ -24,6 +24,20 @@ sources:
     oldest_age: {{method: none}}
 {extra}
 """
+
+WATCH_CONFIG = """
+shutdown_timeout: 5s
+defaults: {{poll_interval: {poll}, poll_timeout: {poll}, discovery_interval: 1h}}
+sources:
+  - name: aws
+    type: sqs
+    region: {region}
+    endpoint: {url}
+    access_key_id: {key}
+    secret_access_key: {secret}
+{extra}
+"""
+DAY = 86400
 
 
 def md5(text):
@@ -94,3 +108,34 @@ class WithMoto(WithFolder):
         answer = self.sqs.get_queue_attributes(
             QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages" + name for name in names])
         return tuple(int(answer["Attributes"]["ApproximateNumberOfMessages" + name]) for name in names)
+
+
+def series(family, queue, **labels):
+    return f'{family}{{source="aws",queue="{queue}"' + "".join(f',{k}="{v}"' for k, v in labels.items()) + "}"
+
+
+def requests(operation):
+    return f'queue_exporter_api_requests_total{{source="aws",operation="{operation}"}}'
+
+
+class Watching(WithFolder):
+    """What the classes below share: `self.moto` is theirs."""
+
+    def watch(self, extra, poll="2s", key=None):
+        text = WATCH_CONFIG.format(poll=poll, region=REGION, url=self.moto.url, key=key or self.moto.access_key_id,
+                             secret=self.moto.secret_access_key, extra=extra)
+        return self.daemon(config=self.write_config(text))
+
+    def wait_page(self, what, daemon, fits, seconds=60):
+        last = []
+
+        def look():
+            daemon.is_alive()
+            last.append(daemon.values())
+            return fits(last[-1])
+        try:
+            wait_for(what, look, seconds)
+        except AssertionError as error:
+            wrong = [line for line in last[-1] if "queue_up" in line and last[-1][line] != 1][:5]
+            raise AssertionError(f"{error}; down: {wrong}\n{daemon.log()[-2000:]}") from None
+        return last[-1]

@@ -112,10 +112,15 @@ class Consumer(WithMoto):
         url = self.make_queue("slow", VisibilityTimeout=2)
         self.send(url, ["a", "b"])
         daemon = self.run_consumer("slow", workers=2, p50="5s", p99="5001ms")
+        # While they are in hand, their age is known for nothing.
+        wait_for("an age", lambda: (self.of(
+            daemon, "queue_oldest_message_age_seconds", "slow", method="consumer") or 0) > 1)
         self.wait_empty(url)
         wait_for("both are counted", lambda: self.of(daemon, "queue_consumer_messages_processed_total", "slow") == 2)
         self.assertGreaterEqual(self.of(daemon, "queue_consumer_visibility_extensions_total", "slow"), 4)
         self.assertEqual(self.of(daemon, "queue_consumer_messages_received_total", "slow"), 2, "nobody got it twice")
+        wait_for("a warning", lambda: self.of(
+            daemon, "queue_config_warning", "slow", check="visibility_below_handling_time") == 1)
 
     def test_a_group_is_handled_in_order_and_others_beside_it(self):
         dlq = self.make_queue("line-dlq.fifo")
