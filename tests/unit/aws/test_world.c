@@ -9,6 +9,7 @@
 
 #include "aws/world.h"
 #include "support/check.h"
+#include "support/processes.h"
 #include "util/clock.h"
 
 static char s_folder[] = "/tmp/qe-world-XXXXXX";
@@ -157,32 +158,6 @@ static void more_than_allowed_is_an_error_but_no_hang(void **state)
     qe_strbuf_deinit(&out);
 }
 
-/* Whether the process of that number is gone, within a while: a killed one may linger until init
- * has taken it. */
-static bool is_gone(pid_t pid)
-{
-    for (size_t i = 0; i < 500; i++) {
-        char path[64];
-        char line[256] = "";
-        const struct timespec step = {.tv_nsec = 10000000};
-
-        (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-        FILE *file = fopen(path, "re");
-
-        if (file == NULL) {
-            return true;
-        }
-        const char *got = fgets(line, sizeof line, file);
-
-        (void)fclose(file);
-        if (got != NULL && strstr(line, ") Z ") != NULL) {
-            return true;
-        }
-        (void)nanosleep(&step, NULL);
-    }
-    return false;
-}
-
 static void at_its_deadline_it_is_killed_with_all_it_started(void **state)
 {
     (void)state;
@@ -196,28 +171,7 @@ static void at_its_deadline_it_is_killed_with_all_it_started(void **state)
     const long grandchild = strtol(qe_strbuf_text(&out), NULL, 10);
 
     assert_true(grandchild > 1);
-    assert_true(is_gone((pid_t)grandchild));
-    qe_strbuf_deinit(&out);
-}
-
-static void it_gets_no_descriptor_and_no_blocked_signal_of_ours(void **state)
-{
-    (void)state;
-    struct qe_err err = {0};
-    struct qe_strbuf out = {0};
-    sigset_t blocked;
-    sigset_t before;
-
-    (void)sigemptyset(&blocked);
-    (void)sigaddset(&blocked, SIGTERM);
-    assert_int_equal(pthread_sigmask(SIG_BLOCK, &blocked, &before), 0);
-    assert_int_equal(dup2(STDERR_FILENO, 77), 77); /* one that nobody marked to be closed */
-    assert_ok(run("test -e /proc/self/fd/77 || echo no descriptor; grep SigBlk /proc/self/status",
-                  20000, 200, &out, &err),
-              err);
-    assert_int_equal(close(77), 0);
-    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
-    assert_string_equal(qe_strbuf_text(&out), "no descriptor\nSigBlk:\t0000000000000000\n");
+    assert_true(qe_process_is_gone((pid_t)grandchild));
     qe_strbuf_deinit(&out);
 }
 
@@ -244,7 +198,6 @@ int main(void)
         cmocka_unit_test(a_program_that_is_not_there_is_named),
         cmocka_unit_test(more_than_allowed_is_an_error_but_no_hang),
         cmocka_unit_test(at_its_deadline_it_is_killed_with_all_it_started),
-        cmocka_unit_test(it_gets_no_descriptor_and_no_blocked_signal_of_ours),
         cmocka_unit_test(a_pause_ends_when_it_should),
     };
 
