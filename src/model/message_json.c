@@ -1,12 +1,12 @@
-/* Messages as JSON, out and in: everything that is needed to send one again. */
+#include "model/message_json.h"
+
 #include <string.h>
 
-#include "queuectl/base64.h"
-#include "queuectl/ctl.h"
+#include "util/base64.h"
 #include "util/mem.h"
 #include "util/text.h"
 
-bool ctl_body_is_text(const struct qe_message *message)
+static bool is_text(const struct qe_message *message)
 {
     return memchr(message->body, '\0', message->body_bytes) == NULL &&
            qe_text_is_utf8(message->body, message->body_bytes);
@@ -26,10 +26,10 @@ static int add_time(struct qe_json *object, const char *key, int64_t unix_ms)
 
 static int add_body(struct qe_json *object, const struct qe_message *message)
 {
-    if (ctl_body_is_text(message)) {
+    if (is_text(message)) {
         return qe_json_add_text(object, "body", message->body);
     }
-    char *encoded = ctl_base64_encode(message->body, message->body_bytes);
+    char *encoded = qe_base64_encode(message->body, message->body_bytes);
     int rc = encoded != NULL ? qe_json_add_text(object, "body_base64", encoded) : -1;
     qe_free(encoded);
     return rc;
@@ -95,7 +95,7 @@ static int fill_json(struct qe_json *object, const struct qe_message *message)
     return rc == 0 ? add_body(object, message) : rc;
 }
 
-struct qe_json *ctl_message_to_json(const struct qe_message *message)
+struct qe_json *qe_message_to_json(const struct qe_message *message)
 {
     struct qe_json *object = qe_json_new_object();
 
@@ -146,7 +146,7 @@ static int take_body(const struct qe_json *object, struct qe_message *message, s
         message->body_bytes = strlen(message->body);
         return rc;
     }
-    int rc = ctl_base64_decode(encoded, &bytes, &count);
+    int rc = qe_base64_decode(encoded, &bytes, &count);
 
     if (rc != 0) {
         return rc > 0 ? qe_err_set(err, QE_ERR_NOMEM, "a body of %zu bytes", strlen(encoded))
@@ -183,7 +183,7 @@ static int take_attributes(const struct qe_json *object, struct qe_attributes *o
     return 0;
 }
 
-int ctl_message_from_json(const struct qe_json *object, struct qe_message *out, struct qe_err *err)
+int qe_message_from_json(const struct qe_json *object, struct qe_message *out, struct qe_err *err)
 {
     if (!qe_json_is_object(object)) {
         return qe_err_set(err, QE_ERR_PROTOCOL, "no JSON object");

@@ -188,14 +188,6 @@ int ctl_settle_one(struct ctl *ctl, const struct qe_queue *queue, const struct q
 /* One message to stdout, for people or as one JSON object per line. */
 int ctl_print_message(const struct qe_message *message, bool json,
                       struct qe_err *err) QE_MUST_CHECK;
-/* The message as an object with everything that is needed to send it again, and what is known of
- * it. NULL when out of memory. */
-struct qe_json *ctl_message_to_json(const struct qe_message *message);
-/* The other way round, into an initialised message. QE_ERR_PROTOCOL says what is not as it should
- * be. */
-int ctl_message_from_json(const struct qe_json *object, struct qe_message *out,
-                          struct qe_err *err) QE_MUST_CHECK;
-bool ctl_body_is_text(const struct qe_message *message);
 /* What others wrote must not drive the terminal: control characters and what is not UTF-8 are shown
  * as \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns, one
  * for each character. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dlq/facts.h"
+#include "model/message_json.h"
 #include "queuectl/dlq.h"
 #include "util/json.h"
 #include "util/mem.h"
@@ -94,7 +95,7 @@ static int take_line(struct import *import, struct qe_err *err)
     struct qe_json *object =
         qe_json_parse(qe_strbuf_text(&import->line), import->line.length_bytes, err);
     struct qe_message *message = object != NULL ? qe_message_list_add(&import->lot, err) : NULL;
-    int rc = message != NULL ? ctl_message_from_json(object, message, err) : -1;
+    int rc = message != NULL ? qe_message_from_json(object, message, err) : -1;
 
     if (rc == 0 && message->body_bytes > QE_MESSAGE_BODY_MAX_BYTES) {
         rc = qe_err_set(err, QE_ERR_LIMIT, "a body of %zu bytes: at most %zu can be sent",

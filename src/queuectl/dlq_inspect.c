@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dlq/facts.h"
+#include "model/message_json.h"
 #include "queuectl/dlq.h"
 #include "util/clock.h"
 #include "util/json.h"
@@ -154,7 +155,7 @@ static void print_for_people(const struct qe_message *message, const struct qe_d
 static int print_json(const struct qe_message *message, const struct qe_dlq_facts *facts,
                       struct qe_err *err)
 {
-    struct qe_json *object = ctl_message_to_json(message);
+    struct qe_json *object = qe_message_to_json(message);
     char *text = NULL;
     const char *const texts[][2] = {{"reason", facts->reason},
                                     {"detail", facts->detail},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/message_json.h"
 #include "queuectl/ctl.h"
 #include "util/clock.h"
 #include "util/json.h"
@@ -13,7 +14,7 @@
 
 static int print_json(const struct qe_message *message, struct qe_err *err)
 {
-    struct qe_json *object = ctl_message_to_json(message);
+    struct qe_json *object = qe_message_to_json(message);
     char *text = object != NULL ? qe_json_print(object, false) : NULL;
 
     qe_json_destroy(object);

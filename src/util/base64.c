@@ -1,4 +1,4 @@
-#include "queuectl/base64.h"
+#include "util/base64.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 
 static const char s_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-char *ctl_base64_encode(const char *bytes, size_t count)
+char *qe_base64_encode(const char *bytes, size_t count)
 {
     const unsigned char *from = (const unsigned char *)bytes;
     char *out = qe_calloc((count + 2) / 3 * 4 + 1, 1);
@@ -53,7 +53,7 @@ static bool decode_group(const char *text, size_t count, unsigned char *out)
     return true;
 }
 
-int ctl_base64_decode(const char *text, char **out, size_t *out_count)
+int qe_base64_decode(const char *text, char **out, size_t *out_count)
 {
     size_t length = strlen(text);
     size_t padding =
