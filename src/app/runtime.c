@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/drivers.h"
+#include "app/handlers.h"
 #include "app/reaper.h"
 #include "consumer/consumer.h"
 #include "poll/poller.h"
@@ -280,29 +281,6 @@ static int start_source(struct qe_runtime *runtime, struct qe_generation *genera
     return 0;
 }
 
-static int fill_handler(const struct qe_handler_settings *settings, struct qe_consumer_options *out,
-                        struct qe_err *err)
-{
-    switch ((enum qe_handler_type)settings->type) {
-    case QE_HANDLER_DISCARD:
-        out->handler = &qe_handler_discard;
-        return 0;
-    case QE_HANDLER_SIMULATE: {
-        struct qe_simulate_options options = {
-            .latency_p50_ms = settings->latency_p50_ms,
-            .latency_p99_ms = settings->latency_p99_ms,
-            .error_rate = settings->error_rate,
-            .seed = settings->seed,
-        };
-        out->handler = &qe_handler_simulate;
-        out->handler_self = qe_handler_simulate_new(&options, err);
-        return out->handler_self != NULL ? 0 : -1;
-    }
-    default:
-        return qe_err_set(err, QE_ERR_UNSUPPORTED, "handler %d", settings->type);
-    }
-}
-
 static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
                                         const struct qe_consumer_settings *settings,
                                         const struct qe_source_settings *source, struct qe_err *err)
@@ -330,7 +308,7 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
     if (options.stats == NULL ||
         qe_stats_add_reasons(options.stats, (const char *const *)settings->reasons.items,
                              settings->reasons.count, err) != 0 ||
-        fill_handler(&settings->handler, &options, err) != 0) {
+        qe_handlers_make(settings, &options, err) != 0) {
         return NULL;
     }
     return qe_consumer_new(&options, err);

@@ -10,6 +10,7 @@
 #include "config/option.h"
 #include "util/err.h"
 #include "util/regex.h"
+#include "util/secret.h"
 #include "util/strbuf.h"
 
 #define QE_CONFIG_FILE_MAX_BYTES ((size_t)1 << 20)
@@ -49,11 +50,29 @@ struct qe_retry_settings {
 
 enum qe_handler_type {
     QE_HANDLER_DISCARD = 0,
-    QE_HANDLER_SIMULATE
+    QE_HANDLER_SIMULATE,
+    QE_HANDLER_EXEC,
+    QE_HANDLER_COPROCESS,
+    QE_HANDLER_HTTP
+};
+/* An environment variable or a header; its value may be a secret. */
+struct qe_pair_settings {
+    char *name;
+    struct qe_secret *value;
 };
 struct qe_handler_settings {
-    int type; /* enum qe_handler_type */
-    int64_t latency_p50_ms;
+    int type;                           /* enum qe_handler_type */
+    struct qe_text_list command;        /* exec, coprocess */
+    struct qe_section_list environment; /* exec, coprocess: struct qe_pair_settings */
+    char *url;                          /* http, as all to key_file */
+    struct qe_section_list headers;     /* struct qe_pair_settings */
+    struct qe_secret *authorization;    /* NULL: none */
+    char *ca_file;                      /* NULL: the system's */
+    char *cert_file;
+    char *key_file;
+    int64_t timeout_ms; /* exec, coprocess, http; 0: max_handling_time */
+    uint64_t max_reply_bytes;
+    int64_t latency_p50_ms; /* simulate, as all below */
     int64_t latency_p99_ms;
     double error_rate; /* 0..1 */
     uint64_t seed;

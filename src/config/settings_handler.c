@@ -1,10 +1,100 @@
+#include <string.h>
+
 #include "config/settings.h"
 #include "config/settings_internal.h"
+#include "util/child.h"
 #include "util/text.h"
 
 #define P99_PER_P50 10
+#define COMMAND_WORDS_MAX 100
+#define PAIRS_MAX 100
 
-static const char *const s_handler_types[] = {"discard", "simulate", NULL};
+static const char *const s_handler_types[] = {"discard",   "simulate", "exec",
+                                              "coprocess", "http",     NULL};
+
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGITS "0123456789"
+/* Source: RFC 9110, 5.6.2, token. */
+#define HEADER_CHARACTERS LETTERS DIGITS "!#$%&'*+-.^_`|~"
+
+/* --- environment and headers --- */
+
+static int check_variable(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_pair_settings *pair = settings;
+
+    *out_key = "name";
+    if (strspn(pair->name, LETTERS DIGITS "_") == strlen(pair->name) &&
+        strchr(DIGITS, pair->name[0]) == NULL) {
+        return 0;
+    }
+    return qe_err_set(
+        err, QE_ERR_INVALID,
+        "is no name of an environment variable: letters, digits and _, no digit first");
+}
+
+static int check_header(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_pair_settings *pair = settings;
+
+    *out_key = "name";
+    if (strspn(pair->name, HEADER_CHARACTERS) == strlen(pair->name)) {
+        return 0;
+    }
+    return qe_err_set(err, QE_ERR_INVALID, "is no name of a header");
+}
+
+static const struct qe_option s_variable_options[] = {
+    {.key = "name",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_pair_settings, name),
+     .required = true,
+     .example = "LOG_LEVEL",
+     .min = 1,
+     .max = 100,
+     .help = "Name of the variable."},
+    {.key = "value",
+     .type = QE_OPT_SECRET,
+     .offset = offsetof(struct qe_pair_settings, value),
+     .required = true,
+     .example = "debug",
+     .help = "Its value; never shown."},
+};
+
+static const struct qe_section s_variable_section = {
+    .name = "environment",
+    .size_bytes = sizeof(struct qe_pair_settings),
+    .options = s_variable_options,
+    .options_count = COUNT_OF(s_variable_options),
+    .rules = {check_variable},
+};
+
+static const struct qe_option s_header_options[] = {
+    {.key = "name",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_pair_settings, name),
+     .required = true,
+     .example = "X-Tenant",
+     .min = 1,
+     .max = 100,
+     .help = "Name of the header."},
+    {.key = "value",
+     .type = QE_OPT_SECRET,
+     .offset = offsetof(struct qe_pair_settings, value),
+     .required = true,
+     .example = "shop",
+     .help = "Its value; never shown."},
+};
+
+static const struct qe_section s_header_section = {
+    .name = "headers",
+    .size_bytes = sizeof(struct qe_pair_settings),
+    .options = s_header_options,
+    .options_count = COUNT_OF(s_header_options),
+    .rules = {check_header},
+};
+
+/* --- handler --- */
 
 static const struct qe_option s_handler_options[] = {
     {.key = "type",
@@ -12,7 +102,72 @@ static const struct qe_option s_handler_options[] = {
      .offset = offsetof(struct qe_handler_settings, type),
      .required = true,
      .choices = s_handler_types,
-     .help = "`discard` acknowledges at once; `simulate` pretends to work."},
+     .help = "`exec` runs a command per message, `coprocess` talks to one that stays, `http` posts "
+             "to a URL; `discard` acknowledges at once; `simulate` pretends to work."},
+    {.key = "command",
+     .type = QE_OPT_TEXT_LIST,
+     .offset = offsetof(struct qe_handler_settings, command),
+     .default_note = "required for `exec` and `coprocess`",
+     .max = COMMAND_WORDS_MAX,
+     .help =
+         "Program and arguments, `[/usr/local/bin/handle, --fast]`: no shell; a program without "
+         "`/` is found on `PATH`."},
+    {.key = "environment",
+     .type = QE_OPT_SECTION_LIST,
+     .offset = offsetof(struct qe_handler_settings, environment),
+     .max = PAIRS_MAX,
+     .section = &s_variable_section,
+     .help =
+         "`exec`, `coprocess`: variables beside `PATH`, `HOME`, `LANG`, `LC_ALL`, `TZ`, `TMPDIR` "
+         "and `QUEUE_...`; nothing else of ours is passed on."},
+    {.key = "url",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_handler_settings, url),
+     .default_note = "required for `http`",
+     .min = 1,
+     .max = 2048,
+     .help = "`http`: where each message is posted to, `http://` or `https://`."},
+    {.key = "headers",
+     .type = QE_OPT_SECTION_LIST,
+     .offset = offsetof(struct qe_handler_settings, headers),
+     .max = PAIRS_MAX,
+     .section = &s_header_section,
+     .help = "`http`: headers of every request beside `X-Queue-...`."},
+    {.key = "authorization",
+     .type = QE_OPT_SECRET,
+     .offset = offsetof(struct qe_handler_settings, authorization),
+     .default_note = "none",
+     .help = "`http`: value of the `Authorization` header, `Bearer ...`."},
+    {.key = "ca_file",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_handler_settings, ca_file),
+     .default_note = "the system's",
+     .help = "`http`: certificates that the server's is checked against."},
+    {.key = "cert_file",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_handler_settings, cert_file),
+     .default_note = "none",
+     .help = "`http`: client certificate; needs `key_file`."},
+    {.key = "key_file",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_handler_settings, key_file),
+     .default_note = "none",
+     .help = "`http`: the client certificate's key."},
+    {.key = "timeout",
+     .type = QE_OPT_DURATION,
+     .offset = offsetof(struct qe_handler_settings, timeout_ms),
+     .default_note = "`max_handling_time`",
+     .min = 1,
+     .max = 12 * HOUR_MS,
+     .help = "`exec`, `coprocess`, `http`: a call that takes longer is ended and tried again; "
+             "`max_handling_time` ends it too, whichever comes first."},
+    {.key = "max_reply",
+     .type = QE_OPT_SIZE,
+     .offset = offsetof(struct qe_handler_settings, max_reply_bytes),
+     .default_text = "256KiB",
+     .min = 1,
+     .max = 16777216,
+     .help = "`exec`, `coprocess`, `http`: longest reply; a longer one dead-letters its message."},
     {.key = "latency_p50",
      .type = QE_OPT_DURATION,
      .offset = offsetof(struct qe_handler_settings, latency_p50_ms),
@@ -41,7 +196,7 @@ static const struct qe_option s_handler_options[] = {
      .help = "`simulate`: the same seed gives the same outcomes; `0` gives others each time."},
 };
 
-static int check_handler(const void *settings, const char **out_key, struct qe_err *err)
+static int check_latency(const void *settings, const char **out_key, struct qe_err *err)
 {
     const struct qe_handler_settings *handler = settings;
     char p50[32];
@@ -54,12 +209,77 @@ static int check_handler(const void *settings, const char **out_key, struct qe_e
                       qe_text_from_duration(handler->latency_p50_ms, p50));
 }
 
+/* What is set for another type would silently do nothing. */
+static int check_keys(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_handler_settings *handler = settings;
+    const bool runs = handler->type == QE_HANDLER_EXEC || handler->type == QE_HANDLER_COPROCESS;
+    const bool posts = handler->type == QE_HANDLER_HTTP;
+    const struct {
+        const char *key;
+        bool is_set;
+        bool is_fit;
+    } keys[] = {{"command", handler->command.count > 0, runs},
+                {"environment", handler->environment.count > 0, runs},
+                {"url", handler->url != NULL, posts},
+                {"headers", handler->headers.count > 0, posts},
+                {"authorization", handler->authorization != NULL, posts},
+                {"ca_file", handler->ca_file != NULL, posts},
+                {"cert_file", handler->cert_file != NULL, posts},
+                {"key_file", handler->key_file != NULL, posts},
+                {"timeout", handler->timeout_ms != 0, runs || posts}};
+
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        if (keys[i].is_set && !keys[i].is_fit) {
+            *out_key = keys[i].key;
+            return qe_err_set(err, QE_ERR_INVALID, "means nothing to a handler of type %s",
+                              s_handler_types[handler->type]);
+        }
+    }
+    *out_key = "type";
+    if (runs && handler->command.count == 0) {
+        return qe_err_set(err, QE_ERR_INVALID, "%s needs a command, such as command: [cat]",
+                          s_handler_types[handler->type]);
+    }
+    if (posts && handler->url == NULL) {
+        return qe_err_set(err, QE_ERR_INVALID,
+                          "http needs a url, such as url: http://127.0.0.1:8080/orders");
+    }
+    return 0;
+}
+
+static int check_command(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_handler_settings *handler = settings;
+    char path[QE_CHILD_PATH_BYTES];
+
+    *out_key = "command";
+    return handler->command.count == 0 ? 0 : qe_child_find(handler->command.items[0], path, err);
+}
+
+static int check_http(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_handler_settings *handler = settings;
+
+    *out_key = "url";
+    if (handler->url != NULL && !qe_text_starts_with(handler->url, "http://") &&
+        !qe_text_starts_with(handler->url, "https://")) {
+        return qe_err_set(err, QE_ERR_INVALID, "must begin with http:// or https://");
+    }
+    *out_key = handler->cert_file != NULL ? "cert_file" : "key_file";
+    if ((handler->cert_file != NULL) != (handler->key_file != NULL)) {
+        return qe_err_set(err, QE_ERR_INVALID, "is of no use without %s",
+                          handler->cert_file != NULL ? "key_file" : "cert_file");
+    }
+    return 0;
+}
+
 const struct qe_section qe_section_handler = {
     .name = "handler",
     .size_bytes = sizeof(struct qe_handler_settings),
     .options = s_handler_options,
     .options_count = COUNT_OF(s_handler_options),
-    .rules = {check_handler},
+    .rules = {check_keys, check_latency, check_command, check_http},
 };
 
 void qe_handler_settings_resolve(struct qe_handler_settings *handler)

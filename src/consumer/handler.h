@@ -1,9 +1,10 @@
-/* What a consumer runs for one message, or for several at once. One file per handler.
+/* What a consumer runs for one message, or for several at once. One file per handler; those that
+ * there are stand in consumer/handlers.h.
  *
- * A handler must honour cancellation: return within about 100 ms once *cancelled is true or the
- * deadline has passed. Nothing can end a thread from outside without breaking what it holds, so a
- * handler that ignores this keeps its worker, its message (whose delivery then lapses, since it is
- * no longer extended) and qe_consumer_destroy() waiting. */
+ * A handler must honour cancellation: return within about half a second once *cancelled is true or
+ * the deadline has passed. Nothing can end a thread from outside without breaking what it holds, so
+ * a handler that ignores this keeps its worker, its message (whose delivery then lapses, since it
+ * is no longer extended) and qe_consumer_destroy() waiting. */
 #ifndef QE_CONSUMER_HANDLER_H
 #define QE_CONSUMER_HANDLER_H
 
@@ -14,7 +15,6 @@
 
 #include "model/message.h"
 #include "model/stats.h"
-#include "util/err.h"
 #include "util/strbuf.h"
 
 /* What came of one message. */
@@ -47,21 +47,5 @@ struct qe_handler {
                    const struct qe_handling *handling, struct qe_handled *out);
     void (*destroy)(void *self); /* accepts NULL */
 };
-
-/* Succeeds at once. */
-extern const struct qe_handler qe_handler_discard;
-
-/* Pretends to work: log-normal latency through the two percentiles; a share error_rate of
- * deliveries fails (RETRY); a message with the attribute simulate=retry or simulate=reject always
- * fails so (poison). Same seed, same messages: same outcomes. */
-struct qe_simulate_options {
-    int64_t latency_p50_ms;
-    int64_t latency_p99_ms;
-    double error_rate;
-    uint64_t seed;
-};
-extern const struct qe_handler qe_handler_simulate;
-void *qe_handler_simulate_new(const struct qe_simulate_options *options,
-                              struct qe_err *err) QE_MUST_CHECK;
 
 #endif

@@ -1,4 +1,4 @@
-#include "consumer/handler.h"
+#include "consumer/handlers.h"
 
 static void discard(void *self, const struct qe_message *const *messages, size_t count,
                     const struct qe_handling *handling, struct qe_handled *out)

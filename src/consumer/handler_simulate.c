@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "consumer/handler.h"
+#include "consumer/handlers.h"
 #include "util/clock.h"
 #include "util/mem.h"
 

@@ -68,6 +68,10 @@ struct qe_http_reply {
  * "") when there is none or it does not fit. */
 bool qe_http_reply_header(const struct qe_http_reply *reply, const char *name, char *out,
                           size_t out_bytes);
+/* How long the answer's Retry-After asks to wait, in seconds or until an HTTP-date, at most
+ * max_ms; -1: it says nothing, or nothing that can be understood. Source: RFC 9110, 10.2.3. */
+int64_t qe_http_reply_retry_after_ms(const struct qe_http_reply *reply, int64_t now_unix_ms,
+                                     int64_t max_ms);
 void qe_http_reply_deinit(struct qe_http_reply *reply); /* = {0} is fine; twice is safe */
 
 struct qe_http_client_options {

@@ -1,7 +1,11 @@
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+
+#include <curl/curl.h>
 
 #include "net/http_client.h"
+#include "util/text.h"
 
 static bool is_blank(char c)
 {
@@ -49,6 +53,32 @@ bool qe_http_reply_header(const struct qe_http_reply *reply, const char *name, c
         out[0] = '\0';
     }
     return found;
+}
+
+int64_t qe_http_reply_retry_after_ms(const struct qe_http_reply *reply, int64_t now_unix_ms,
+                                     int64_t max_ms)
+{
+    char text[64];
+    uint64_t seconds = 0;
+    struct qe_err ignored = {0};
+    int64_t wait_ms = -1;
+
+    if (!qe_http_reply_header(reply, "Retry-After", text, sizeof text) || text[0] == '\0') {
+        return -1;
+    }
+    if (strspn(text, "0123456789") == strlen(text)) {
+        wait_ms = qe_text_to_u64(text, (uint64_t)max_ms / 1000, &seconds, &ignored) == 0
+                      ? (int64_t)seconds * 1000
+                      : max_ms;
+    } else {
+        const time_t at = curl_getdate(text, NULL);
+
+        if (at < 0) {
+            return -1;
+        }
+        wait_ms = (int64_t)at * 1000 - now_unix_ms;
+    }
+    return wait_ms < 0 ? 0 : wait_ms < max_ms ? wait_ms : max_ms;
 }
 
 void qe_http_reply_deinit(struct qe_http_reply *reply)

@@ -15,7 +15,7 @@ LAYERS = {
     "backend": "util model config", "backend/embedded": "util model config backend/backend.h",
     "backend/sqs": "util model config backend/backend.h aws net",
     "backend/rabbitmq": "util model config backend/backend.h net",
-    "poll": "util model backend/backend.h", "consumer": "util model backend/backend.h",
+    "poll": "util model backend/backend.h", "consumer": "util model net backend/backend.h",
     "dlq": "util model backend/backend.h", "canary": "util model backend/backend.h",
     "metrics": "util model", "http": "util model metrics", "app": "*", "queuectl": "*", "": "*",
 }

@@ -230,7 +230,7 @@ static void rules_between_keys_are_checked(void **state)
          "consumers: [{source: b, queue: q, handler: {type: no}}]\ndefaults: {poll_interval: "
          "x}\n" GOOD,
          "c.yml:1:22: source: there is no source \"b\" (the first of 1 is \"a\")\n"
-         "c.yml:1:51: type: \"no\" is not one of discard, simulate\n"
+         "c.yml:1:51: type: \"no\" is not one of discard, simulate, exec, coprocess, http\n"
          "c.yml:2:27: poll_interval: \"x\" is not a duration (like 250ms, 30s, 5m, 4h, 14d)\n"},
     };
 
@@ -241,6 +241,46 @@ static void rules_between_keys_are_checked(void **state)
 #define SMALLEST                                                                                   \
     "no source is configured; the smallest configuration is:\n"                                    \
     "  sources:\n    - name: local\n      type: shelf\n      path: queues.db\n"
+
+#define WITH_HANDLER(handler) GOOD "consumers:\n  - source: a\n    queue: q\n    handler:\n" handler
+
+static void a_handler_is_told_what_it_lacks(void **state)
+{
+    static const struct row s_rows[] = {
+        {"a command that is there", WITH_HANDLER("      type: exec\n      command: [sh, -c, x]\n"),
+         ""},
+        {"a command without a path is found, or not, where it says",
+         WITH_HANDLER("      type: exec\n      command: [/qe/no/such]\n"),
+         "c.yml:7:16: command: /qe/no/such is no program that can be run: No such file or "
+         "directory\n"},
+        {"a folder is none", WITH_HANDLER("      type: coprocess\n      command: [/tmp]\n"),
+         "c.yml:7:16: command: /tmp is no program that can be run: Permission denied\n"},
+        {"to run, a command is needed", WITH_HANDLER("      type: exec\n"),
+         "c.yml:6:13: type: exec needs a command, such as command: [cat]\n"},
+        {"to post, a URL", WITH_HANDLER("      type: http\n"),
+         "c.yml:6:13: type: http needs a url, such as url: http://127.0.0.1:8080/orders\n"},
+        {"of HTTP only", WITH_HANDLER("      type: http\n      url: ftp://x/\n"),
+         "c.yml:7:12: url: must begin with http:// or https://\n"},
+        {"what the type does not use would silently do nothing",
+         WITH_HANDLER("      type: discard\n      timeout: 3s\n"),
+         "c.yml:7:16: timeout: means nothing to a handler of type discard\n"},
+        {"a certificate needs its key",
+         WITH_HANDLER("      type: http\n      url: https://x/\n      cert_file: /c\n"),
+         "c.yml:8:18: cert_file: is of no use without key_file\n"},
+        {"a variable has a variable's name",
+         WITH_HANDLER("      type: exec\n      command: [sh]\n      environment:\n"
+                      "        - {name: A-B, value: x}\n"),
+         "c.yml:9:18: name: is no name of an environment variable: letters, digits and _, no digit "
+         "first\n"},
+        {"a header a header's",
+         WITH_HANDLER("      type: http\n      url: http://x/\n      headers:\n"
+                      "        - {name: \"A B\", value: x}\n"),
+         "c.yml:9:18: name: is no name of a header\n"},
+    };
+
+    (void)state;
+    CHECK_ROWS(s_rows);
+}
 
 static void broken_files_are_refused_with_a_place(void **state)
 {
@@ -427,6 +467,7 @@ int main(void)
         cmocka_unit_test(values_are_checked_by_type_and_range),
         cmocka_unit_test(every_broken_rule_is_told_in_one_run),
         cmocka_unit_test(rules_between_keys_are_checked),
+        cmocka_unit_test(a_handler_is_told_what_it_lacks),
         cmocka_unit_test(broken_files_are_refused_with_a_place),
         cmocka_unit_test(nul_bytes_are_refused),
         cmocka_unit_test(variables_are_expanded_and_never_shown),

@@ -96,6 +96,7 @@ static void print_shows_defaults_and_hides_secrets(void **state)
                                                   "    workers: 4\n"
                                                   "    handler:\n"
                                                   "      type: discard\n"
+                                                  "      max_reply: 256KiB\n"
                                                   "      latency_p50: 20ms\n"
                                                   "      latency_p99: 200ms\n"
                                                   "      error_rate: 0\n"
@@ -148,7 +149,9 @@ static void the_reference_has_a_row_for_every_key(void **state)
         "| `path` | text | required |",
         "| `buffer` | size | `64KiB` | 1KiB to 1MiB |",
         "| `retry.max_receives` | whole number | `0` |",
-        "| `handler.type` | one of `discard`, `simulate` | required |",
+        "| `handler.type` | one of `discard`, `simulate`, `exec`, `coprocess`, `http` | required |",
+        "| `handler.environment[].value`, or the file `handler.environment[].value_file` | secret "
+        "|",
         "| `match.queue` | regular expression | any |",
         "\n### `sources`: `type: vault`\n",
     };

@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "backend/embedded/embedded.h"
+#include "consumer/handlers.h"
 #include "unit/consumer/rig.h"
 
 #define LOT ((size_t)25)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "consumer/handler.h"
+#include "consumer/handlers.h"
 #include "support/check.h"
 #include "util/clock.h"
 #include "util/mem.h"
