@@ -50,7 +50,7 @@ mkdir -p build
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libyaml-dev libpcre2-dev libcjson-dev
     libsqlite3-dev libmicrohttpd-dev zlib1g-dev libisal-dev libcurl4-openssl-dev libssl-dev)
 test_packages=(libcmocka-dev clang clang-format clang-tidy cppcheck libclang-rt-14-dev llvm python3
-    python3-prometheus-client python3-yaml jsonnet)
+    python3-prometheus-client python3-yaml jsonnet tmux zsh fish man-db mandoc)
 
 # shellcheck source=packaging/quickstart/servers.sh
 . packaging/quickstart/servers.sh

@@ -23,16 +23,22 @@ function(qe_program name)
   set(QE_PROGRAMS ${QE_PROGRAMS} ${name} PARENT_SCOPE)
 endfunction()
 
-# The version and git revision, for --version and queue_exporter_build_info.
+# The version, git revision and its date, for --version, queue_exporter_build_info and the manual pages.
 function(qe_revision target)
   execute_process(COMMAND git -C ${PROJECT_SOURCE_DIR} rev-parse --short=12 HEAD
     OUTPUT_VARIABLE revision OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
   if(NOT revision)
     set(revision unknown)
   endif()
+  execute_process(COMMAND git -C ${PROJECT_SOURCE_DIR} log -1 --format=%cs
+    OUTPUT_VARIABLE date OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(NOT date)
+    string(TIMESTAMP date "%Y-%m-%d" UTC) # SOURCE_DATE_EPOCH where that is set
+  endif()
   # A commit without a new configuration would leave the old revision in the binary.
   if(EXISTS ${PROJECT_SOURCE_DIR}/.git/logs/HEAD)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/.git/logs/HEAD)
   endif()
-  target_compile_definitions(${target} PRIVATE QE_VERSION="${PROJECT_VERSION}" QE_REVISION="${revision}")
+  target_compile_definitions(${target} PRIVATE QE_VERSION="${PROJECT_VERSION}" QE_REVISION="${revision}"
+    QE_DATE="${date}")
 endfunction()

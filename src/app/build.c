@@ -19,6 +19,11 @@ const struct qe_build_info *qe_build_info(void)
     return &s_build;
 }
 
+const char *qe_build_date(void)
+{
+    return QE_DATE;
+}
+
 void qe_build_print(FILE *out, const char *program)
 {
     (void)fprintf(out, "%s, version %s (revision: %s)\n  compiler:    %s\n  compression: %s\n",

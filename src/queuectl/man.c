@@ -50,7 +50,8 @@ static void put_head(const char *name, const char *summary)
     for (const char *at = name; *at != '\0'; at++) {
         (void)putchar(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
     }
-    (void)printf(" 1 \"\" \"queue_exporter %s\" \"User Commands\"\n", qe_build_info()->version);
+    (void)printf(" 1 \"%s\" \"queue_exporter %s\" \"User Commands\"\n", qe_build_date(),
+                 qe_build_info()->version);
     (void)printf(".SH NAME\n%s \\- %s\n", name, summary);
 }
 
