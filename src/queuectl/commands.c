@@ -5,10 +5,10 @@
 #include "app/flags.h"
 
 const struct ctl_command *const ctl_commands[] = {
-    &ctl_send,       &ctl_receive,     &ctl_peek,        &ctl_stats,      &ctl_purge,
-    &ctl_dlq_list,   &ctl_dlq_inspect, &ctl_dlq_redrive, &ctl_dlq_export, &ctl_dlq_import,
-    &ctl_dlq_purge,  &ctl_publish,     &ctl_subscribe,   &ctl_request,    &ctl_reply,
-    &ctl_completion, &ctl_man,
+    &ctl_send,       &ctl_receive,    &ctl_peek,        &ctl_stats,       &ctl_top,
+    &ctl_purge,      &ctl_dlq_list,   &ctl_dlq_inspect, &ctl_dlq_redrive, &ctl_dlq_export,
+    &ctl_dlq_import, &ctl_dlq_purge,  &ctl_publish,     &ctl_subscribe,   &ctl_request,
+    &ctl_reply,      &ctl_completion, &ctl_man,
 };
 const size_t ctl_commands_count = sizeof ctl_commands / sizeof ctl_commands[0];
 

@@ -14,6 +14,7 @@
 #define ERRORS_MAX_BYTES ((size_t)64 << 10)
 #define SPAN_MAX_MS INT64_C(86400000) /* what is added to a clock must not overflow */
 #define NAMES_MAX 1000                /* candidates for "did you mean" */
+#define INTERVAL_MIN_MS 200
 #define RATE_MIN 0.001
 #define RATE_MAX 100000.0
 
@@ -59,7 +60,7 @@ bool ctl_load(struct ctl *ctl)
     return ctl->generation != NULL;
 }
 
-static int no_such_source(const struct qe_config *config, const char *name, struct qe_err *err)
+int ctl_no_such_source(const struct qe_config *config, const char *name, struct qe_err *err)
 {
     const char *names[NAMES_MAX] = {NULL};
     size_t count = 0;
@@ -89,7 +90,7 @@ int ctl_open(struct ctl *ctl, const char *name, struct qe_err *err)
         }
     }
     if (ctl->source == NULL) {
-        (void)no_such_source(config, name, err);
+        (void)ctl_no_such_source(config, name, err);
         return -1;
     }
     ctl->driver = qe_drivers_find(ctl->source->type_name);
@@ -286,6 +287,18 @@ int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err)
     }
     *out_ms = span_ms;
     return 0;
+}
+
+int ctl_take_interval(void *context, const char *value, struct qe_err *err)
+{
+    struct ctl_options *options = context;
+
+    if (ctl_take_span(value, &options->interval_ms, err) != 0) {
+        return -1;
+    }
+    return options->interval_ms >= INTERVAL_MIN_MS
+               ? 0
+               : qe_err_set(err, QE_ERR_INVALID, "must be at least 200ms");
 }
 
 int ctl_take_count_max(void *context, const char *value, struct qe_err *err)

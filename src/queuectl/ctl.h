@@ -42,9 +42,13 @@ struct ctl_options {
     uint64_t max;
     int64_t wait_ms;
     bool ack;
-    /* stats */
+    /* stats, top */
     bool watch;
     int64_t interval_ms;
+    bool once;
+    const char *sort; /* as top's table has it; NULL: by depth */
+    const char *match;
+    bool problems;
     /* purge, redrive */
     bool yes;
     /* redrive */
@@ -92,6 +96,7 @@ extern const struct ctl_command ctl_send;
 extern const struct ctl_command ctl_receive;
 extern const struct ctl_command ctl_peek;
 extern const struct ctl_command ctl_stats;
+extern const struct ctl_command ctl_top;
 extern const struct ctl_command ctl_purge;
 extern const struct ctl_command ctl_dlq_list;
 extern const struct ctl_command ctl_dlq_inspect;
@@ -108,6 +113,8 @@ extern const struct ctl_command ctl_man;
 
 /* Loads the configuration; its errors go to stderr, a line each. False: exit with QE_EXIT_USAGE. */
 bool ctl_load(struct ctl *ctl) QE_MUST_CHECK;
+/* Says that the configuration has no source `name`, and which may have been meant. Returns -1. */
+int ctl_no_such_source(const struct qe_config *config, const char *name, struct qe_err *err);
 /* Opens source `name`. QE_ERR_INVALID when there is none of that name. */
 int ctl_open(struct ctl *ctl, const char *name, struct qe_err *err) QE_MUST_CHECK;
 /* Refuses, with the source's type in the message, what the driver cannot do. */
@@ -153,6 +160,7 @@ int ctl_take_max(void *context, const char *value, struct qe_err *err);
 int ctl_take_span(const char *value, int64_t *out_ms, struct qe_err *err); /* at most a day */
 int ctl_take_pair(const char *value, struct qe_attributes *out, struct qe_err *err); /* k=v */
 int ctl_take_timeout(void *context, const char *value, struct qe_err *err);
+int ctl_take_interval(void *context, const char *value, struct qe_err *err);
 int ctl_take_rate(void *context, const char *value, struct qe_err *err);
 #define CTL_FLAG_JSON                                                                              \
     {                                                                                              \
@@ -188,9 +196,8 @@ int ctl_settle_one(struct ctl *ctl, const struct qe_queue *queue, const struct q
 /* One message to stdout, for people or as one JSON object per line. */
 int ctl_print_message(const struct qe_message *message, bool json,
                       struct qe_err *err) QE_MUST_CHECK;
-/* What others wrote must not drive the terminal: control characters and what is not UTF-8 are shown
- * as \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns, one
- * for each character. */
+/* What others wrote must not drive the terminal: what qe_columns_next() calls unsafe is shown as
+ * \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns. */
 size_t ctl_write_safely(FILE *out, const char *text, size_t count);
 size_t ctl_columns(const char *text); /* as ctl_write_safely() would show it */
 /* The text, and blanks up to `width` columns. */

@@ -5,6 +5,7 @@
 #include "app/build.h"
 #include "app/flags.h"
 #include "queuectl/commands.h"
+#include "util/columns.h"
 #include "util/text.h"
 
 #define CTL_COMMANDS_MAX 64
@@ -156,6 +157,7 @@ int main(int argc, char **argv)
                     .interval_ms = 2000,
                     .canary_wait_ms = 60000},
     };
+    qe_columns_setup();
     int first = qe_cli_parse(ctl_flags, ctl_flags_count, true, argc, argv, &ctl.options, &err);
 
     if (first < 0) {

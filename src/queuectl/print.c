@@ -7,6 +7,7 @@
 #include "model/message_json.h"
 #include "queuectl/ctl.h"
 #include "util/clock.h"
+#include "util/columns.h"
 #include "util/json.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
@@ -37,27 +38,28 @@ static bool is_control(const char *character, size_t bytes)
 
 size_t ctl_write_safely(FILE *out, const char *text, size_t count)
 {
-    size_t columns = 0;
+    size_t sum = 0;
     size_t bytes = 0;
+    size_t columns = 0;
 
     for (size_t i = 0; i < count; i += bytes) {
-        size_t known = qe_text_char_bytes(text + i, count - i);
         bool layout = text[i] == '\n' || text[i] == '\t';
 
-        bytes = known == 0 ? 1 : known;
-        if (known > 0 && (layout || !is_control(text + i, bytes))) {
-            columns++;
+        bytes = layout ? 1 : qe_columns_next(text + i, count - i, &columns);
+        if (bytes > 0) {
+            sum += layout ? 1 : columns;
             if (out != NULL) {
                 (void)fwrite(text + i, 1, bytes, out);
             }
             continue;
         }
-        columns += 4 * bytes;
-        for (size_t j = 0; out != NULL && j < bytes; j++) {
-            (void)fprintf(out, "\\x%02x", (unsigned char)text[i + j]);
+        bytes = 1;
+        sum += 4;
+        if (out != NULL) {
+            (void)fprintf(out, "\\x%02x", (unsigned char)text[i]);
         }
     }
-    return columns;
+    return sum;
 }
 
 size_t ctl_columns(const char *text)

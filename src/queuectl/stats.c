@@ -11,25 +11,12 @@
 #include "util/number.h"
 #include "util/text.h"
 
-#define INTERVAL_MIN_MS 200
 #define CELL_BYTES 40
 #define NAME_MAX_COLUMNS 60
 
-static int take_interval(void *context, const char *value, struct qe_err *err)
-{
-    struct ctl_options *options = context;
-
-    if (ctl_take_span(value, &options->interval_ms, err) != 0) {
-        return -1;
-    }
-    return options->interval_ms >= INTERVAL_MIN_MS
-               ? 0
-               : qe_err_set(err, QE_ERR_INVALID, "must be at least 200ms");
-}
-
 static const struct qe_cli_flag s_flags[] = {
     {"watch", NULL, "again and again, until Ctrl-C", CTL_AT(watch)},
-    {"interval", "DURATION", "how often, with --watch", "2s", .take = take_interval},
+    {"interval", "DURATION", "how often, with --watch", "2s", .take = ctl_take_interval},
     CTL_FLAG_JSON,
     CTL_FLAG_TIMEOUT,
 };

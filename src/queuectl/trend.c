@@ -1,15 +1,14 @@
 #include "queuectl/trend.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "net/http_client.h"
 #include "util/clock.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
 #include "util/text.h"
 
 #define FAMILY "queue_state{"
-#define PAGE_MAX_BYTES ((size_t)256 << 20)
 #define LABEL_MAX_BYTES 1024
 #define TRENDS_MAX 1000000
 
@@ -95,6 +94,22 @@ static int read_line(const char *at, struct ctl_trend *trend, struct qe_strbuf *
            strncmp(at, "} 1", 3) == 0 && (at[3] == '\n' || at[3] == '\0');
 }
 
+static int compare_to(const struct ctl_trend *trend, const char *source, const char *vhost,
+                      const char *queue)
+{
+    int order = strcmp(trend->source, source);
+
+    order = order != 0 ? order : strcmp(trend->vhost != NULL ? trend->vhost : "", vhost);
+    return order != 0 ? order : strcmp(trend->queue, queue);
+}
+
+static int compare(const void *a, const void *b)
+{
+    const struct ctl_trend *right = b;
+
+    return compare_to(a, right->source, right->vhost != NULL ? right->vhost : "", right->queue);
+}
+
 int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err)
 {
     struct qe_strbuf value;
@@ -120,7 +135,24 @@ int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err
         }
     }
     qe_strbuf_deinit(&value);
+    if (out->count > 0) {
+        qsort(out->items, out->count, sizeof out->items[0], compare);
+    }
     return taken >= 0 ? 0 : qe_err_set(err, QE_ERR_NOMEM, "the states of the queues");
+}
+
+int ctl_trends_take(struct ctl_trends *out, const char *url, const struct qe_http_reply *reply,
+                    struct qe_err *err)
+{
+    if (reply->err.code != QE_OK) {
+        *err = reply->err;
+        return -1;
+    }
+    if (reply->status != 200) {
+        return qe_err_set(err, QE_ERR_PROTOCOL, "%.200s answered %u: is that an exporter's page?",
+                          url, reply->status);
+    }
+    return ctl_trends_read(out, qe_strbuf_text(&reply->body), err);
 }
 
 int ctl_trends_ask(struct ctl_trends *out, const char *url, int64_t timeout_ms, struct qe_err *err)
@@ -133,15 +165,11 @@ int ctl_trends_ask(struct ctl_trends *out, const char *url, int64_t timeout_ms, 
                                             .headers = &accept,
                                             .headers_count = 1,
                                             .deadline_mono_ms = qe_clock_mono_ms() + timeout_ms,
-                                            .reply_max_bytes = PAGE_MAX_BYTES};
+                                            .reply_max_bytes = CTL_EXPORTER_PAGE_MAX_BYTES};
     int rc = client != NULL ? qe_http_fetch(client, &request, &reply, err) : -1;
 
-    if (rc == 0 && reply.status != 200) {
-        rc = qe_err_set(err, QE_ERR_PROTOCOL, "%.200s answered %u: is that an exporter's page?",
-                        url, reply.status);
-    }
     if (rc == 0) {
-        rc = ctl_trends_read(out, qe_strbuf_text(&reply.body), err);
+        rc = ctl_trends_take(out, url, &reply, err);
     }
     qe_http_reply_deinit(&reply);
     qe_http_client_destroy(client);
@@ -151,12 +179,19 @@ int ctl_trends_ask(struct ctl_trends *out, const char *url, int64_t timeout_ms, 
 const char *ctl_trends_of(const struct ctl_trends *trends, const char *source, const char *vhost,
                           const char *queue)
 {
-    for (size_t i = 0; i < trends->count; i++) {
-        const struct ctl_trend *one = &trends->items[i];
+    size_t from = 0;
 
-        if (strcmp(one->source, source) == 0 && strcmp(one->queue, queue) == 0 &&
-            strcmp(one->vhost != NULL ? one->vhost : "", vhost) == 0) {
-            return one->state;
+    for (size_t to = trends->count; from < to;) {
+        size_t middle = from + (to - from) / 2;
+        int order = compare_to(&trends->items[middle], source, vhost, queue);
+
+        if (order == 0) {
+            return trends->items[middle].state;
+        }
+        if (order < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
         }
     }
     return NULL;

@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "net/http_client.h"
 #include "util/err.h"
 
 #define CTL_EXPORTER_URL "http://127.0.0.1:10019/metrics"
+#define CTL_EXPORTER_PAGE_MAX_BYTES ((size_t)256 << 20)
 
 struct ctl_trend {
     char *source; /* owned, as the others */
@@ -18,7 +20,7 @@ struct ctl_trend {
 
 /* = {0} is valid. */
 struct ctl_trends {
-    struct ctl_trend *items; /* owned */
+    struct ctl_trend *items; /* owned; sorted */
     size_t count;
     size_t capacity;
 };
@@ -27,6 +29,9 @@ void ctl_trends_deinit(struct ctl_trends *trends);
  * Errors: -1 when it does not answer, or not with such a page. */
 int ctl_trends_ask(struct ctl_trends *out, const char *url, int64_t timeout_ms,
                    struct qe_err *err) QE_MUST_CHECK;
+/* Of what it answered. */
+int ctl_trends_take(struct ctl_trends *out, const char *url, const struct qe_http_reply *reply,
+                    struct qe_err *err) QE_MUST_CHECK;
 /* Of the exporter's page; what is of no interest is passed over. */
 int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err) QE_MUST_CHECK;
 /* NULL: it does not say. Borrowed. */
