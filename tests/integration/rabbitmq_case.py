@@ -1,4 +1,6 @@
 """Test cases beside a real RabbitMQ."""
+import unittest
+
 from rabbitmq_server import RabbitServer, need_rabbitmq
 
 need_rabbitmq()  # before anything else
@@ -51,6 +53,20 @@ class Watching(WithFolder):
         """Until the page shows all of {series: value}; None: not there."""
         return self.wait_page(what, daemon, lambda page: [
             (name, page.get(name), value) for name, value in wanted.items() if page.get(name) != value], seconds)
+
+
+class SharingRabbit(Watching):
+    """One server for all such classes of the program: each leaves its queues there."""
+
+    shared = []
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        if not cls.shared:
+            cls.shared.append(RabbitServer().start())
+            unittest.addModuleCleanup(lambda: cls.shared.pop().stop())
+        cls.rabbit = cls.shared[0]
 
 
 class WithRabbit(Watching):

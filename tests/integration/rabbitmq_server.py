@@ -122,13 +122,13 @@ class RabbitServer:
                 [programs() / "usr/lib/rabbitmq/bin/rabbitmq-server"], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, env=self._environment(), start_new_session=True, preexec_fn=_end_with_parent)
         try:
-            self._wait_ready()
+            self.wait_ready()
         except BaseException:
             self.stop()
             raise
         return self
 
-    def _wait_ready(self):
+    def wait_ready(self):
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -147,8 +147,8 @@ class RabbitServer:
     def log(self):
         return (self.folder / "log" / "stdout").read_text(errors="replace")
 
-    def ctl(self, *words):
-        subprocess.run([programs() / "usr/lib/rabbitmq/bin/rabbitmqctl", *words], check=True, env=self._environment(),
+    def ctl(self, *words, program="rabbitmqctl"):
+        subprocess.run([programs() / "usr/lib/rabbitmq/bin" / program, *words], check=True, env=self._environment(),
                        stdin=subprocess.DEVNULL, capture_output=True, timeout=START_SECONDS)
 
     def join(self, other):
@@ -156,7 +156,7 @@ class RabbitServer:
         self.ctl("stop_app")
         self.ctl("join_cluster", other.node)
         self.ctl("start_app")
-        self._wait_ready()
+        self.wait_ready()
 
     def api(self, method, path, body=None, user="guest", password="guest"):
         """(status, what the JSON says or None)"""

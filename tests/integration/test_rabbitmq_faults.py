@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""What the daemon says when RabbitMQ is not well: a node of a cluster is lost, statistics or the plugin are off, the
-broker restarts, and what only a proxy or a broken server does: late, cut and foreign answers."""
+"""What the daemon says when RabbitMQ is not well: a node of a cluster is lost, statistics or a plugin are off, the broker
+restarts, and what only a proxy or a broken server does: late, cut and foreign answers."""
 import http.server
 import threading
 import time
@@ -13,7 +13,46 @@ from child_server import free_port
 from rabbitmq_server import RabbitServer
 
 
-class Cluster(WithRabbit):
+class Nodes(WithRabbit):
+    def test_a_source_is_down_while_its_broker_is_and_comes_back(self):
+        self.rabbit.queue("orders")
+        self.rabbit.queue("work", kind="quorum")
+        self.rabbit.publish("orders", 2, delivery_mode=2)
+        self.rabbit.publish("work", 3)
+        daemon = self.watch(self.rabbit.url)
+        depths = {series("queue_messages_ready", "orders"): 2, series("queue_messages_ready", "work"): 3}
+        self.wait_values("depths", daemon, depths)
+        self.rabbit.kill()
+        self.wait_values("down", daemon, {of_source("queue_source_up"): 0, series("queue_up", "orders"): 0})
+        self.assertGreater(daemon.value(of_source("queue_exporter_poll_failures_total", reason="network")), 0)
+        wrong = []
+        stop = threading.Event()
+
+        def look():  # a broker that has just begun tells nothing, or 0: none of it may be shown
+            while not stop.wait(0.2):
+                page = daemon.values()
+                wrong.extend(name for name, value in depths.items() if page.get(name, value) != value)
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            self.rabbit.start()
+            self.wait_values("up again", daemon, {**depths, of_source("queue_source_up"): 1})
+        finally:
+            stop.set()
+            thread.join()
+        self.assertEqual(wrong, [], "numbers that the broker never had")
+        # The API's plugin is switched off: what can be read without it stays, with a word on the rest.
+        self.addCleanup(self.rabbit.wait_ready)
+        self.addCleanup(self.rabbit.ctl, "enable", "rabbitmq_management", program="rabbitmq-plugins")
+        self.rabbit.ctl("disable", "rabbitmq_management", program="rabbitmq-plugins")
+        self.wait_values("without the API", daemon, {**depths, of_source("queue_source_up"): 1, of_source(
+            "queue_source_method_info", method="metrics"): 1})
+        self.assertIn(f"127.0.0.1:{self.rabbit.management_port}", daemon.log())
+        other = self.watch(self.rabbit.url)  # which knows no queue yet
+        other.wait_value(of_source("queue_exporter_poll_failures_total", reason="network"), lambda n: n and n > 0)
+        self.assertEqual(other.value(of_source("queue_source_up")), 0)
+        self.assertIn(str(self.rabbit.management_port), other.log())
+
     def test_queues_of_a_lost_node_say_so_and_the_rest_stays(self):
         first = self.rabbit
         second = RabbitServer(beside=first).start()
@@ -22,7 +61,7 @@ class Cluster(WithRabbit):
         for name, node in (("stays", first.node), ("lost", second.node)):
             first.must("PUT", f"/api/queues/%2F/{name}", {"durable": True, "node": node})
             first.publish(name, 2, delivery_mode=2)
-        daemons = {method: self.watch(first.url, f"    method: {method}\n{urls}") for method, urls in (
+        daemons = {method: self.watch(first.url, f"    method: {method}\n    include: [stays, lost]\n{urls}") for method, urls in (
             ("statistics", ""),
             ("metrics", f"    metrics_urls: [\"{first.metrics_url}\", \"{second.metrics_url}\"]\n"))}
         for daemon in daemons.values():  # each queue once, whichever node tells of it
@@ -64,46 +103,11 @@ class StatisticsOff(WithRabbit):
         self.wait_values("by itself", daemon, {series("queue_messages_ready", "orders"): 2,
                                                of_source("queue_source_up"): 1})
         self.assertIsNone(daemon.value(series("queue_messages_published_total", "orders")))
-
-
-class Restart(WithRabbit):
-    def test_the_source_is_down_while_the_broker_is_and_comes_back(self):
-        self.rabbit.queue("orders")
-        self.rabbit.queue("work", kind="quorum")
-        self.rabbit.publish("orders", 2, delivery_mode=2)
-        self.rabbit.publish("work", 3)
-        daemon = self.watch(self.rabbit.url)
-        depths = {series("queue_messages_ready", "orders"): 2, series("queue_messages_ready", "work"): 3}
-        self.wait_values("depths", daemon, depths)
-        self.rabbit.kill()
-        self.wait_values("down", daemon, {of_source("queue_source_up"): 0, series("queue_up", "orders"): 0})
-        self.assertGreater(daemon.value(of_source("queue_exporter_poll_failures_total", reason="network")), 0)
-        wrong = []
-        stop = threading.Event()
-
-        def look():  # a broker that has just begun tells nothing, or 0: none of it may be shown
-            while not stop.wait(0.2):
-                page = daemon.values()
-                wrong.extend(name for name, value in depths.items() if page.get(name, value) != value)
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            self.rabbit.start()
-            self.wait_values("up again", daemon, {**depths, of_source("queue_source_up"): 1})
-        finally:
-            stop.set()
-            thread.join()
-        self.assertEqual(wrong, [], "numbers that the broker never had")
-
-
-class PluginOff(WithRabbit):
-    plugins = ()
-
-    def test_it_is_said_that_nothing_listens(self):
-        daemon = self.watch(f"http://127.0.0.1:{self.rabbit.management_port}")
-        daemon.wait_value(of_source("queue_exporter_poll_failures_total", reason="network"), lambda n: n and n > 0)
-        self.assertEqual(daemon.value(of_source("queue_source_up")), 0)
-        self.assertIn(str(self.rabbit.management_port), daemon.log())
+        self.assertRegex(daemon.log(), "queues are read, but not all.*statistics are off")
+        daemon.stop()
+        daemon = self.watch(self.rabbit.url, "    method: statistics\n")
+        daemon.wait_value(of_source("queue_exporter_poll_failures_total", reason="unsupported"), lambda n: n and n > 0)
+        self.assertIn("choose method auto", daemon.log())
 
 
 class Fake(http.server.BaseHTTPRequestHandler):

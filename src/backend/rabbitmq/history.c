@@ -17,6 +17,7 @@ struct qe_rmq_history {
     /* The reading that waits for a counter which knows of all it holds; mono_ms 0: none. */
     struct qe_rmq_history_point open;
     double age_seconds; /* of the one before it; < 0: unknown */
+    int64_t as_of_mono_ms;
 
     /* What is in the queue and not in the counter can only become less: */
     double published_before_open;
@@ -117,6 +118,7 @@ static void settle(struct qe_rmq_history *history, const struct qe_rmq_history_p
 
     look_for_uncounted(history, point);
     history->age_seconds = -1;
+    history->as_of_mono_ms = history->open.mono_ms;
     if (!history->is_uncounted &&
         came_in(history, history->open.ready, point->published, &then_mono_ms) &&
         came_in(history, point->ready, point->published, &now_mono_ms)) {
@@ -153,8 +155,10 @@ void qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_his
     }
 }
 
-bool qe_rmq_history_age(const struct qe_rmq_history *history, double *out_seconds)
+bool qe_rmq_history_age(const struct qe_rmq_history *history, double *out_seconds,
+                        int64_t *out_as_of_mono_ms)
 {
     *out_seconds = history->age_seconds;
+    *out_as_of_mono_ms = history->as_of_mono_ms;
     return history->age_seconds >= 0;
 }

@@ -161,7 +161,7 @@ static void take_empty(struct qe_rmq_record *record, struct qe_sample *out)
     set_age(out, 0, QE_AGE_BROKER);
 }
 
-static void take_age(const struct qe_rmq_held *const held[QE_RMQ_EXTRA_COUNT],
+static void take_age(const struct qe_rmq_held *const held[QE_RMQ_EXTRA_COUNT], int64_t now_mono_ms,
                      double observed_age_seconds, struct qe_sample *out)
 {
     const struct qe_rmq_held *best = NULL;
@@ -182,6 +182,7 @@ static void take_age(const struct qe_rmq_held *const held[QE_RMQ_EXTRA_COUNT],
     if (best != NULL && (!best->age_is_estimate || observed_age_seconds < 0)) {
         set_age(out, best->age_seconds,
                 best->age_is_estimate ? QE_AGE_ESTIMATE : QE_AGE_HEAD_TIMESTAMP);
+        out->age_lag_seconds = (double)(now_mono_ms - best->age_as_of_mono_ms) / 1e3;
     }
 }
 
@@ -213,7 +214,7 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
         if (is_known_empty(&sample)) {
             take_empty(record, &sample);
         } else {
-            take_age(held, observed_age_seconds, &sample);
+            take_age(held, poll->now_mono_ms, observed_age_seconds, &sample);
         }
     }
     *out = sample;
@@ -230,12 +231,12 @@ static bool may_estimate(const struct qe_rmq_record *record, const struct qe_rmq
            qe_rmq_has(reading, QE_RMQ_UNACKNOWLEDGED);
 }
 
-/* < 0: unknown. A queue without counters has had no message yet: they are 0. */
+/* Where no better age is known. A queue without counters has had no message yet: they are 0. */
 static int estimate(struct qe_rmq_record *record, const struct qe_rmq_reading *reading,
-                    int64_t now_mono_ms, double *out_age_seconds, struct qe_err *err)
+                    struct qe_rmq_held *held, struct qe_err *err)
 {
     const struct qe_rmq_history_point point = {
-        .mono_ms = now_mono_ms,
+        .mono_ms = held->read_mono_ms,
         .published = reading->values[QE_RMQ_PUBLISHED],
         .delivered = reading->values[QE_RMQ_DELIVERED],
         .redelivered = reading->values[QE_RMQ_REDELIVERED],
@@ -243,7 +244,6 @@ static int estimate(struct qe_rmq_record *record, const struct qe_rmq_reading *r
         .in_flight = reading->values[QE_RMQ_UNACKNOWLEDGED],
     };
 
-    *out_age_seconds = -1;
     if (!may_estimate(record, reading)) { /* what is in there now would be uncounted later, too */
         qe_rmq_history_destroy(record->history);
         record->history = NULL;
@@ -256,7 +256,10 @@ static int estimate(struct qe_rmq_record *record, const struct qe_rmq_reading *r
         }
     }
     qe_rmq_history_note(record->history, &point);
-    (void)qe_rmq_history_age(record->history, out_age_seconds);
+    if (held->age_seconds < 0) {
+        held->age_is_estimate = true;
+        (void)qe_rmq_history_age(record->history, &held->age_seconds, &held->age_as_of_mono_ms);
+    }
     return 0;
 }
 
@@ -264,8 +267,10 @@ int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
                 const struct qe_rmq_reading *reading, const struct qe_rmq_poll *poll,
                 struct qe_err *err)
 {
-    struct qe_rmq_held held = {
-        .reading = *reading, .age_seconds = -1, .read_mono_ms = poll->now_mono_ms};
+    struct qe_rmq_held held = {.reading = *reading,
+                               .age_seconds = -1,
+                               .age_as_of_mono_ms = poll->now_mono_ms,
+                               .read_mono_ms = poll->now_mono_ms};
 
     if (qe_rmq_has(reading, QE_RMQ_HEAD_TIMESTAMP)) {
         const double age_seconds =
@@ -274,16 +279,8 @@ int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
         /* Whoever sent it may have a clock ahead of ours. */
         held.age_seconds = age_seconds > 0 ? age_seconds : 0;
     }
-    if (extra == QE_RMQ_EXTRA_STATISTICS) {
-        double age_seconds = -1;
-
-        if (estimate(record, reading, poll->now_mono_ms, &age_seconds, err) != 0) {
-            return -1;
-        }
-        if (held.age_seconds < 0) {
-            held.age_seconds = age_seconds;
-            held.age_is_estimate = true;
-        }
+    if (extra == QE_RMQ_EXTRA_STATISTICS && estimate(record, reading, &held, err) != 0) {
+        return -1;
     }
     record->held[extra] = held;
     return 0;

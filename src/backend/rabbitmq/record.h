@@ -19,9 +19,10 @@ enum qe_rmq_extra {
 /* A reading that stays good until the next one of its kind. */
 struct qe_rmq_held {
     struct qe_rmq_reading reading;
-    double age_seconds; /* of the oldest message, when it was read; < 0 unknown */
+    double age_seconds; /* of the oldest message; < 0 unknown */
     bool age_is_estimate;
-    int64_t read_mono_ms; /* 0 never */
+    int64_t age_as_of_mono_ms; /* when it was so old */
+    int64_t read_mono_ms;      /* 0 never */
 };
 
 struct qe_rmq_record {

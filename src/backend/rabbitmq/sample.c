@@ -32,11 +32,15 @@ static void note_poll(struct qe_rmq *self, int64_t now_mono_ms)
 
 /* --- the way --- */
 
+/* What is near the limit must not go to and fro: it is left at the limit, and taken up at half. */
 static bool statistics_suit_every_poll(const struct qe_rmq *self)
 {
-    return self->has_statistics && qe_rmq_pace_interval_ms(&self->paces[QE_RMQ_EXTRA_STATISTICS],
-                                                           self->settings->statistics_max_load,
-                                                           self->poll_interval_ms) == 0;
+    const bool is_taken = self->way == QE_RMQ_STATISTICS || self->way == QE_RMQ_AUTO;
+
+    return self->has_statistics &&
+           qe_rmq_pace_interval_ms(
+               &self->paces[QE_RMQ_EXTRA_STATISTICS], self->settings->statistics_max_load,
+               is_taken ? self->poll_interval_ms : self->poll_interval_ms / 2) == 0;
 }
 
 static enum qe_rmq_method management_way(const struct qe_rmq *self)
@@ -185,8 +189,8 @@ static bool turn(struct qe_rmq_sampling *sampling, bool is_good)
         return false;
     }
     if (sampling->poll.way == QE_RMQ_METRICS) {
-        self->metrics_failed = self->metrics_failed || has_gap;
         if (has_gap && !self->management_failed) {
+            self->metrics_failed = true;
             note_first(&sampling->extra_error, &sampling->poll.gap);
             sampling->poll.way = management_way(self);
             return true;
@@ -229,7 +233,9 @@ static int read_depths(struct qe_rmq_sampling *sampling, struct qe_err *err)
         self->lacks_totals = first_way == QE_RMQ_TOTALS &&
                              sampling->poll.way == QE_RMQ_STATISTICS && sampling->depths_count > 0;
     }
-    if (!is_good) {
+    if (!is_good) { /* the next poll begins with all of them again */
+        self->metrics_failed = false;
+        self->management_failed = false;
         *err = sampling->poll.gap;
         return -1;
     }

@@ -24,6 +24,9 @@ static double age_of_five(struct rig *rig, const char *definitions, const char *
         }
         pass_ms(30000);
     }
+    if (value_of(rig, "q", QE_FIELD_OLDEST_AGE_SECONDS) >= 0) { /* of the reading before */
+        assert_double_equal(entry_of(rig, "/", "q")->sample.age_lag_seconds, 30);
+    }
     return value_of(rig, "q", QE_FIELD_OLDEST_AGE_SECONDS);
 }
 

@@ -20,6 +20,7 @@ static double age_after(const struct reading *readings, size_t count)
     struct qe_err err = {0};
     struct qe_rmq_history *history = qe_rmq_history_new(&err);
     double age = -1;
+    int64_t as_of_mono_ms = 0;
 
     assert_non_null(history);
     for (size_t i = 0; i < count; i++) {
@@ -31,7 +32,7 @@ static double age_after(const struct reading *readings, size_t count)
                                                    .in_flight = readings[i].in_flight};
 
         qe_rmq_history_note(history, &point);
-        if (!qe_rmq_history_age(history, &age)) {
+        if (!qe_rmq_history_age(history, &age, &as_of_mono_ms)) {
             age = -1;
         }
     }
@@ -193,10 +194,11 @@ static void judge(struct simulation *simulation, int64_t interval)
             .published = simulation->published[second - some(simulation, 6)],
             .ready = simulation->published[depth_at] - taken};
         double age = -1;
+        int64_t as_of_mono_ms = 0;
 
         oldest_came[second] = point.ready > 0 ? (double)simulation->came[(size_t)taken] : -1;
         qe_rmq_history_note(history, &point);
-        if (!qe_rmq_history_age(history, &age)) {
+        if (!qe_rmq_history_age(history, &age, &as_of_mono_ms)) {
             continue;
         }
         /* It is the age as of the last reading that was old enough, or of one since then. */

@@ -54,6 +54,27 @@ static void nodes_whose_metrics_cannot_be_read_are_asked_through_the_api(void **
     rig_deinit(&rig);
 }
 
+/* Once nothing could be read, everything is tried again: the API may be gone for good. */
+static void metrics_are_tried_again_when_the_api_fails_too(void **state)
+{
+    struct rig rig;
+    struct qe_err err = {0};
+
+    (void)state;
+    rig_init(&rig);
+    many_queues(MANY_QUEUES LISTENER "}");
+    assert_ok(list(&rig, &err), err);
+    answer("http://", 0, NULL);
+    s_fake.answers[s_fake.answers_count - 1].error = QE_ERR_NETWORK;
+    assert_int_equal(sample(&rig, &err), -1);
+    pass_ms(60000);
+    answer("rabbit:15692/metrics/detailed", 200, TEXT(READY("orders", "5") READY("work", "6")));
+    assert_ok(sample(&rig, &err), err);
+    assert_string_equal(rig.batch.method, "metrics");
+    assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), 5);
+    rig_deinit(&rig);
+}
+
 static void a_node_that_nobody_tells_of_is_a_gap(void **state)
 {
     struct rig rig;
@@ -156,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_of_nodes_are_taken_where_they_are_and_get_no_password),
         cmocka_unit_test(nodes_whose_metrics_cannot_be_read_are_asked_through_the_api),
+        cmocka_unit_test(metrics_are_tried_again_when_the_api_fails_too),
         cmocka_unit_test(a_node_that_nobody_tells_of_is_a_gap),
         cmocka_unit_test(metrics_that_a_firewall_swallows_cost_half_the_poll),
         cmocka_unit_test(another_brokers_metrics_are_not_taken),

@@ -50,6 +50,32 @@ static void many_queues_are_read_by_totals_and_now_and_then_with_statistics(void
     rig_deinit(&rig);
 }
 
+static void what_is_near_its_limit_does_not_go_to_and_fro(void **state)
+{
+    static const struct {
+        int64_t takes_ms; /* at 0.5 %, 150 ms are the limit for every poll */
+        const char *method;
+    } rows[] = {{140, "statistics"}, {145, "statistics"}, {160, "statistics"}, {140, "totals"},
+                {140, "totals"},     {140, "totals"},     {70, "totals"},      {20, "totals"},
+                {20, "totals"},      {20, "statistics"}};
+    struct rig rig;
+    struct qe_err err = {0};
+
+    (void)state;
+    rig_init(&rig);
+    two_queues();
+    assert_ok(list(&rig, &err), err);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        s_fake.answers[s_fake.answers_count - 1].takes_ms = rows[i].takes_ms;
+        assert_ok(sample(&rig, &err), err);
+        if (strcmp(rig.batch.method, rows[i].method) != 0) {
+            fail_msg("row %zu: %s", i, rig.batch.method);
+        }
+        pass_ms(30000 - rows[i].takes_ms);
+    }
+    rig_deinit(&rig);
+}
+
 static void statistics_that_are_too_dear_are_not_asked_for(void **state)
 {
     struct rig rig;
@@ -318,6 +344,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_queues_are_read_with_statistics),
         cmocka_unit_test(many_queues_are_read_by_totals_and_now_and_then_with_statistics),
+        cmocka_unit_test(what_is_near_its_limit_does_not_go_to_and_fro),
         cmocka_unit_test(statistics_that_are_too_dear_are_not_asked_for),
         cmocka_unit_test(statistics_that_are_off_are_told),
         cmocka_unit_test(a_depth_is_of_this_poll_or_not_there),
