@@ -166,9 +166,9 @@ struct qe_driver {
     int (*unsubscribe)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
                        struct qe_err *err);
 
-    /* Any thread. A running list, sample or receive returns soon (within 100 ms) with
-     * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; find, send,
-     * settle, extend, peek, purge, redrive_*, publish, subscribe and unsubscribe are never
+    /* Any thread. A running list, find, sample or receive returns soon (within 100 ms) with
+     * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; send, settle,
+     * extend, peek, purge, redrive_*, publish, subscribe and unsubscribe are never
      * interrupted. */
     void (*interrupt)(void *self);
 

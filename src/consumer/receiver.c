@@ -34,15 +34,39 @@ static void close_handle(struct qe_consumer *consumer)
     consumer->options.driver->destroy(handle);
 }
 
+/* Without a list of all, where the driver can: 0 done, 1 list() may say. */
+static int find_alone(struct qe_consumer *consumer, struct qe_err *err)
+{
+    const struct qe_driver *driver = consumer->options.driver;
+    struct qe_queue found = {0};
+    struct qe_err why = {0};
+
+    if (driver->find == NULL || consumer->queue.vhost[0] != '\0') {
+        return 1;
+    }
+    if (driver->find(consumer->handle, consumer->queue.name, qe_clock_mono_ms() + LIST_CALL_MS,
+                     &found, &why) == 0) {
+        qe_queue_deinit(&consumer->queue);
+        consumer->queue = found;
+        return 0;
+    }
+    if (why.code == QE_ERR_AUTH || why.code == QE_ERR_UNSUPPORTED) {
+        return 1;
+    }
+    *err = why;
+    return why.code == QE_ERR_NOT_FOUND ? 0 : -1;
+}
+
 /* What is listed tells more than the name (an address, the kind). A queue that is not listed, or
  * that we may not list, is asked for by name all the same, and the driver says what is wrong. */
 static int find_queue(struct qe_consumer *consumer, struct qe_err *err)
 {
     const struct qe_driver *driver = consumer->options.driver;
     struct qe_queue_list list = {0};
+    int rc = find_alone(consumer, err);
 
-    if (driver->list == NULL) {
-        return 0;
+    if (rc <= 0 || driver->list == NULL) {
+        return rc <= 0 ? rc : 0;
     }
     if (driver->list(consumer->handle, qe_clock_mono_ms() + LIST_CALL_MS, &list, err) != 0) {
         qe_queue_list_deinit(&list);

@@ -112,6 +112,22 @@ static int fake_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list 
     return rc;
 }
 
+static int fake_find(void *self, const char *name, int64_t deadline_mono_ms, struct qe_queue *out,
+                     struct qe_err *err)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+
+    (void)deadline_mono_ms;
+    pthread_mutex_lock(&fake->lock);
+    int rc = enter(fake, QE_FAKE_FIND, err);
+    if (rc == 0) {
+        rc = fake->can_find ? qe_queue_init(out, "", name, fake->queues[0].kind, err)
+                            : qe_err_set(err, QE_ERR_UNSUPPORTED, "the fake only lists");
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return rc;
+}
+
 static void sample_all(struct qe_fake *fake, struct qe_batch *out)
 {
     struct qe_err err = {0};
@@ -355,6 +371,7 @@ const struct qe_driver qe_driver_fake = {.name = "fake",
                                                  QE_CAP_DEAD_LETTER | QE_CAP_UNRECEIVE,
                                          .create = fake_create,
                                          .list = fake_list,
+                                         .find = fake_find,
                                          .sample = fake_sample,
                                          .receive = fake_receive,
                                          .settle = fake_settle,

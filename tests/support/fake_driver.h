@@ -18,6 +18,7 @@ enum qe_fake_call {
     QE_FAKE_CREATE = 0,
     QE_FAKE_DESTROY,
     QE_FAKE_LIST,
+    QE_FAKE_FIND,
     QE_FAKE_SAMPLE,
     QE_FAKE_RECEIVE,
     QE_FAKE_SETTLE,
@@ -66,6 +67,7 @@ struct qe_fake {
     size_t queues_count;
     int64_t visibility_ms;
     bool has_dead_letter_queue;
+    bool can_find;     /* else find() leaves it to list() */
     bool hang_sample;  /* sample() answers for no queue before its deadline */
     bool stuck_sample; /* sample() heeds neither deadline nor interrupt while this is true */
     unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */

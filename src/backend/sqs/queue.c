@@ -148,8 +148,8 @@ static void append_url_question(struct qe_strbuf *out, const struct qe_queue *qu
 }
 
 /* The URL of a name, owned by the caller. */
-static char *ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t deadline_mono_ms,
-                     struct qe_err *err)
+static char *ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, bool interruptible,
+                     int64_t deadline_mono_ms, struct qe_err *err)
 {
     struct qe_aws_call *call = &sqs->work->call;
     struct qe_json *answer = NULL;
@@ -157,7 +157,8 @@ static char *ask_url(struct qe_sqs *sqs, const struct qe_queue *queue, int64_t d
 
     qe_sqs_call_init(sqs, call, QE_SQS_GET_QUEUE_URL, deadline_mono_ms);
     append_url_question(&call->body, queue);
-    if (qe_sqs_ask(sqs, call, &answer, err) != 0) {
+    if ((interruptible ? qe_sqs_ask_interruptible(sqs, call, &answer, err)
+                       : qe_sqs_ask(sqs, call, &answer, err)) != 0) {
         (void)qe_err_wrap(err, "queue \"%s\"", queue->name);
         return NULL;
     }
@@ -237,8 +238,9 @@ static struct qe_sqs_queue *known_queue(const struct qe_sqs_work *work,
     return NULL;
 }
 
-struct qe_sqs_queue *qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue *queue,
-                                       int64_t deadline_mono_ms, struct qe_err *err)
+static struct qe_sqs_queue *find_or_ask(struct qe_sqs *sqs, const struct qe_queue *queue,
+                                        bool interruptible, int64_t deadline_mono_ms,
+                                        struct qe_err *err)
 {
     char *url = NULL;
 
@@ -251,11 +253,24 @@ struct qe_sqs_queue *qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue
         return known;
     }
     if (queue->address[0] == '\0') {
-        url = ask_url(sqs, queue, deadline_mono_ms, err);
+        url = ask_url(sqs, queue, interruptible, deadline_mono_ms, err);
     } else if ((url = qe_strdup(queue->address)) == NULL) {
         (void)qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
     }
     return url == NULL ? NULL : add_queue(sqs->work, queue->name, url, err);
+}
+
+struct qe_sqs_queue *qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue *queue,
+                                       int64_t deadline_mono_ms, struct qe_err *err)
+{
+    return find_or_ask(sqs, queue, false, deadline_mono_ms, err);
+}
+
+struct qe_sqs_queue *qe_sqs_queue_find_interruptible(struct qe_sqs *sqs,
+                                                     const struct qe_queue *queue,
+                                                     int64_t deadline_mono_ms, struct qe_err *err)
+{
+    return find_or_ask(sqs, queue, true, deadline_mono_ms, err);
 }
 
 /* Whether list() would show the account's queue of that name, as far as that is known without
@@ -288,7 +303,8 @@ int qe_sqs_find(void *self, const char *name, int64_t deadline_mono_ms, struct q
                       ends_with(name, ".fifo") ? QE_KIND_FIFO : QE_KIND_STANDARD, err) != 0) {
         return -1;
     }
-    const struct qe_sqs_queue *found = qe_sqs_queue_find(sqs, &queue, deadline_mono_ms, err);
+    const struct qe_sqs_queue *found =
+        qe_sqs_queue_find_interruptible(sqs, &queue, deadline_mono_ms, err);
     char *address = found == NULL ? NULL : qe_strdup(found->url);
 
     if (address == NULL) {

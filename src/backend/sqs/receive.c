@@ -287,7 +287,7 @@ static int begin(struct receive *receive, const struct qe_queue *from, struct qe
                          from->name);
         return -1;
     }
-    receive->queue = qe_sqs_queue_find(sqs, from, ask_until, err);
+    receive->queue = qe_sqs_queue_find_interruptible(sqs, from, ask_until, err);
     if (receive->queue == NULL ||
         qe_sqs_queue_learn(sqs, receive->queue, true, ask_until, err) != 0 ||
         qe_aws_client_endpoint(receive->client, QE_AWS_SQS, ask_until, &endpoint, err) != 0) {

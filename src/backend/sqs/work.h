@@ -89,6 +89,11 @@ int qe_sqs_work_begin(struct qe_sqs *sqs, struct qe_err *err) QE_MUST_CHECK;
  * NULL with QE_ERR_NOT_FOUND: there is none of that name. */
 struct qe_sqs_queue *qe_sqs_queue_find(struct qe_sqs *sqs, const struct qe_queue *queue,
                                        int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+/* The same, ended by an interrupt: for find() and receive(). */
+struct qe_sqs_queue *qe_sqs_queue_find_interruptible(struct qe_sqs *sqs,
+                                                     const struct qe_queue *queue,
+                                                     int64_t deadline_mono_ms,
+                                                     struct qe_err *err) QE_MUST_CHECK;
 /* Reads the facts if they are unknown or old. What may not be read leaves facts_error and counts as
  * success; what cannot be read now leaves the old facts. -1 when there are none. An interrupt ends
  * it where the caller is one that can be interrupted. */

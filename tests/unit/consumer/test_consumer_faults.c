@@ -146,6 +146,33 @@ static void queue_that_may_not_be_listed_is_asked_for_by_name(void **state)
     rig_destroy(rig);
 }
 
+/* A list of thousands is no way to find one. */
+static void queue_is_found_without_a_list(void **state)
+{
+    static const struct {
+        enum qe_err_code failure; /* of the first find */
+        unsigned lists;
+        unsigned creates;
+    } rows[] = {{QE_OK, 0, 1},
+                {QE_ERR_NOT_FOUND, 0, 1}, /* the driver says so again, when it is asked for */
+                {QE_ERR_AUTH, 1, 1},
+                {QE_ERR_NETWORK, 0, 2}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig *rig = rig_new(1);
+
+        rig->fake->can_find = true;
+        qe_fake_fail(rig->fake, QE_FAKE_FIND, rows[i].failure == QE_OK ? 0 : 1, rows[i].failure);
+        qe_fake_send(rig->fake, "quick", NULL);
+        rig_start(rig);
+        QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+        assert_int_equal(qe_fake_calls(rig->fake, QE_FAKE_LIST), rows[i].lists);
+        assert_int_equal(qe_fake_calls(rig->fake, QE_FAKE_CREATE), rows[i].creates);
+        rig_destroy(rig);
+    }
+}
+
 static void failed_extension_is_tried_again_before_the_delivery_lapses(void **state)
 {
     struct rig *rig = rig_new(1);
@@ -215,6 +242,7 @@ int main(void)
         cmocka_unit_test(stale_delivery_is_not_extended_again),
         cmocka_unit_test(extension_that_the_broker_will_never_grant_is_not_tried_again),
         cmocka_unit_test(queue_that_may_not_be_listed_is_asked_for_by_name),
+        cmocka_unit_test(queue_is_found_without_a_list),
         cmocka_unit_test(failed_extension_is_tried_again_before_the_delivery_lapses),
         cmocka_unit_test(permanent_error_without_dead_letter_queue_is_never_acknowledged),
         cmocka_unit_test(broker_that_cannot_dead_letter_or_extend_gets_the_message_back)};
