@@ -249,6 +249,8 @@ static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, st
         .include_count = settings->include.count,
         .exclude = settings->exclude.items,
         .exclude_count = settings->exclude.count,
+        .dead_letter = settings->dead_letter_queues.items,
+        .dead_letter_count = settings->dead_letter_queues.count,
         .objective = qe_config_objective,
         .objective_context = unit->generation->config,
     };

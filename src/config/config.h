@@ -39,7 +39,8 @@ struct qe_source_settings {
     struct qe_poll_settings poll;      /* file's `defaults`, overridden by the source's own keys */
     struct qe_regex_list include;      /* on the whole name; empty: everything */
     struct qe_regex_list exclude;
-    void *driver_settings; /* owned; the struct of type->section */
+    struct qe_regex_list dead_letter_queues; /* beside those that links name */
+    void *driver_settings;                   /* owned; the struct of type->section */
 };
 
 struct qe_retry_settings {

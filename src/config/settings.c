@@ -75,6 +75,13 @@ static const struct qe_option s_source_options[] = {
      .offset = offsetof(struct qe_source_settings, exclude),
      .default_note = "no queue",
      .help = "Do not watch queues whose whole name matches one of these."},
+    {.key = "dead_letter_queues",
+     .type = QE_OPT_REGEX_LIST,
+     .offset = offsetof(struct qe_source_settings, dead_letter_queues),
+     .default_note = "those that a queue of the source says to be",
+     .help =
+         "Further dead-letter queues: needed where the queues that use them are not watched and "
+         "their settings not read."},
     POLL_OPTIONS(offsetof(struct qe_source_settings, poll), NULL, NULL, NULL, NULL,
                  "as in `defaults`", "as in `defaults`", "as in `defaults`"),
 };

@@ -68,15 +68,16 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
     [QE_FAMILY_DEAD_LETTER_MESSAGES] = {"queue_dead_letter_messages", QE_METRIC_GAUGE, QE_PART_POLL,
                                         "", QUEUE_LABELS ",dead_letter_queue,dead_letter_vhost",
                                         "Messages in the dead-letter queue of this queue, whatever "
-                                        "their state, at the last poll."},
+                                        "their state, at the last poll; under its own name where "
+                                        "no queue that uses it is watched."},
     [QE_FAMILY_DEAD_LETTER_PENDING] =
         {"queue_dead_letter_pending_messages", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
          "Messages that were dead-lettered and are kept until another "
          "queue has confirmed them."},
     [QE_FAMILY_IS_DEAD_LETTER_QUEUE] =
         {"queue_is_dead_letter_queue", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
-         "1 when another watched queue dead-letters into this one, else 0; 0 also in a loop with a "
-         "retry queue, where messages only pass."},
+         "1 when another queue dead-letters into this one, else 0; 0 also in a loop with a retry "
+         "queue, where messages only pass."},
     [QE_FAMILY_EXPIRY_MARGIN] = {"queue_expiry_margin_seconds", QE_METRIC_GAUGE, QE_PART_POLL,
                                  "seconds", QUEUE_LABELS,
                                  "Time until retention deletes the oldest message, as a safe lower "

@@ -144,13 +144,12 @@ static void render_info(struct qe_strbuf *out, enum qe_family family,
 }
 
 static void begin_link(struct qe_strbuf *out, const struct qe_short_text *name,
-                       const struct qe_poll_view *view, size_t index, size_t link)
+                       const struct qe_poll_view *view, size_t index, const char *vhost,
+                       const char *dead_letter_queue)
 {
-    const struct qe_dead_letter_link *to = &view->snapshot->set->items[index].links[link];
-
     begin_queue(out, name, view->annex, index);
-    qe_label_add(out, "dead_letter_queue", to->queue);
-    qe_label_add_known(out, "dead_letter_vhost", to->vhost);
+    qe_label_add(out, "dead_letter_queue", dead_letter_queue);
+    qe_label_add_known(out, "dead_letter_vhost", vhost);
 }
 
 static void render_links(struct qe_strbuf *out, enum qe_family family,
@@ -160,16 +159,24 @@ static void render_links(struct qe_strbuf *out, enum qe_family family,
     const struct qe_short_text name = qe_line_name(family);
 
     for (size_t i = 0; i < set->count; i++) {
-        for (size_t link = 0; link < set->items[i].links_count; link++) {
-            double messages = 0;
+        const struct qe_queue *queue = &set->items[i];
+        double messages = 0;
+
+        for (size_t link = 0; link < queue->links_count; link++) {
+            const struct qe_dead_letter_link *to = &queue->links[link];
 
             if (family == QE_FAMILY_DEAD_LETTER_INFO) {
-                begin_link(out, &name, view, i, link);
+                begin_link(out, &name, view, i, to->vhost, to->queue);
                 qe_line_end_u64(out, 1);
             } else if (qe_derive_dead_letter_messages(view->snapshot, i, link, &messages)) {
-                begin_link(out, &name, view, i, link);
+                begin_link(out, &name, view, i, to->vhost, to->queue);
                 qe_line_end_double(out, messages);
             }
+        }
+        if (family == QE_FAMILY_DEAD_LETTER_MESSAGES &&
+            qe_derive_own_dead_letter_messages(view->snapshot, i, &messages)) {
+            begin_link(out, &name, view, i, queue->vhost, queue->name);
+            qe_line_end_double(out, messages);
         }
     }
 }

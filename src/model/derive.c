@@ -131,13 +131,17 @@ static bool is_known_empty(const struct qe_sample *sample)
 }
 
 /* The longest a message of DLQ `index` may have lived in a queue that links to it. False when one
- * of them does not tell. 0 when nothing links here: then it is no DLQ as far as is known. */
+ * of them does not tell, or is not watched. 0 when nothing links here: then it is no DLQ as far as
+ * is known. */
 static bool longest_time_before(const struct qe_snapshot *snapshot, size_t index,
                                 double *out_seconds)
 {
     const struct qe_queue_set *set = snapshot->set;
     double longest = 0;
 
+    if (set->items[index].is_dead_letter_elsewhere) {
+        return false;
+    }
     for (size_t i = set->link_source_starts[index]; i < set->link_source_starts[index + 1]; i++) {
         double retention = 0;
 
@@ -174,18 +178,11 @@ bool qe_derive_expiry_margin(const struct qe_snapshot *snapshot, size_t index, d
     return true;
 }
 
-bool qe_derive_dead_letter_messages(const struct qe_snapshot *snapshot, size_t index, size_t link,
-                                    double *out_messages)
+static bool depth_of(const struct qe_sample *sample, double *out_messages)
 {
     static const enum qe_field fields[] = {QE_FIELD_READY_MESSAGES, QE_FIELD_IN_FLIGHT_MESSAGES,
                                            QE_FIELD_DELAYED_MESSAGES};
-    size_t target = snapshot->set->link_targets[index][link];
     double messages = 0;
-
-    if (target == SIZE_MAX || !snapshot->set->is_dead_letter_queue[target]) {
-        return false;
-    }
-    const struct qe_sample *sample = sample_of(snapshot, target);
 
     if (!qe_sample_has(sample, QE_FIELD_READY_MESSAGES)) {
         return false; /* without the largest part a sum would be a wrong number, not a lower one */
@@ -197,4 +194,23 @@ bool qe_derive_dead_letter_messages(const struct qe_snapshot *snapshot, size_t i
     }
     *out_messages = messages;
     return true;
+}
+
+bool qe_derive_dead_letter_messages(const struct qe_snapshot *snapshot, size_t index, size_t link,
+                                    double *out_messages)
+{
+    size_t target = snapshot->set->link_targets[index][link];
+
+    return target != SIZE_MAX && snapshot->set->is_dead_letter_queue[target] &&
+           depth_of(sample_of(snapshot, target), out_messages);
+}
+
+bool qe_derive_own_dead_letter_messages(const struct qe_snapshot *snapshot, size_t index,
+                                        double *out_messages)
+{
+    const struct qe_queue_set *set = snapshot->set;
+
+    return set->is_dead_letter_queue[index] &&
+           set->link_source_starts[index] == set->link_source_starts[index + 1] &&
+           depth_of(sample_of(snapshot, index), out_messages);
 }

@@ -36,5 +36,9 @@ bool qe_derive_expiry_margin(const struct qe_snapshot *snapshot, size_t index, d
  * everything in it that waits for a person: ready + in flight + delayed, as far as known. */
 bool qe_derive_dead_letter_messages(const struct qe_snapshot *snapshot, size_t index, size_t link,
                                     double *out_messages);
+/* The same of queue `index` itself, if it is a DLQ into which no watched queue dead-letters; else
+ * false. */
+bool qe_derive_own_dead_letter_messages(const struct qe_snapshot *snapshot, size_t index,
+                                        double *out_messages);
 
 #endif

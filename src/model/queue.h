@@ -54,6 +54,8 @@ struct qe_queue {
                                     dead-lettered is lost */
     bool returns_by_time; /* what nobody takes out of it goes on to its links after a while: a retry
                              or delay queue (RabbitMQ: a message TTL and a dead-letter exchange) */
+    bool is_dead_letter_elsewhere; /* a dead-letter queue by its name, as configured, or by the link
+                                      of a queue that is not watched */
     struct qe_dead_letter_link *links; /* owned */
     size_t links_count;
     struct qe_queue_label *labels; /* owned; sorted by name, no name twice */
@@ -98,8 +100,8 @@ struct qe_queue_set {
     /* Parallel to items: where links point, or SIZE_MAX when the target is not in this set.
      * link_targets[i] has items[i].links_count entries. */
     size_t **link_targets;
-    /* Parallel to items: somebody's link names it, and what arrives stays. Not so in a loop of a
-     * queue and its retry queue: messages only pass there. */
+    /* Parallel to items: somebody's link names it, and what arrives stays, or it is one elsewhere.
+     * Not so in a loop of a queue and its retry queue: messages only pass there. */
     bool *is_dead_letter_queue;
     /* The links the other way round: who links to item i is link_sources[starts[i]] up to, not
      * including, link_sources[starts[i + 1]]. Without it every DLQ would search the whole set. */

@@ -113,6 +113,9 @@ static bool is_in_retry_loop(const struct qe_queue_set *set, size_t from, size_t
 static void mark_dead_letter_queues(struct qe_queue_set *set)
 {
     for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].is_dead_letter_elsewhere) {
+            set->is_dead_letter_queue[i] = true;
+        }
         for (size_t j = 0; j < set->items[i].links_count; j++) {
             size_t target = set->link_targets[i][j];
 
@@ -267,10 +270,11 @@ static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
     return a->kind == b->kind && a->retention_from_first_send == b->retention_from_first_send &&
            a->dead_letter_known == b->dead_letter_known &&
            a->dead_letter_unroutable == b->dead_letter_unroutable &&
-           a->returns_by_time == b->returns_by_time && qe_queue_compare(a, b) == 0 &&
-           strcmp(a->address, b->address) == 0 && strcmp(a->arn, b->arn) == 0 &&
-           strcmp(a->region, b->region) == 0 && strcmp(a->account_id, b->account_id) == 0 &&
-           equal_links(a, b) && equal_labels(a, b);
+           a->returns_by_time == b->returns_by_time &&
+           a->is_dead_letter_elsewhere == b->is_dead_letter_elsewhere &&
+           qe_queue_compare(a, b) == 0 && strcmp(a->address, b->address) == 0 &&
+           strcmp(a->arn, b->arn) == 0 && strcmp(a->region, b->region) == 0 &&
+           strcmp(a->account_id, b->account_id) == 0 && equal_links(a, b) && equal_labels(a, b);
 }
 
 bool qe_queue_set_equal(const struct qe_queue_set *a, const struct qe_queue_set *b)

@@ -27,6 +27,8 @@ struct qe_poller_options {
     size_t include_count;
     struct qe_regex *const *exclude;
     size_t exclude_count;
+    struct qe_regex *const *dead_letter; /* dead-letter queues beside those that links name */
+    size_t dead_letter_count;
     qe_objective_fn *objective; /* may be NULL */
     const void *objective_context;
     uint64_t jitter_seed; /* 0: from the kernel */

@@ -98,6 +98,8 @@ static int list_queues(struct round *round, struct qe_err *err)
                                           .include_count = options->include_count,
                                           .exclude = options->exclude,
                                           .exclude_count = options->exclude_count,
+                                          .dead_letter = options->dead_letter,
+                                          .dead_letter_count = options->dead_letter_count,
                                           .max_queues = options->max_queues};
     struct qe_queue_list list = {0};
     struct qe_queue_set *fresh = NULL;

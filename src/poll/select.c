@@ -101,6 +101,35 @@ static void keep_dead_letter_queues(struct selection *selection)
     }
 }
 
+static void mark_dead_letter(struct selection *selection, size_t index)
+{
+    if (selection->verdicts[index] != DROP) {
+        selection->verdicts[index] = WATCH_DEAD_LETTER;
+        selection->list->items[index].is_dead_letter_elsewhere = true;
+    }
+}
+
+/* Known by their names, or by the links of queues that the filters took: who watches dead-letter
+ * queues only must be told when they grow. */
+static void mark_dead_letter_queues(struct selection *selection,
+                                    const struct qe_select_rules *rules)
+{
+    for (size_t i = 0; i < selection->list->count; i++) {
+        const struct qe_queue *queue = &selection->list->items[i];
+
+        if (matches_any(rules->dead_letter, rules->dead_letter_count, queue->name)) {
+            mark_dead_letter(selection, i);
+        }
+        for (size_t j = 0; selection->verdicts[i] == DROP && j < queue->links_count; j++) {
+            size_t target = find(selection->list, &queue->links[j]);
+
+            if (target != SIZE_MAX) {
+                mark_dead_letter(selection, target);
+            }
+        }
+    }
+}
+
 static size_t apply_cap(struct selection *selection, uint64_t max_queues)
 {
     size_t dropped = 0;
@@ -157,6 +186,7 @@ int qe_select_queues(struct qe_queue_list *list, const struct qe_select_rules *r
     }
     apply_filters(&selection, rules);
     keep_dead_letter_queues(&selection);
+    mark_dead_letter_queues(&selection, rules);
     *out_dropped = apply_cap(&selection, rules->max_queues);
     remove_dropped(&selection);
 done:

@@ -153,6 +153,17 @@ class Staleness(WithFolder):
             self.assertFalse([series for series in daemon.values() if f'queue="{gone}"' in series])
 
 
+    def test_a_dead_letter_queue_that_is_watched_alone_is_known_as_one(self):
+        text = self.write_config().read_text(encoding="utf-8")
+        for rule, mine in (('include: [".*-dlq"]', 1), ('include: [".*-dlq"]\n    dead_letter_queues: ["x"]', 1)):
+            daemon = self.daemon(config=self.write_config(text.replace("    type: embedded",
+                                                                       f"    type: embedded\n    {rule}")))
+            self.assertEqual(daemon.value('queue_is_dead_letter_queue{source="local",queue="orders-dlq"}'), mine)
+            self.assertEqual(daemon.value('queue_dead_letter_messages{source="local",queue="orders-dlq",'
+                                          'dead_letter_queue="orders-dlq"}'), 0)
+            self.assertFalse([series for series in daemon.values() if 'queue="orders"' in series])
+
+
 class Cap(WithFolder):
     def test_max_queues_keeps_every_dead_letter_queue_and_says_how_many_it_dropped(self):
         queues = "".join(f"      - {{name: q{i}, dead_letter: {{queue: dlq{i % 2}, max_receives: 3}}}}\n"

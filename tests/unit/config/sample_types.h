@@ -227,6 +227,7 @@ static inline struct qe_config *load_sample(const char *text, struct qe_strbuf *
     "    path: \"/tmp/a b.db\"\n"                                                                  \
     "    include: [\"orders-.*$\", \"a|b\"]\n"                                                     \
     "    exclude: ['.*-test']\n"                                                                   \
+    "    dead_letter_queues: ['.*-failed']\n"                                                      \
     "    poll_interval: 10s\n"                                                                     \
     "    queues:\n"                                                                                \
     "      - name: orders\n"                                                                       \

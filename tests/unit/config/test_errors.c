@@ -61,6 +61,7 @@ static void keys_are_checked_and_the_near_one_is_named(void **state)
         {"a key of another type is unknown here",
          "sources: [{name: a, type: shelf, path: p, ratio: 1}]\n",
          "c.yml:1:43: unknown key \"ratio\" in sources (known: name, type, include, exclude, "
+         "dead_letter_queues, "
          "poll_interval, poll_timeout, discovery_interval, stale_after, state_window, max_queues, "
          "path, "
          "queues)\n"},

@@ -27,6 +27,7 @@ static void every_key_arrives_where_it_belongs(void **state)
     assert_int_equal(local->include.count, 2);
     assert_true(qe_regex_matches(local->include.items[0], "orders-eu"));
     assert_int_equal(local->exclude.count, 1);
+    assert_int_equal(local->dead_letter_queues.count, 1);
 
     const struct shelf_settings *shelf = local->driver_settings;
     assert_string_equal(shelf->path, "/tmp/a b.db");

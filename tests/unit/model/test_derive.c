@@ -257,6 +257,8 @@ static void where_retention_counts_from_the_first_send_the_longest_way_is_taken(
     set_field(&scene, ALONE, QE_FIELD_OLDEST_AGE_SECONDS, 4);
     assert_true(qe_derive_expiry_margin(&scene.snapshot, ALONE, &margin));
     assert_double_equal(margin, 6);
+    scene.snapshot.set->items[ALONE].is_dead_letter_elsewhere = true; /* of a queue not watched */
+    assert_false(qe_derive_expiry_margin(&scene.snapshot, ALONE, &margin));
     qe_queue_set_release(scene.snapshot.set);
 }
 
@@ -290,9 +292,42 @@ static void warnings_have_names(void **state)
     assert_string_equal(qe_warning_name(QE_WARN_DEAD_LETTER_UNROUTABLE), "dead_letter_unroutable");
 }
 
+static void a_dead_letter_queue_that_is_watched_alone_has_its_own_depth(void **state)
+{
+    (void)state;
+    struct scene scene;
+    double messages = -1;
+
+    make_scene(&scene, true);
+    set_field(&scene, ALONE, QE_FIELD_READY_MESSAGES, 3);
+    set_field(&scene, DLQ, QE_FIELD_READY_MESSAGES, 4);
+    assert_false(qe_derive_own_dead_letter_messages(&scene.snapshot, ALONE, &messages));
+    assert_false(qe_derive_own_dead_letter_messages(&scene.snapshot, DLQ, &messages));
+    scene.snapshot.set->is_dead_letter_queue[ALONE] = true; /* as configured */
+    assert_true(qe_derive_own_dead_letter_messages(&scene.snapshot, ALONE, &messages));
+    assert_double_equal(messages, 3);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
+static void what_waits_in_a_retry_loop_is_no_dead_letter(void **state)
+{
+    (void)state;
+    struct scene scene;
+    double messages = -1;
+
+    make_scene(&scene, true);
+    set_field(&scene, DLQ, QE_FIELD_READY_MESSAGES, 4);
+    assert_true(qe_derive_dead_letter_messages(&scene.snapshot, PAYMENTS, 0, &messages));
+    scene.snapshot.set->is_dead_letter_queue[DLQ] = false;
+    assert_false(qe_derive_dead_letter_messages(&scene.snapshot, PAYMENTS, 0, &messages));
+    qe_queue_set_release(scene.snapshot.set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_dead_letter_queue_that_is_watched_alone_has_its_own_depth),
+        cmocka_unit_test(what_waits_in_a_retry_loop_is_no_dead_letter),
         cmocka_unit_test(nothing_known_warns_of_nothing),
         cmocka_unit_test(each_setting_is_warned_of_by_itself),
         cmocka_unit_test(retention_that_restarts_is_never_too_short),

@@ -289,6 +289,8 @@ static void change(struct qe_queue *queue, int fact)
         assert_ok(qe_queue_add_link(queue, "", "dlq", &err), err);
     } else if (fact == 12) {
         queue->returns_by_time = true;
+    } else if (fact == 13) {
+        queue->is_dead_letter_elsewhere = true;
     } else {
         assert_ok(qe_queue_add_tag(queue, "team", fact == 10 ? "red" : "blue", &err), err);
     }
@@ -297,7 +299,7 @@ static void change(struct qe_queue *queue, int fact)
 static void sets_are_equal_only_when_every_fact_is(void **state)
 {
     (void)state;
-    for (int fact = -1; fact <= 12; fact++) {
+    for (int fact = -1; fact <= 13; fact++) {
         struct qe_queue_list lists[2] = {{0}};
         struct qe_queue_set *sets[2];
 

@@ -17,18 +17,30 @@ static void add(struct qe_queue_list *list, const char *name, const char *dead_l
     }
 }
 
-/* "a b c": names in order. */
-static void assert_names(const struct qe_queue_list *list, const char *names)
+/* "a b c": names in order, of all or of those that are marked as dead-letter queues. */
+static void assert_some(const struct qe_queue_list *list, bool all, const char *names)
 {
     char text[512] = "";
 
     for (size_t i = 0; i < list->count; i++) {
         size_t used = strlen(text);
 
-        (void)snprintf(text + used, sizeof text - used, "%s%s", i == 0 ? "" : " ",
-                       list->items[i].name);
+        if (all || list->items[i].is_dead_letter_elsewhere) {
+            (void)snprintf(text + used, sizeof text - used, "%s%s", used == 0 ? "" : " ",
+                           list->items[i].name);
+        }
     }
     assert_string_equal(text, names);
+}
+
+static void assert_names(const struct qe_queue_list *list, const char *names)
+{
+    assert_some(list, true, names);
+}
+
+static void assert_marked(const struct qe_queue_list *list, const char *names)
+{
+    assert_some(list, false, names);
 }
 
 struct row {
@@ -55,21 +67,41 @@ static const struct row s_rows[] = {
     {"nothing matches", "nothing", NULL, 10, "", 0},
 };
 
-static int select_row(const struct row *row, struct qe_queue_list *list, size_t *out_dropped,
-                      struct qe_err *err)
+static int select_marked(const struct row *row, const char *dead_letter, struct qe_queue_list *list,
+                         size_t *out_dropped, struct qe_err *err)
 {
     struct qe_regex *include = row->include == NULL ? NULL : qe_regex_new(row->include, err);
     struct qe_regex *exclude = row->exclude == NULL ? NULL : qe_regex_new(row->exclude, err);
+    struct qe_regex *marks = dead_letter == NULL ? NULL : qe_regex_new(dead_letter, err);
     const struct qe_select_rules rules = {.include = &include,
                                           .include_count = include == NULL ? 0 : 1,
                                           .exclude = &exclude,
                                           .exclude_count = exclude == NULL ? 0 : 1,
+                                          .dead_letter = &marks,
+                                          .dead_letter_count = marks == NULL ? 0 : 1,
                                           .max_queues = row->max_queues};
     int rc = qe_select_queues(list, &rules, out_dropped, err);
 
     qe_regex_destroy(include);
     qe_regex_destroy(exclude);
+    qe_regex_destroy(marks);
     return rc;
+}
+
+static int select_row(const struct row *row, struct qe_queue_list *list, size_t *out_dropped,
+                      struct qe_err *err)
+{
+    return select_marked(row, NULL, list, out_dropped, err);
+}
+
+static void add_scene(struct qe_queue_list *list)
+{
+    add(list, "c", NULL);
+    add(list, "b-dlq-dlq", NULL);
+    add(list, "b", "b-dlq");
+    add(list, "a-dlq", NULL);
+    add(list, "b-dlq", "b-dlq-dlq");
+    add(list, "a", "a-dlq");
 }
 
 static void rules_select_as_the_table_says(void **state)
@@ -81,15 +113,54 @@ static void rules_select_as_the_table_says(void **state)
         size_t dropped = 99;
 
         print_message("%s\n", s_rows[i].why);
-        add(&list, "c", NULL);
-        add(&list, "b-dlq-dlq", NULL);
-        add(&list, "b", "b-dlq");
-        add(&list, "a-dlq", NULL);
-        add(&list, "b-dlq", "b-dlq-dlq");
-        add(&list, "a", "a-dlq");
+        add_scene(&list);
         assert_ok(select_row(&s_rows[i], &list, &dropped, &err), err);
         assert_names(&list, s_rows[i].kept);
         assert_int_equal(dropped, s_rows[i].dropped);
+        qe_queue_list_deinit(&list);
+    }
+}
+
+struct marked_row {
+    struct row row;
+    const char *dead_letter; /* rule */
+    const char *marked;
+};
+
+static const struct marked_row s_marked_rows[] = {
+    {{"who watches everything needs no marks", NULL, NULL, 0, "a a-dlq b b-dlq b-dlq-dlq c", 0},
+     NULL,
+     ""},
+    {{"dead-letter queues that are watched alone are marked", ".*-dlq", NULL, 0,
+      "a-dlq b-dlq b-dlq-dlq", 0},
+     NULL,
+     "a-dlq b-dlq"},
+    {{"the cap does not take those either", ".*-dlq", NULL, 1, "a-dlq b-dlq b-dlq-dlq", 0},
+     NULL,
+     "a-dlq b-dlq"},
+    {{"a rule marks what is watched", NULL, "a", 0, "a-dlq b b-dlq b-dlq-dlq c", 0},
+     "c|a",
+     "a-dlq c"},
+    {{"the cap does not take what a rule marks", NULL, NULL, 5, "a a-dlq b-dlq b-dlq-dlq c", 1},
+     "c",
+     "c"},
+};
+
+static void dead_letter_queues_are_marked_that_no_kept_link_names(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof s_marked_rows / sizeof s_marked_rows[0]; i++) {
+        const struct marked_row *row = &s_marked_rows[i];
+        struct qe_queue_list list = {0};
+        struct qe_err err = {0};
+        size_t dropped = 99;
+
+        print_message("%s\n", row->row.why);
+        add_scene(&list);
+        assert_ok(select_marked(&row->row, row->dead_letter, &list, &dropped, &err), err);
+        assert_names(&list, row->row.kept);
+        assert_marked(&list, row->marked);
+        assert_int_equal(dropped, row->row.dropped);
         qe_queue_list_deinit(&list);
     }
 }
@@ -191,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_select_as_the_table_says),
+        cmocka_unit_test(dead_letter_queues_are_marked_that_no_kept_link_names),
         cmocka_unit_test(links_in_a_circle_end),
         cmocka_unit_test(duplicates_count_once_and_lost_links_do_no_harm),
         cmocka_unit_test(empty_list_is_fine),
