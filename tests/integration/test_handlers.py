@@ -3,11 +3,15 @@
 import json
 import os
 import pathlib
+import re
 import signal
+import socket
+import subprocess
+import sys
 import time
 import unittest
 
-from daemon import WithFolder, wait_for
+from daemon import ROOT, WithFolder, free_port, wait_for
 from handler_case import Repair, children_of, of, python_program, write_program
 from nginx_server import NginxServer, have_nginx
 
@@ -165,6 +169,40 @@ class Changing(Embedded):
                 [row] = [row for row in self.stats() if row["queue"] == "orders"]
                 self.assertEqual((row["ready"], row["in_flight"]), (20, 0))
                 self.queuectl("purge", "local", "orders", "--yes")
+
+
+class Readme(Embedded):
+    """Its examples, as they are printed there."""
+
+    def test_each_example_handles_one_and_refuses_one(self):
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        section = text[text.index("\n## Handlers\n"):text.index("\n## The embedded store\n")]
+        handle, worker, server = re.findall(r"```(?:sh|python)\n(.*?)```", section, re.S)
+        port = free_port()
+        write_program(self.folder, "handle", handle)
+        write_program(self.folder, "worker.py", worker)
+        write_program(self.folder, "server.py", server.replace("8080", str(port)))
+        with subprocess.Popen([sys.executable, self.folder / "server.py"], stderr=subprocess.DEVNULL) as process:
+            self.addCleanup(process.kill)
+            wait_for("the server listens", lambda: listens(port))
+            for handler in (f"{{type: exec, command: [{self.folder}/handle], timeout: 1m}}",
+                            f"{{type: coprocess, command: [{sys.executable}, {self.folder}/worker.py], timeout: 1m}}",
+                            f"{{type: http, url: \"http://127.0.0.1:{port}/orders\", timeout: 10s}}"):
+                with self.subTest(handler):
+                    daemon = self.daemon(config=self.with_handler(handler))
+                    self.send_all("orders", ['{"street": "High Street"}', '{"city": "Rome"}'])
+                    wait_for("one is handled", lambda: of(daemon, "queue_consumer_messages_processed_total", "local",
+                                                          "orders") == 1)
+                    wait_for("one is refused", lambda: self.left("orders-dlq") == 1)
+                    self.assertIn("       1  bad_address\n", self.queuectl("dlq", "inspect", "local", "orders-dlq").stdout)
+                    self.queuectl("dlq", "purge", "local", "orders-dlq", "--yes")
+                    self.assertEqual(daemon.stop(), 0)
+            process.kill()
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @unittest.skipUnless(have_nginx(), "there is no nginx: apt install nginx-light")
