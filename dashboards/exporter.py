@@ -111,15 +111,15 @@ REQUESTS = Row("Requests to brokers, and what they cost", [
 NODES = Row("Nodes of brokers, and how they are read", [
     lines("Nodes down", "Nodes of the cluster that do not run, as the others say.",
           Query("1 - min by (job, source, node) (queue_source_node_up{S})", "{{source}} {{node}}", RED), width=6,
-          none="no nodes"),
+          none="no nodes", runbooks=["QueueBrokerNodeDown"]),
     lines("Memory and disk alarms", "1 while a node is out of memory or disk space: then the whole cluster takes no "
           "messages.",
           Query("max by (job, source, node) (queue_source_node_memory_alarm{S})", "memory {{source}} {{node}}", RED),
           Query("max by (job, source, node) (queue_source_node_disk_alarm{S})", "disk {{source}} {{node}}", YELLOW),
-          width=6, none="no nodes"),
+          width=6, none="no nodes", runbooks=["QueueBrokerAlarm"]),
     lines("Partitions", "Nodes that a node has lost sight of while they ran on; above 0, the cluster is split.",
           Query("max by (job, source, node) (queue_source_node_partitions{S})", "{{source}} {{node}}", RED), width=6,
-          none="no nodes"),
+          none="no nodes", runbooks=["QueueBrokerPartitioned"]),
     lines("How queues are read", "The way in use, of a source that can be read in several.",
           Query("max by (job, source, method) (queue_source_method_info{S})", "{{source}} {{method}}"), width=6,
           none="one way only"),

@@ -79,7 +79,7 @@ BACKLOG = Row("Backlog", [
     lines("State", "What the exporter judges the queue to do, from its readings of some minutes (state_window): 1 "
           "while the state holds. Unknown for the first such window after a start.",
           Query("max by (job, source, vhost, queue, state) (queue_state{Q}) == 1", f"{{{{state}}}} {V}"),
-          width=24, minimum=0, legend="list", runbooks=["QueueConsumerStuck"]),
+          width=24, minimum=0, legend="list", runbooks=["QueueConsumerStuck", "QueueNoConsumers"]),
 ])
 
 AGES = Row("Age", [
@@ -151,7 +151,8 @@ DEAD = Row("Dead letters", [
           Query("""max by (job, source, vhost, queue, dead_letter_queue) (queue_dead_letter_messages{Q}
                 - min_over_time(queue_dead_letter_messages{Q}[10m]))""", "new, 10 min", RED),
           Query("max by QUEUE (queue_dead_letter_pending_messages{Q})", "not yet confirmed", YELLOW),
-          width=8, none="no DLQ", runbooks=["QueueDeadLettersGrowing", "QueueDeadLetterQueueNotEmpty"]),
+          width=8, none="no DLQ", runbooks=["QueueDeadLettersGrowing", "QueueDeadLetterQueueNotEmpty",
+                                            "QueueDeadLettersBlocked"]),
     table("Dead-letters into", "Where messages of this queue go that cannot be handled.", [
         Column("Vhost", label="vhost"),
         Column("Dead-letter queue", label="dead_letter_queue",
@@ -188,7 +189,7 @@ BROKER = Row("Broker and limits", [
         Column("Vhost", label="vhost"),
         Column("Setting", label="check"),
         Column("Holds", "max by (vhost, check) (queue_config_warning{Q})", unit="bool_yes_no"),
-    ], width=6, height=8, none="no doubts", runbooks=["QueueConfigurationWarning"]),
+    ], width=6, height=8, none="no doubts", runbooks=["QueueConfigurationWarning", "QueueDeadLettersUnroutable"]),
     table("Settings", "What the broker has configured for this queue, and when something last happened to it.", [
         Column("Queue", label="queue"),
         Column("Vhost", label="vhost"),
