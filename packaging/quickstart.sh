@@ -48,7 +48,8 @@ mkdir -p build
 : >"$log"
 
 build_packages=(gcc libc6-dev cmake ninja-build pkg-config libyaml-dev libpcre2-dev libcjson-dev
-    libsqlite3-dev libmicrohttpd-dev zlib1g-dev libisal-dev libcurl4-openssl-dev libssl-dev)
+    libsqlite3-dev libmicrohttpd-dev zlib1g-dev libisal-dev libcurl4-openssl-dev libssl-dev
+    librabbitmq-dev)
 test_packages=(libcmocka-dev clang clang-format clang-tidy cppcheck libclang-rt-14-dev llvm python3
     python3-prometheus-client python3-yaml jsonnet tmux zsh fish man-db mandoc)
 

@@ -283,6 +283,13 @@ static int start_source(struct qe_runtime *runtime, struct qe_generation *genera
     return 0;
 }
 
+static const char *vhost_of(const struct qe_consumer_settings *settings,
+                            const struct qe_driver *driver)
+{
+    return settings->vhost[0] == '\0' && driver->default_vhost != NULL ? driver->default_vhost
+                                                                       : settings->vhost;
+}
+
 static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
                                         const struct qe_consumer_settings *settings,
                                         const struct qe_source_settings *source, struct qe_err *err)
@@ -290,7 +297,7 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
     const struct qe_driver *driver = qe_drivers_find(source->type_name);
     struct qe_consumer_options options = {
         .source = settings->source,
-        .vhost = settings->vhost,
+        .vhost = vhost_of(settings, driver),
         .queue = settings->queue,
         .driver = driver,
         .driver_settings = source->driver_settings,
@@ -306,7 +313,7 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
         return NULL;
     }
     options.stats = qe_stats_consumer(qe_store_stats(runtime->store), settings->source,
-                                      settings->vhost, settings->queue, err);
+                                      options.vhost, settings->queue, err);
     if (options.stats == NULL ||
         qe_stats_add_reasons(options.stats, (const char *const *)settings->reasons.items,
                              settings->reasons.count, err) != 0 ||

@@ -62,7 +62,7 @@ struct qe_redrive_task {
 /* What is published to, and every subscriber gets a copy of. All borrowed. */
 struct qe_topic {
     const char *vhost; /* "" where the broker has none */
-    const char *name;  /* the exchange, where topics are exchanges */
+    const char *name;  /* the exchange, where topics are exchanges; NULL: none, see subscribe() */
     /* Of a message that is published: its routing key. Of a subscription: the pattern of the keys
      * that it wants. "" none, and all; QE_ERR_UNSUPPORTED where the broker knows no keys. */
     const char *key;
@@ -73,6 +73,7 @@ struct qe_driver {
     uint32_t caps;    /* what it can do at best */
     const struct qe_section *section; /* its settings: one table drives parsing, --config.check,
                                          defaults and reference */
+    const char *default_vhost;        /* what a queue named without a vhost is in; NULL: "" */
     const char *const *operations;    /* names for qe_api_stats, static */
     size_t operations_count;
     const char *const *services; /* what its owner charges for, NULL-terminated; NULL: nothing */
@@ -135,8 +136,8 @@ struct qe_driver {
     int (*peek)(void *self, const struct qe_queue *queue, size_t max, int64_t deadline_mono_ms,
                 struct qe_message_list *out, struct qe_err *err);
 
-    /* Deletes every message, in flight ones included; *out_count says how many when the broker
-     * tells, else UINT64_MAX. */
+    /* Deletes every message, in flight and delayed ones included where the broker can; *out_count
+     * says how many when the broker tells, else UINT64_MAX. */
     int (*purge)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
                  uint64_t *out_count, struct qe_err *err);
 
@@ -159,12 +160,17 @@ struct qe_driver {
                    size_t count, int64_t deadline_mono_ms, struct qe_err *err);
     /* Makes a queue of this handle's own, which from now on gets a copy of what is published, and
      * is received from and settled like any other. It ends with unsubscribe(), or by itself, after
-     * a while, when handle or process are gone. `topic` NULL: a queue without a topic, for
-     * replies. Ownership: *out is the caller's; its name is what others may send to. */
+     * a while, when handle or process are gone. A topic without a name: a queue without a topic,
+     * for replies. Ownership: *out is the caller's; its name is what others may send to. */
     int (*subscribe)(void *self, const struct qe_topic *topic, int64_t deadline_mono_ms,
                      struct qe_queue *out, struct qe_err *err);
     int (*unsubscribe)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
                        struct qe_err *err);
+
+    /* Does what has to be done in time although no call is made: a connection's heartbeats. Returns
+     * when it is to be called again at the latest, if no other call comes before; INT64_MAX: it
+     * need not be. Does not wait. NULL: never needed. */
+    int64_t (*tend)(void *self);
 
     /* Any thread. A running list, find, sample or receive returns soon (within 100 ms) with
      * QE_ERR_CANCELLED; if none runs, the next one does. One interrupt ends one call; send, settle,

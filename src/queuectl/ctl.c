@@ -156,10 +156,17 @@ int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed, struc
     return -1;
 }
 
+const char *ctl_vhost(const struct ctl *ctl)
+{
+    const char *otherwise = ctl->driver->default_vhost != NULL ? ctl->driver->default_vhost : "";
+
+    return ctl->options.vhost != NULL ? ctl->options.vhost : otherwise;
+}
+
 int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_listed,
              const char *name, struct qe_queue *out, struct qe_err *err)
 {
-    const char *vhost = ctl->options.vhost != NULL ? ctl->options.vhost : "";
+    const char *vhost = ctl_vhost(ctl);
 
     if (!is_listed) {
         return qe_queue_init(out, vhost, name, QE_KIND_EMBEDDED, err);

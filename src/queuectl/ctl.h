@@ -124,6 +124,8 @@ int ctl_require(const struct ctl *ctl, uint32_t cap, const char *what,
  * names. */
 int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed,
              struct qe_err *err) QE_MUST_CHECK;
+/* The --vhost, or what the driver has for queues without one; borrowed. After ctl_open(). */
+const char *ctl_vhost(const struct ctl *ctl);
 /* Fills *out with queue `name`, as it is listed, or by its name only where nothing is. */
 int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_listed,
              const char *name, struct qe_queue *out, struct qe_err *err) QE_MUST_CHECK;

@@ -59,7 +59,9 @@ static int open_replies(struct request *request, struct qe_err *err)
                               "--reply-to",
                               ctl->source->name, ctl->driver->name);
         }
-        request->is_own = ctl->driver->subscribe(ctl->handle, NULL, ctl_deadline(ctl),
+        const struct qe_topic none = {.vhost = ctl->queue.vhost, .key = ""};
+
+        request->is_own = ctl->driver->subscribe(ctl->handle, &none, ctl_deadline(ctl),
                                                  &request->replies, err) == 0;
         return request->is_own ? 0 : -1;
     }

@@ -35,9 +35,9 @@ static bool must_skip(const struct qe_contract_fixture *fixture, const struct co
 
 int qe_contract_run(struct qe_contract_fixture *fixture)
 {
-    const struct contract_test *const tables[] = {qe_contract_calls,   qe_contract_messages,
-                                                  qe_contract_ordered, qe_contract_deliveries,
-                                                  qe_contract_redrive, qe_contract_samples};
+    const struct contract_test *const tables[] = {
+        qe_contract_calls,   qe_contract_messages, qe_contract_ordered, qe_contract_deliveries,
+        qe_contract_redrive, qe_contract_samples,  qe_contract_topics};
     struct CMUnitTest tests[TESTS_MAX];
     size_t count = 0;
 

@@ -38,6 +38,10 @@ struct qe_contract_fixture {
      * attributes are plain. What is not so is refused with QE_ERR_INVALID. */
     bool takes_text_only;
     bool sent_time_restarts; /* dead-lettered by us, a message has a new time of sending */
+    bool never_lapses;       /* a delivery ends with its connection, not after a time */
+    bool hides_arrival;      /* when a message came into its queue is not known */
+    const char *topic;       /* NULL: any name is one */
+    const char *keyed_topic; /* whose subscribers choose by routing key; NULL: there is none */
     const struct qe_contract_gap *gaps; /* NULL: none */
     /* Called before and after each test. setup: a fresh broker, or emptied queues. */
     int (*setup)(void *context, struct qe_err *err);

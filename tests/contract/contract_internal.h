@@ -48,5 +48,6 @@ extern const struct contract_test qe_contract_ordered[];
 extern const struct contract_test qe_contract_deliveries[];
 extern const struct contract_test qe_contract_redrive[];
 extern const struct contract_test qe_contract_samples[];
+extern const struct contract_test qe_contract_topics[];
 
 #endif

@@ -12,11 +12,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.parse
 
-from child_server import _end_with_parent, end_program, free_port
+from child_server import _end_with_parent, end_program, free_port, run_under
 
 ROOT = pathlib.Path(__file__).parents[2]
 START_SECONDS = 90  # seven on a quiet machine
@@ -144,6 +145,12 @@ class RabbitServer:
         except OSError:
             return False
 
+    name = "RabbitMQ"
+
+    def exported(self):
+        """Environment of programs that run beside it."""
+        return {"QE_RABBITMQ_URL": self.url, "QE_RABBITMQ_AMQP_URL": f"amqp://{HOST}:{self.amqp_port}"}
+
     def log(self):
         return (self.folder / "log" / "stdout").read_text(errors="replace")
 
@@ -229,3 +236,8 @@ class RabbitServer:
 
     def __exit__(self, *_):
         self.stop()
+
+
+if __name__ == "__main__":
+    need_rabbitmq()
+    sys.exit(run_under(RabbitServer(), sys.argv[1:]))

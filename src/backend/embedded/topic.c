@@ -213,8 +213,8 @@ int qe_embedded_subscribe(void *handle, const struct qe_topic *topic, int64_t de
     struct qe_queue made = {0};
     char name[NAME_BYTES];
 
-    if ((topic != NULL && check_topic(topic, err) != 0) ||
-        make_name(topic != NULL ? topic->name : REPLIES, name, err) != 0 ||
+    if ((topic->name != NULL && check_topic(topic, err) != 0) ||
+        make_name(topic->name != NULL ? topic->name : REPLIES, name, err) != 0 ||
         qe_queue_init(&made, "", name, QE_KIND_EMBEDDED, err) != 0) {
         return -1;
     }

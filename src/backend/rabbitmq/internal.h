@@ -2,7 +2,8 @@
  *
  *   discovery  list.c endpoint.c, definition.c policy.c topology.c reach.c dead_letter.c (pure)
  *   polls      sample.c merge.c, reading.c family.c history.c pace.c (pure)
- *   both       rabbitmq.c (create, destroy, the vtable), settings.c, request.c, record.c, nodes.c
+ *   working    work.h; amqp_internal.h says what is where
+ *   all        rabbitmq.c (create, destroy, the vtable), settings.c, request.c, record.c, nodes.c
  */
 #ifndef QE_BACKEND_RABBITMQ_INTERNAL_H
 #define QE_BACKEND_RABBITMQ_INTERNAL_H
@@ -13,6 +14,7 @@
 #include "backend/rabbitmq/pace.h"
 #include "backend/rabbitmq/rabbitmq.h"
 #include "backend/rabbitmq/record.h"
+#include "backend/rabbitmq/work.h"
 #include "net/http_client.h"
 #include "util/clock.h"
 #include "util/json.h"
@@ -31,6 +33,17 @@ enum qe_rmq_operation {
     QE_RMQ_NODE_METRICS,
     QE_RMQ_OPERATION_COUNT
 };
+/* Behind those: what is done over AMQP. */
+enum qe_rmq_amqp_operation {
+    QE_RMQ_CONNECT = QE_RMQ_OPERATION_COUNT,
+    QE_RMQ_SEND,
+    QE_RMQ_RECEIVE,
+    QE_RMQ_SETTLE,
+    QE_RMQ_PURGE,
+    QE_RMQ_PUBLISH,
+    QE_RMQ_SUBSCRIBE,
+    QE_RMQ_OPERATIONS_ALL_COUNT
+};
 
 #define QE_RMQ_METRICS_URLS_MAX 64
 
@@ -48,6 +61,7 @@ struct qe_rmq {
     struct qe_secret *authorization;        /* owned; "Basic ..." */
     char *base_url;                         /* owned; without the last slash */
     atomic_bool interrupted;                /* set by interrupt(), taken by the call that it ends */
+    struct qe_rmq_work *work;               /* owned */
 
     /* Of the last list: */
     struct qe_rmq_table *table; /* owned; NULL: none yet */

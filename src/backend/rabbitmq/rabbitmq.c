@@ -5,7 +5,7 @@
 #include "backend/rabbitmq/internal.h"
 #include "util/mem.h"
 
-static const char *const s_operations[QE_RMQ_OPERATION_COUNT] = {
+static const char *const s_operations[QE_RMQ_OPERATIONS_ALL_COUNT] = {
     [QE_RMQ_OVERVIEW] = "overview",
     [QE_RMQ_VHOSTS] = "vhosts",
     [QE_RMQ_QUEUES] = "queues",
@@ -16,6 +16,13 @@ static const char *const s_operations[QE_RMQ_OPERATION_COUNT] = {
     [QE_RMQ_BINDINGS] = "bindings",
     [QE_RMQ_NODES] = "nodes",
     [QE_RMQ_NODE_METRICS] = "node_metrics",
+    [QE_RMQ_CONNECT] = "connect",
+    [QE_RMQ_SEND] = "send",
+    [QE_RMQ_RECEIVE] = "receive",
+    [QE_RMQ_SETTLE] = "settle",
+    [QE_RMQ_PURGE] = "purge",
+    [QE_RMQ_PUBLISH] = "publish",
+    [QE_RMQ_SUBSCRIBE] = "subscribe",
 };
 
 static void destroy(void *handle)
@@ -25,6 +32,7 @@ static void destroy(void *handle)
     if (self == NULL) {
         return;
     }
+    qe_rmq_work_end(self);
     qe_http_client_destroy(self->client);
     qe_secret_destroy(self->authorization);
     qe_rmq_table_destroy(self->table);
@@ -76,7 +84,7 @@ static int fill(struct qe_rmq *self, struct qe_err *err)
         return -1;
     }
     self->client = qe_http_client_new(&options, err);
-    return self->client == NULL ? -1 : 0;
+    return self->client == NULL ? -1 : qe_rmq_work_begin(self, err);
 }
 
 static int create(const void *settings, const struct qe_deps *deps, void **out, struct qe_err *err)
@@ -103,17 +111,28 @@ static void interrupt(void *handle)
 
     atomic_store(&self->interrupted, true);
     qe_http_interrupt(self->client);
+    qe_rmq_work_wake(self);
 }
 
 const struct qe_driver qe_driver_rabbitmq = {
     .name = "rabbitmq",
-    .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_OLDEST_AGE | QE_CAP_DLQ_LINK,
+    .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_OLDEST_AGE | QE_CAP_DLQ_LINK | QE_CAP_SEND |
+            QE_CAP_RECEIVE | QE_CAP_DELAY | QE_CAP_PURGE | QE_CAP_DEAD_LETTER | QE_CAP_TOPICS,
+    .default_vhost = "/",
     .section = &qe_rmq_section,
     .operations = s_operations,
-    .operations_count = QE_RMQ_OPERATION_COUNT,
+    .operations_count = QE_RMQ_OPERATIONS_ALL_COUNT,
     .create = create,
     .list = qe_rmq_list,
     .sample = qe_rmq_sample,
+    .send = qe_rmq_send,
+    .receive = qe_rmq_receive,
+    .settle = qe_rmq_settle,
+    .purge = qe_rmq_purge,
+    .publish = qe_rmq_publish,
+    .subscribe = qe_rmq_subscribe,
+    .unsubscribe = qe_rmq_unsubscribe,
+    .tend = qe_rmq_tend,
     .interrupt = interrupt,
     .destroy = destroy,
 };

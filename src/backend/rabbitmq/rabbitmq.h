@@ -1,5 +1,5 @@
-/* RabbitMQ, watched. Which way of reading costs the broker how much, which permissions are needed
- * and how ages are known is in README.md beside this header. */
+/* RabbitMQ, watched and worked on. Which way of reading costs the broker how much, which
+ * permissions are needed and how ages are known is in README.md beside this header. */
 #ifndef QE_BACKEND_RABBITMQ_RABBITMQ_H
 #define QE_BACKEND_RABBITMQ_RABBITMQ_H
 
@@ -24,6 +24,7 @@ struct qe_rmq_tls_settings {
 struct qe_rmq_settings {
     char *management_url;
     struct qe_text_list metrics_urls;
+    char *amqp_url; /* NULL: nothing is worked on */
     char *username;
     struct qe_secret *password; /* NULL: RabbitMQ's own default, "guest" */
     struct qe_text_list vhosts; /* none: every one */

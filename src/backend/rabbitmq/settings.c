@@ -1,6 +1,7 @@
 /* The option table of RabbitMQ, and the rules between its keys. */
 #include <string.h>
 
+#include "backend/rabbitmq/amqp_url.h"
 #include "backend/rabbitmq/internal.h"
 #include "util/text.h"
 
@@ -57,6 +58,15 @@ static const struct qe_option s_options[] = {
      .default_note = "as the broker says where they are",
      .help = "Plugin `rabbitmq_prometheus` of each node, the cheap way to read depths: "
              "`http://rabbit1:15692`. Each node tells of its own queues only: name all of them."},
+    {.key = "amqp_url",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_rmq_settings, amqp_url),
+     .min = 1,
+     .max = 1024,
+     .default_note = "none: its queues are only watched",
+     .help = "Where its queues are worked on: `amqp://rabbit1:5672`, or `amqps://` for TLS. For "
+             "consumers and `queuectl`, whose user needs the permissions `write` to send, `read` "
+             "to receive, and `configure` on `^qe\\.delay\\.` for delays."},
     {.key = "username",
      .type = QE_OPT_TEXT,
      .offset = offsetof(struct qe_rmq_settings, username),
@@ -102,7 +112,7 @@ static const struct qe_option s_options[] = {
      .type = QE_OPT_SECTION,
      .offset = offsetof(struct qe_rmq_settings, tls),
      .section = &s_tls_section,
-     .help = "For addresses that begin with https://."},
+     .help = "For addresses that begin with https:// or amqps://."},
 };
 
 /* NULL, or what is wrong with an address. */
@@ -125,10 +135,15 @@ static int check_urls(const void *settings, const char **out_key, struct qe_err 
 {
     const struct qe_rmq_settings *own = settings;
     const char *fault = url_fault(own->management_url);
+    struct qe_amqp_url where;
 
     if (fault != NULL) {
         *out_key = "management_url";
         return qe_err_set(err, QE_ERR_INVALID, "%s", fault);
+    }
+    *out_key = "amqp_url";
+    if (own->amqp_url != NULL && qe_amqp_url_parse(own->amqp_url, &where, err) != 0) {
+        return -1;
     }
     *out_key = "metrics_urls";
     for (size_t i = 0; i < own->metrics_urls.count; i++) {

@@ -1,0 +1,322 @@
+/* The working half of this driver: queues worked on over AMQP 0-9-1. These files are the only door
+ * to librabbitmq.
+ *
+ *   wire       amqp_connection.c (open, close), amqp_tls.c, amqp_pump.c (frames in, calls out),
+ *              amqp_error.c
+ *   messages   amqp_read.c, amqp_write.c (properties and headers), amqp_value.c (one header)
+ *   in         amqp_consumer.c (one queue's deliveries), amqp_ledger.c (which of them are not
+ *              settled; pure), amqp_receive.c
+ *   out        amqp_publisher.c (confirms and returns), amqp_delay.c, amqp_send.c
+ *   both       amqp_settle.c, amqp_topic.c, amqp_work.c (what a handle has open)
+ *
+ * Thread: the handle's own, which does all reading and writing. Heartbeats are sent and looked for
+ * whenever it is here: in every call, and in tend(). Deliveries and confirms sit in the socket
+ * meanwhile, and are read by whichever call comes next. */
+#ifndef QE_BACKEND_RABBITMQ_AMQP_INTERNAL_H
+#define QE_BACKEND_RABBITMQ_AMQP_INTERNAL_H
+
+#include <amqp.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/rabbitmq/amqp_ledger.h"
+#include "backend/rabbitmq/internal.h"
+#include "model/message.h"
+
+#define QE_AMQP_HEARTBEAT_SECONDS 30
+#define QE_AMQP_CONNECT_MS 3000
+/* A body past RabbitMQ's own limit: no broker sends one. */
+#define QE_AMQP_BODY_MAX_BYTES (UINT64_C(512) << 20)
+#define QE_AMQP_SHORT_MAX_BYTES 255 /* names, ids, keys */
+#define QE_AMQP_CHANNELS_MAX 256
+#define QE_AMQP_ID_BYTES 33
+/* The queue that stands for direct replies; no broker has one of this name. */
+#define QE_AMQP_REPLIES "amq.rabbitmq.reply-to"
+#define QE_AMQP_SENT_HEADER "timestamp_in_ms"    /* as RabbitMQ's own interceptor calls it */
+#define QE_AMQP_RECEIVES_HEADER "x-receives"     /* of a message released by a copy: before it */
+#define QE_AMQP_ENQUEUED_HEADER "x-enqueued-ms"  /* of a message that we dead-lettered */
+#define QE_AMQP_TYPES_HEADER "x-attribute-types" /* of attributes that AMQP has no type for */
+#define QE_AMQP_PROPERTY "property" /* type of an attribute that is no header, but a property */
+#define QE_AMQP_DELAY_PREFIX "qe.delay."
+
+struct qe_amqp_channel;
+
+/* --- the wire --- */
+
+/* A connection is open while `state` is not NULL. */
+struct qe_amqp_connection {
+    struct qe_rmq *rmq; /* borrowed */
+    const char *vhost;  /* borrowed */
+    const char *role;   /* static; part of the name that RabbitMQ shows */
+    amqp_connection_state_t state;
+    int fd;
+    bool is_blocked; /* the broker reads nothing that is published: a resource alarm */
+    char blocked_why[128];
+    struct qe_err lost;                                     /* why the last one ended */
+    struct qe_amqp_channel *channels[QE_AMQP_CHANNELS_MAX]; /* borrowed; [number - 1] */
+};
+
+/* A message in the making: its method has come, then its properties, then its body in pieces. */
+struct qe_amqp_content {
+    enum {
+        QE_AMQP_NOTHING = 0,
+        QE_AMQP_DELIVERY,
+        QE_AMQP_RETURNED
+    } kind;
+    struct qe_message message; /* owned */
+    struct qe_err err;         /* QE_OK, or why the message could not be kept */
+    bool has_properties;
+    uint64_t left_bytes; /* of the body */
+    size_t filled_bytes;
+    uint64_t tag;
+    uint32_t round; /* of a delivery: which basic.consume brought it; 0: basic.get */
+    bool is_got;
+    bool redelivered;
+    char reason[256]; /* of a return */
+    uint64_t key;     /* of a return: see qe_amqp_publish_key() */
+};
+
+/* What happens on a channel. All on the handle's thread, while it reads. */
+struct qe_amqp_events {
+    /* Takes the message out of the content, or leaves it to be freed. */
+    void (*delivered)(void *owner, struct qe_amqp_content *content);
+    void (*returned)(void *owner, const struct qe_amqp_content *content);
+    void (*confirmed)(void *owner, uint64_t tag, bool multiple, bool accepted);
+    void (*cancelled)(void *owner, uint32_t round);        /* by the broker: the queue is gone */
+    void (*closed)(void *owner, const struct qe_err *why); /* with all that was open on it */
+};
+
+struct qe_amqp_channel {
+    struct qe_amqp_connection *connection; /* borrowed */
+    amqp_channel_t number;                 /* 0: not open */
+    const struct qe_amqp_events *events;   /* static */
+    void *owner;                           /* borrowed */
+    struct qe_err closed;                  /* why it last ended */
+    struct qe_amqp_content content;
+    /* The answer that is waited for: */
+    amqp_method_number_t awaited;
+    amqp_method_number_t awaited_too; /* another answer to the same call; 0 none */
+    amqp_method_number_t answer;      /* the one that came; 0: not yet */
+    uint32_t answer_count;
+    char answer_name[QE_AMQP_SHORT_MAX_BYTES + 1];
+};
+
+/* Opens it unless it is open. */
+int qe_amqp_connection_open(struct qe_amqp_connection *self, int64_t deadline_mono_ms,
+                            struct qe_err *err) QE_MUST_CHECK;
+/* Says goodbye, which makes sure that all that was written is handled, for at most `wait_ms`. */
+void qe_amqp_connection_close(struct qe_amqp_connection *self, int64_t wait_ms);
+/* At once, without a word; every channel on it is told. */
+void qe_amqp_connection_lose(struct qe_amqp_connection *self, const struct qe_err *why);
+/* Makes `socket` verify the server's certificate and name: `host`, a name or an address. */
+int qe_amqp_tls_prepare(amqp_socket_t *socket, const struct qe_rmq_tls_settings *tls,
+                        const char *host, struct qe_err *err) QE_MUST_CHECK;
+
+/* Opens the channel, and the connection under it, unless they are open. */
+int qe_amqp_channel_open(struct qe_amqp_channel *channel, int64_t deadline_mono_ms,
+                         struct qe_err *err) QE_MUST_CHECK;
+void qe_amqp_channel_close(struct qe_amqp_channel *channel, int64_t deadline_mono_ms);
+void qe_amqp_content_reset(struct qe_amqp_content *content);
+
+/* Handles every frame that has come. -1: the connection is lost. */
+int qe_amqp_drain(struct qe_amqp_connection *self, struct qe_err *err) QE_MUST_CHECK;
+/* Sends one method and waits for its answer. A broker that refuses it closes the channel: *err says
+ * why. Without an answer by the deadline the connection is lost. */
+int qe_amqp_call(struct qe_amqp_channel *channel, amqp_method_number_t method, void *decoded,
+                 int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+/* One that has no answer. */
+int qe_amqp_tell(struct qe_amqp_channel *channel, amqp_method_number_t method, void *decoded,
+                 struct qe_err *err) QE_MUST_CHECK;
+/* Waits for frames on any open connection of the handle and handles them; at most until the
+ * deadline. `writable`: returns also when this one takes more bytes; NULL: not asked. */
+int qe_amqp_wait(struct qe_rmq *rmq, const struct qe_amqp_connection *writable, bool interruptible,
+                 int64_t until_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+
+/* --- amqp_error.c --- */
+
+/* A status of the library, in its own words. Returns -1. */
+int qe_amqp_fail(struct qe_err *err, int status, const char *what);
+/* What the broker says when it closes a channel or connection. Returns -1. */
+int qe_amqp_refused(struct qe_err *err, unsigned code, amqp_bytes_t text);
+
+/* --- messages --- */
+
+amqp_bytes_t qe_amqp_text(const char *text); /* borrowed */
+/* Fills `out` (initialised) from what came before the body; body excluded. */
+int qe_amqp_read(const amqp_basic_properties_t *properties, bool redelivered,
+                 struct qe_message *out, struct qe_err *err) QE_MUST_CHECK;
+/* Adds one header as attribute. */
+int qe_amqp_value_read(const char *name, const amqp_field_value_t *value, struct qe_attributes *out,
+                       struct qe_err *err) QE_MUST_CHECK;
+/* The other way round; *out is of memory of `pool` and of the attribute. QE_ERR_INVALID: the value
+ * is not what its type says. False in *out_known: the type is none of AMQP's, and the value goes as
+ * text. */
+int qe_amqp_value_write(const struct qe_attribute *attribute, amqp_pool_t *pool,
+                        amqp_field_value_t *out, bool *out_known, struct qe_err *err) QE_MUST_CHECK;
+
+/* One message on its way out. */
+struct qe_amqp_letter {
+    const char *exchange;
+    const char *routing_key;
+    bool is_mandatory;
+    const char *body;
+    size_t body_bytes;
+    const struct qe_attributes *attributes;
+    const char *id;
+    const char *correlation_id; /* "" none */
+    const char *reply_to;       /* "" none */
+    int64_t sent_unix_ms;       /* 0 unknown */
+    int64_t enqueued_unix_ms;   /* 0: when it is sent */
+    uint32_t receives;          /* before; 0 none */
+};
+/* Properties and headers of a letter; *out is of memory of `pool` and of the letter. */
+int qe_amqp_write(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
+                  amqp_basic_properties_t *out, struct qe_err *err) QE_MUST_CHECK;
+
+/* --- in --- */
+
+struct qe_amqp_publisher;
+
+/* One queue's deliveries. They come from basic.consume, called a round, whose prefetch is what the
+ * last receive had room for; or one by one from basic.get, for those who look without waiting. */
+struct qe_amqp_consumer {
+    struct qe_rmq *rmq; /* borrowed */
+    char *vhost;        /* owned */
+    char *queue;        /* owned */
+    struct qe_amqp_channel channel;
+    uint64_t epoch; /* of the channel's present life; part of each receipt; 0: not open */
+    struct qe_amqp_ledger ledger;
+    struct qe_message_list held; /* delivered and not handed out; from held_first on */
+    size_t held_first;
+    uint32_t round; /* counts basic.consume; its consumer tag */
+    bool is_consuming;
+    uint16_t prefetch;                   /* of the present round */
+    bool has_settled;                    /* something, since the present round began */
+    int64_t released_mono_ms;            /* in place, the last time; 0 never */
+    bool is_own;                         /* made by subscribe(): gone with the connection */
+    bool is_auto_acked;                  /* direct replies: nothing to settle */
+    struct qe_amqp_publisher *requester; /* owned; direct replies: publishes on `channel` */
+    struct qe_err trouble;               /* what ended its deliveries; told by the next receive */
+    bool must_reset; /* a delivery could not be kept: close the channel, all come anew */
+};
+struct qe_amqp_consumer *qe_amqp_consumer_new(struct qe_rmq *rmq,
+                                              struct qe_amqp_connection *connection,
+                                              const char *vhost, const char *queue,
+                                              struct qe_err *err) QE_MUST_CHECK;
+/* Its channel is closed. */
+void qe_amqp_consumer_destroy(struct qe_amqp_consumer *consumer); /* accepts NULL */
+int qe_amqp_consumer_open(struct qe_amqp_consumer *consumer, int64_t deadline_mono_ms,
+                          struct qe_err *err) QE_MUST_CHECK;
+/* Sees to it that the broker pushes messages, and has not much more leave to than `max` beyond what
+ * is in hand: see README.md. */
+int qe_amqp_consume(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
+                    struct qe_err *err) QE_MUST_CHECK;
+size_t qe_amqp_held_count(const struct qe_amqp_consumer *consumer);
+/* Hands out up to `max`. -1: none was. */
+int qe_amqp_hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_message_list *out,
+                     struct qe_err *err) QE_MUST_CHECK;
+/* One that nothing is known of at the broker any more: it is handed out again. */
+int qe_amqp_hold_again(struct qe_amqp_consumer *consumer, const struct qe_message *message,
+                       struct qe_err *err) QE_MUST_CHECK;
+/* The tag of a receipt that this consumer gave in the channel's present life; 0: it is none. */
+uint64_t qe_amqp_receipt_tag(const struct qe_amqp_consumer *consumer, const char *receipt);
+
+/* --- out --- */
+
+#define QE_AMQP_WINDOW 256
+#define QE_AMQP_WINDOW_BYTES ((size_t)8 << 20)
+
+/* Published and not yet confirmed. */
+struct qe_amqp_pending {
+    size_t index; /* the caller's */
+    uint64_t key;
+    size_t bytes;
+    bool is_done;
+    bool is_returned;
+    char reason[128];
+};
+
+struct qe_amqp_publisher {
+    struct qe_rmq *rmq;              /* borrowed */
+    struct qe_amqp_channel *channel; /* borrowed: own_channel, or that of direct replies */
+    struct qe_amqp_channel own_channel;
+    bool is_confirming;
+    struct qe_amqp_pending window[QE_AMQP_WINDOW]; /* a ring */
+    size_t window_first;
+    size_t window_count;
+    uint64_t first_tag; /* of the first one */
+    size_t window_bytes;
+    const struct qe_amqp_batch *batch; /* borrowed; that is running */
+    amqp_pool_t pool;                  /* of one letter */
+};
+/* Many letters. `fill` makes the one with this index, or refuses it with its error; `done` is
+ * called exactly once for each, with QE_OK when the broker has accepted it. */
+struct qe_amqp_batch {
+    void *context;
+    size_t count;
+    int (*fill)(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err);
+    void (*done)(void *context, size_t index, const struct qe_err *result);
+};
+void qe_amqp_publisher_init(struct qe_amqp_publisher *self, struct qe_rmq *rmq,
+                            struct qe_amqp_connection *connection);
+void qe_amqp_publisher_deinit(struct qe_amqp_publisher *self);
+/* Of a publisher on somebody else's channel, which passes on what it hears. */
+void qe_amqp_publisher_confirmed(void *publisher, uint64_t tag, bool multiple, bool accepted);
+void qe_amqp_publisher_returned(void *publisher, const struct qe_amqp_content *content);
+void qe_amqp_publisher_closed(void *publisher, const struct qe_err *why);
+int qe_amqp_publisher_open(struct qe_amqp_publisher *self, int64_t deadline_mono_ms,
+                           struct qe_err *err) QE_MUST_CHECK;
+/* Publishes all, with a window of unconfirmed ones. Each has its result when it returns; -1 when
+ * none could be tried. */
+int qe_amqp_publish_all(struct qe_amqp_publisher *self, const struct qe_amqp_batch *batch,
+                        int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+uint64_t qe_amqp_publish_key(amqp_bytes_t exchange, amqp_bytes_t routing_key, amqp_bytes_t id);
+
+/* Where a message goes that is to come to a queue after so long: the exchange of the next longer
+ * delay there is, declared with its queue unless this handle knows that they are there. */
+int qe_amqp_delay_exchange(struct qe_amqp_channel *channel, uint32_t *in_out_declared,
+                           int64_t delay_ms, int64_t deadline_mono_ms, const char **out_exchange,
+                           struct qe_err *err) QE_MUST_CHECK;
+
+/* --- amqp_work.c --- */
+
+/* What a handle has open in one vhost. Two connections: an alarm stops those that publish. */
+struct qe_amqp_space {
+    char *vhost; /* owned */
+    struct qe_amqp_connection in;
+    struct qe_amqp_connection out;
+    struct qe_amqp_publisher publisher;
+    uint32_t declared_delays; /* bits */
+};
+
+struct qe_rmq_work {
+    struct qe_amqp_space **spaces; /* owned, as each */
+    size_t spaces_count;
+    size_t spaces_capacity;
+    struct qe_amqp_consumer **consumers; /* owned, as each */
+    size_t consumers_count;
+    size_t consumers_capacity;
+    int wake_fd; /* an eventfd: interrupt() */
+    struct qe_random random;
+    uint64_t ids[2]; /* the next message's id */
+};
+
+/* "/" for "". */
+const char *qe_amqp_vhost(const struct qe_queue *queue);
+/* The vhost's connections, made when it has none; QE_ERR_UNSUPPORTED without an amqp_url. */
+struct qe_amqp_space *qe_amqp_space_find(struct qe_rmq *rmq, const char *vhost,
+                                         struct qe_err *err) QE_MUST_CHECK;
+/* NULL: this handle has never received from it. */
+struct qe_amqp_consumer *qe_amqp_consumer_find(const struct qe_rmq *rmq, const char *vhost,
+                                               const char *queue);
+/* Finds it, or makes it. */
+struct qe_amqp_consumer *qe_amqp_consumer_get(struct qe_rmq *rmq, const char *vhost,
+                                              const char *queue, struct qe_err *err) QE_MUST_CHECK;
+void qe_amqp_consumer_remove(struct qe_rmq *rmq, struct qe_amqp_consumer *consumer);
+/* An id that no message has. */
+void qe_amqp_make_id(struct qe_rmq_work *work, char out[QE_AMQP_ID_BYTES]);
+/* Counts one finished call. Returns rc. */
+int qe_amqp_count(const struct qe_rmq *rmq, enum qe_rmq_amqp_operation operation, int64_t start_us,
+                  int rc, const struct qe_err *err);
+
+#endif

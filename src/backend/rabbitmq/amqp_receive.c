@@ -1,0 +1,115 @@
+/* Receiving: waiting for what the broker pushes, or looking once. */
+#include <string.h>
+
+#include "backend/rabbitmq/amqp_internal.h"
+
+#define LOOK_MS 2000
+/* A quorum queue takes back what is released a moment later than it answers: it is looked for again
+ * and again. */
+#define RETURN_MS 500
+#define RETURN_LOOK_MS 10
+
+/* Called when nothing is held. */
+static int tell_trouble(struct qe_amqp_consumer *consumer, struct qe_err *err)
+{
+    *err = consumer->trouble;
+    if (consumer->must_reset) {
+        qe_amqp_channel_close(&consumer->channel, qe_clock_mono_ms() + LOOK_MS);
+    }
+    consumer->trouble.code = QE_OK;
+    return -1;
+}
+
+/* basic.get also waits for what was pushed before it: all of it comes in order. */
+static int look_once(struct qe_amqp_consumer *consumer, size_t max, struct qe_err *err)
+{
+    const int64_t deadline = qe_clock_mono_ms() + LOOK_MS;
+    amqp_basic_get_t get = {.queue = qe_amqp_text(consumer->queue)};
+
+    if (consumer->is_auto_acked) {
+        return 0; /* such a queue can only push, and what it has pushed is held */
+    }
+    if (qe_amqp_consumer_open(consumer, deadline, err) != 0) {
+        return -1;
+    }
+    while (qe_amqp_held_count(consumer) < max && consumer->trouble.code == QE_OK) {
+        if (qe_amqp_call(&consumer->channel, AMQP_BASIC_GET_METHOD, &get, deadline, err) != 0) {
+            return qe_amqp_held_count(consumer) > 0 ? 0 : -1;
+        }
+        if (consumer->channel.answer == AMQP_BASIC_GET_EMPTY_METHOD &&
+            (qe_amqp_held_count(consumer) > 0 ||
+             qe_clock_mono_ms() >= consumer->released_mono_ms + RETURN_MS ||
+             qe_amqp_wait(consumer->rmq, NULL, false, qe_clock_mono_ms() + RETURN_LOOK_MS, err) !=
+                 0)) {
+            break;
+        }
+    }
+    return 0;
+}
+
+static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
+                   struct qe_message_list *out, struct qe_err *err)
+{
+    struct qe_rmq *rmq = consumer->rmq;
+    struct qe_err lost = {0};
+    bool has_looked = false;
+
+    (void)!qe_amqp_drain(consumer->channel.connection, &lost); /* told as trouble */
+    for (;;) {
+        if (qe_amqp_held_count(consumer) > 0) {
+            return qe_amqp_hand_out(consumer, max, out, err);
+        }
+        if (consumer->trouble.code != QE_OK) {
+            return tell_trouble(consumer, err);
+        }
+        if (has_looked) {
+            return 0;
+        }
+        if (qe_clock_mono_ms() >= deadline_mono_ms) {
+            has_looked = true;
+            if (look_once(consumer, max, err) != 0) {
+                return -1;
+            }
+        } else if (qe_amqp_consume(consumer, max, deadline_mono_ms, err) != 0 ||
+                   (qe_amqp_held_count(consumer) == 0 &&
+                    qe_amqp_wait(rmq, NULL, true, deadline_mono_ms, err) != 0)) {
+            return -1;
+        }
+    }
+}
+
+int qe_rmq_receive(void *handle, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
+                   struct qe_message_list *out, struct qe_err *err)
+{
+    struct qe_rmq *rmq = handle;
+    const int64_t start_us = qe_clock_mono_us();
+    struct qe_err why = {0};
+    int rc = -1;
+
+    if (qe_rmq_take_interrupt(rmq)) {
+        return qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
+    }
+    if (max == 0) {
+        return 0;
+    }
+    if (from->kind == QE_KIND_STREAM) {
+        (void)qe_err_set(&why, QE_ERR_UNSUPPORTED,
+                         "queue %s is a stream, whose messages stay when they are received",
+                         from->name);
+    } else {
+        struct qe_amqp_consumer *consumer =
+            qe_amqp_consumer_get(rmq, qe_amqp_vhost(from), from->name, &why);
+
+        rc = consumer == NULL ? -1 : receive(consumer, max, deadline_mono_ms, out, &why);
+        if (rc != 0 && consumer != NULL && !consumer->must_reset) {
+            consumer->trouble.code = QE_OK; /* told herewith */
+        }
+    }
+    if (rc != 0 && why.code != QE_ERR_CANCELLED) {
+        (void)qe_err_wrap(&why, "queue %s", from->name);
+    }
+    if (rc != 0) {
+        *err = why;
+    }
+    return qe_amqp_count(rmq, QE_RMQ_RECEIVE, start_us, rc, &why);
+}

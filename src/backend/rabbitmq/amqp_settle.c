@@ -1,0 +1,425 @@
+/* Settling deliveries. What a release or a dead-lettering cannot do in place is done by a copy: it
+ * is published, confirmed, and only then is the original acked; a crash in between gives two, never
+ * none. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/rabbitmq/amqp_internal.h"
+#include "util/mem.h"
+#include "util/text.h"
+
+/* What is published for a settlement. */
+struct job {
+    size_t settlement;
+    size_t link; /* of the queue: where it goes; SIZE_MAX: back to the queue */
+};
+
+struct settling {
+    struct qe_rmq *rmq;
+    struct qe_amqp_space *space;
+    struct qe_amqp_consumer *consumer;
+    const struct qe_queue *queue;
+    struct qe_settlement *settlements;
+    size_t count;
+    int64_t deadline_mono_ms;
+    struct job *jobs; /* owned */
+    size_t jobs_count;
+    size_t jobs_capacity;
+    bool *has_failed;                /* owned; a copy of this settlement did not get through */
+    struct qe_attributes attributes; /* owned; of the letter in the making */
+    char id[QE_AMQP_ID_BYTES];
+};
+
+static void set_stale(struct qe_settlement *settlement, const char *why)
+{
+    settlement->result = QE_SETTLE_STALE;
+    (void)qe_err_set(&settlement->err, QE_ERR_NOT_FOUND, "message %s: %s", settlement->message->id,
+                     why);
+}
+
+static void set_settled(struct qe_settlement *settlement)
+{
+    settlement->result = QE_SETTLED;
+    settlement->err = (struct qe_err){0};
+}
+
+static const char s_over[] = "its delivery is over: it was settled, or its connection has ended";
+
+/* --- in place --- */
+
+static bool give_back(struct settling *settling, struct qe_settlement *settlement, uint64_t tag)
+{
+    struct qe_amqp_consumer *consumer = settling->consumer;
+    amqp_basic_nack_t nack = {.delivery_tag = tag, .requeue = 1};
+    struct qe_err err = {0};
+
+    qe_amqp_ledger_remove(&consumer->ledger, tag);
+    consumer->has_settled = true;
+    consumer->released_mono_ms = qe_clock_mono_ms();
+    if (qe_amqp_tell(&consumer->channel, AMQP_BASIC_NACK_METHOD, &nack, &err) != 0) {
+        set_stale(settlement, err.message);
+        return false;
+    }
+    set_settled(settlement);
+    return true;
+}
+
+/* Sends the acks for all that is marked. -1: the connection is lost, and with it every delivery. */
+static int flush_acks(struct settling *settling, struct qe_err *err)
+{
+    struct qe_amqp_consumer *consumer = settling->consumer;
+    amqp_basic_ack_t ack = {0};
+    bool is_multiple = false;
+    int rc = 0;
+
+    while (rc == 0 && qe_amqp_ledger_take_ack(&consumer->ledger, &ack.delivery_tag, &is_multiple)) {
+        ack.multiple = is_multiple;
+        rc = qe_amqp_tell(&consumer->channel, AMQP_BASIC_ACK_METHOD, &ack, err);
+        consumer->has_settled = true;
+    }
+    return rc;
+}
+
+/* --- by a copy --- */
+
+static bool has_expiration(const struct qe_message *message)
+{
+    return qe_attributes_get(&message->attributes, "expiration") != NULL;
+}
+
+/* In place, a release loses its delay, and a classic queue does not count it; a copy goes to the
+ * end of its queue, and loses its expiration. */
+static bool is_released_in_place(const struct settling *settling,
+                                 const struct qe_settlement *settlement)
+{
+    return settlement->unhandled || settling->consumer->is_own ||
+           has_expiration(settlement->message) ||
+           (settlement->delay_ms <= 0 && settling->queue->kind == QE_KIND_QUORUM);
+}
+
+static int add_job(struct settling *settling, size_t settlement, size_t link, struct qe_err *err)
+{
+    if (qe_grow(&settling->jobs, settling->jobs_count, &settling->jobs_capacity, 1000000,
+                sizeof(struct job)) != 0) {
+        return qe_err_set(err, QE_ERR_NOMEM, "%zu copies", settling->jobs_count);
+    }
+    settling->jobs[settling->jobs_count++] = (struct job){.settlement = settlement, .link = link};
+    return 0;
+}
+
+/* -1 with *err: nobody knows where to, and so it stays where it is. */
+static int add_dead_letter_jobs(struct settling *settling, size_t settlement, struct qe_err *err)
+{
+    const struct qe_queue *queue = settling->queue;
+
+    if (!queue->dead_letter_known) {
+        return qe_err_set(err, QE_ERR_UNSUPPORTED,
+                          "queue %s: whether it has a dead-letter queue is not known: the "
+                          "management API says so, to a user with the tag monitoring",
+                          queue->name);
+    }
+    if (queue->links_count == 0) {
+        return qe_err_set(err, queue->dead_letter_unroutable ? QE_ERR_NOT_FOUND : QE_ERR_INVALID,
+                          queue->dead_letter_unroutable
+                              ? "queue %s: its dead-letter exchange leads to no queue"
+                              : "queue %s has no dead-letter queue",
+                          queue->name);
+    }
+    for (size_t i = 0; i < queue->links_count; i++) {
+        if (add_job(settling, settlement, i, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Facts last, so that they are left out where there is no room beside 64 others. */
+static int copy_attributes(const struct qe_message *message, struct qe_attributes *out,
+                           struct qe_err *err)
+{
+    for (size_t i = 0; i < message->attributes.count; i++) {
+        const struct qe_attribute *one = &message->attributes.items[i];
+
+        if (strcmp(one->type, QE_AMQP_PROPERTY) == 0 && strcmp(one->name, "expiration") == 0) {
+            continue; /* as the broker does: it would expire again where it is to be looked at */
+        }
+        if (qe_attributes_add_typed(out, one->name, one->type, one->value, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void add_facts(const struct settling *settling, const struct qe_settlement *settlement,
+                      int64_t now_unix_ms, struct qe_attributes *out)
+{
+    const struct qe_message *message = settlement->message;
+    struct qe_err ignored = {0};
+    char number[16];
+    char time[32];
+
+    (void)snprintf(number, sizeof number, "%" PRIu32, message->receives);
+    (void)!qe_attributes_add(out, "dead-letter-reason",
+                             settlement->reason != NULL ? settlement->reason : "", &ignored);
+    (void)!qe_attributes_add(out, "dead-letter-source", settling->queue->name, &ignored);
+    if (message->receives > 0) {
+        (void)!qe_attributes_add(out, "dead-letter-receives", number, &ignored);
+    }
+    (void)!qe_attributes_add(out, "dead-letter-at", qe_text_from_unix_ms(now_unix_ms, time),
+                             &ignored);
+}
+
+static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err)
+{
+    struct settling *settling = context;
+    const struct job *job = &settling->jobs[index];
+    const struct qe_settlement *settlement = &settling->settlements[job->settlement];
+    const struct qe_message *message = settlement->message;
+    const bool is_dead = job->link != SIZE_MAX;
+    const int64_t now_unix_ms = qe_clock_unix_ms();
+
+    qe_attributes_deinit(&settling->attributes);
+    if (copy_attributes(message, &settling->attributes, err) != 0) {
+        return -1;
+    }
+    if (is_dead) {
+        add_facts(settling, settlement, now_unix_ms, &settling->attributes);
+    }
+    qe_amqp_make_id(settling->rmq->work, settling->id);
+    *out = (struct qe_amqp_letter){
+        .exchange = "",
+        .routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name,
+        .is_mandatory = true,
+        .body = message->body,
+        .body_bytes = message->body_bytes,
+        .attributes = &settling->attributes,
+        .id = message->id[0] != '\0' ? message->id : settling->id,
+        .correlation_id = message->correlation_id,
+        .reply_to = message->reply_to,
+        .sent_unix_ms = message->sent_unix_ms,
+    };
+    if (is_dead) {
+        out->enqueued_unix_ms = now_unix_ms;
+        return 0;
+    }
+    out->enqueued_unix_ms = message->enqueued_unix_ms;
+    out->receives =
+        message->receives > 0 ? message->receives : (uint32_t)(message->tag % UINT32_MAX) + 1;
+    return settlement->delay_ms <= 0
+               ? 0
+               : qe_amqp_delay_exchange(settling->space->publisher.channel,
+                                        &settling->space->declared_delays, settlement->delay_ms,
+                                        settling->deadline_mono_ms, &out->exchange, err);
+}
+
+static void copied(void *context, size_t index, const struct qe_err *result)
+{
+    struct settling *settling = context;
+    const struct job *job = &settling->jobs[index];
+    struct qe_settlement *settlement = &settling->settlements[job->settlement];
+
+    if (result->code != QE_OK && !settling->has_failed[job->settlement]) {
+        settling->has_failed[job->settlement] = true;
+        settlement->err = *result;
+        if (job->link != SIZE_MAX) {
+            (void)qe_err_wrap(&settlement->err, "dead-letter queue %s",
+                              settling->queue->links[job->link].queue);
+        }
+    }
+}
+
+/* A message whose copy did not get through: a release is made in place, without its delay, since it
+ * must not stay in hand for ever; one that is to be dead-lettered is left to the caller. */
+static void finish_copy(struct settling *settling, size_t index)
+{
+    struct qe_settlement *settlement = &settling->settlements[index];
+    const uint64_t tag = qe_amqp_receipt_tag(settling->consumer, settlement->message->receipt);
+
+    if (tag == 0 || !qe_amqp_ledger_has(&settling->consumer->ledger, tag)) {
+        set_stale(settlement, s_over);
+    } else if (!settling->has_failed[index]) {
+        (void)qe_amqp_ledger_mark(&settling->consumer->ledger, tag);
+        set_settled(settlement);
+    } else if (settlement->verb == QE_SETTLE_RELEASE) {
+        (void)give_back(settling, settlement, tag);
+    } else {
+        settlement->result = QE_SETTLE_FAILED;
+    }
+}
+
+static void settle_copies(struct settling *settling)
+{
+    const struct qe_amqp_batch batch = {
+        .context = settling, .count = settling->jobs_count, .fill = fill, .done = copied};
+    struct qe_err err = {0};
+
+    if (settling->jobs_count == 0) {
+        return;
+    }
+    (void)!qe_amqp_publish_all(&settling->space->publisher, &batch, settling->deadline_mono_ms,
+                               &err);
+    for (size_t i = 0; i < settling->jobs_count; i++) {
+        if (i == 0 || settling->jobs[i].settlement != settling->jobs[i - 1].settlement) {
+            finish_copy(settling, settling->jobs[i].settlement);
+        }
+    }
+    if (flush_acks(settling, &err) == 0) {
+        return;
+    }
+    for (size_t i = 0; i < settling->jobs_count; i++) {
+        if (settling->settlements[settling->jobs[i].settlement].result == QE_SETTLED) {
+            set_stale(&settling->settlements[settling->jobs[i].settlement], err.message);
+        }
+    }
+}
+
+/* --- all of them --- */
+
+static bool is_named_before(const struct settling *settling, size_t index)
+{
+    for (size_t i = 0; i < settling->jobs_count; i++) {
+        if (strcmp(settling->settlements[settling->jobs[i].settlement].message->receipt,
+                   settling->settlements[index].message->receipt) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void fail(struct qe_settlement *settlement, const struct qe_err *err)
+{
+    settlement->result = QE_SETTLE_FAILED;
+    settlement->err = *err;
+}
+
+/* What can be done in place is done or marked; the rest becomes a job. */
+static void begin_one(struct settling *settling, size_t index)
+{
+    struct qe_settlement *settlement = &settling->settlements[index];
+    struct qe_amqp_consumer *consumer = settling->consumer;
+    const uint64_t tag = qe_amqp_receipt_tag(consumer, settlement->message->receipt);
+    struct qe_err err = {0};
+
+    if (tag == 0 || !qe_amqp_ledger_has(&consumer->ledger, tag) ||
+        is_named_before(settling, index)) {
+        set_stale(settlement, s_over);
+    } else if (settlement->verb == QE_SETTLE_ACK) {
+        if (qe_amqp_ledger_mark(&consumer->ledger, tag)) {
+            set_settled(settlement);
+        } else {
+            set_stale(settlement, s_over);
+        }
+    } else if (settlement->verb == QE_SETTLE_RELEASE &&
+               is_released_in_place(settling, settlement)) {
+        (void)give_back(settling, settlement, tag);
+    } else if (settlement->verb == QE_SETTLE_RELEASE
+                   ? add_job(settling, index, SIZE_MAX, &err) != 0
+                   : add_dead_letter_jobs(settling, index, &err) != 0) {
+        fail(settlement, &err);
+    }
+}
+
+static void settle_batch(struct settling *settling)
+{
+    struct qe_err err = {0};
+
+    for (size_t i = 0; i < settling->count; i++) {
+        begin_one(settling, i);
+    }
+    if (flush_acks(settling, &err) != 0) {
+        for (size_t i = 0; i < settling->count; i++) {
+            set_stale(&settling->settlements[i], err.message);
+        }
+        return;
+    }
+    settle_copies(settling);
+}
+
+/* Direct replies are the broker's no more: acked is forgotten, released is held. */
+static void settle_replies(struct qe_amqp_consumer *consumer, struct qe_settlement *settlements,
+                           size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct qe_err err = {0};
+
+        if (settlements[i].verb == QE_SETTLE_RELEASE &&
+            qe_amqp_hold_again(consumer, settlements[i].message, &err) != 0) {
+            fail(&settlements[i], &err);
+        } else {
+            set_settled(&settlements[i]);
+        }
+    }
+}
+
+/* Nothing was received from this queue by this handle: by an earlier one, which is over, or from
+ * another queue. */
+static int settle_unknown(const struct qe_rmq *rmq, const struct qe_queue *queue,
+                          struct qe_settlement *settlements, size_t count, struct qe_err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < rmq->work->consumers_count; j++) {
+            if (qe_amqp_receipt_tag(rmq->work->consumers[j], settlements[i].message->receipt) !=
+                0) {
+                return qe_err_set(err, QE_ERR_NOT_FOUND,
+                                  "queue %s: the message was received from queue %s", queue->name,
+                                  rmq->work->consumers[j]->queue);
+            }
+        }
+        set_stale(&settlements[i], s_over);
+    }
+    return 0;
+}
+
+static int settle(struct qe_rmq *rmq, const struct qe_queue *queue,
+                  struct qe_settlement *settlements, size_t count, int64_t deadline_mono_ms,
+                  struct qe_err *err)
+{
+    struct qe_amqp_space *space = qe_amqp_space_find(rmq, qe_amqp_vhost(queue), err);
+    struct settling settling = {
+        .rmq = rmq,
+        .space = space,
+        .consumer = qe_amqp_consumer_find(rmq, qe_amqp_vhost(queue), queue->name),
+        .queue = queue,
+        .settlements = settlements,
+        .count = count,
+        .deadline_mono_ms = deadline_mono_ms,
+    };
+
+    if (space == NULL || count == 0) {
+        return space == NULL ? -1 : 0;
+    }
+    if (settling.consumer == NULL) {
+        return settle_unknown(rmq, queue, settlements, count, err);
+    }
+    if (settling.consumer->is_auto_acked) {
+        settle_replies(settling.consumer, settlements, count);
+        return 0;
+    }
+    settling.has_failed = qe_calloc(count, sizeof(bool));
+    if (settling.has_failed == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "%zu settlements", count);
+    }
+    settle_batch(&settling);
+    qe_free(settling.has_failed);
+    qe_free(settling.jobs);
+    qe_attributes_deinit(&settling.attributes);
+    return 0;
+}
+
+int qe_rmq_settle(void *handle, const struct qe_queue *queue, struct qe_settlement *settlements,
+                  size_t count, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    struct qe_rmq *rmq = handle;
+    const int64_t start_us = qe_clock_mono_us();
+    struct qe_err why = {0};
+    const int rc = settle(rmq, queue, settlements, count, deadline_mono_ms, &why);
+
+    if (rc != 0) {
+        for (size_t i = 0; i < count; i++) {
+            fail(&settlements[i], &why);
+        }
+        *err = why;
+    }
+    return qe_amqp_count(rmq, QE_RMQ_SETTLE, start_us, rc, &why);
+}
