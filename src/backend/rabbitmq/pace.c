@@ -1,6 +1,7 @@
 #include "backend/rabbitmq/pace.h"
 
-#define SMOOTHING 0.3
+#include <math.h>
+
 #define DUE_EARLY 0.9 /* polls have jitter: what is due just after this poll is due now */
 
 static double apart_ms(const struct qe_rmq_pace *pace, double max_load)
@@ -34,10 +35,13 @@ bool qe_rmq_pace_is_due(const struct qe_rmq_pace *pace, double max_load, int64_t
 
 void qe_rmq_pace_note(struct qe_rmq_pace *pace, double seconds, int64_t now_mono_ms)
 {
-    if (seconds > pace->cost_seconds || pace->asked_mono_ms == 0) {
-        pace->cost_seconds = seconds; /* dearer than thought: believed at once */
-    } else {
-        pace->cost_seconds += (seconds - pace->cost_seconds) * SMOOTHING;
+    const size_t kept = pace->measures_count < QE_RMQ_PACE_MEASURES ? pace->measures_count + 1
+                                                                    : QE_RMQ_PACE_MEASURES;
+
+    pace->measures[pace->measures_count++ % QE_RMQ_PACE_MEASURES] = seconds;
+    pace->cost_seconds = seconds;
+    for (size_t i = 0; i < kept; i++) {
+        pace->cost_seconds = fmin(pace->cost_seconds, pace->measures[i]);
     }
     pace->asked_mono_ms = now_mono_ms;
 }

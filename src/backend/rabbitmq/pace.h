@@ -4,14 +4,22 @@
 #define QE_BACKEND_RABBITMQ_PACE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What is asked more rarely than this says nothing of use: it is asked only to see whether it has
  * become cheaper. */
 #define QE_RMQ_PACE_MAX_MS INT64_C(300000)
 
+#define QE_RMQ_PACE_MEASURES 3
+
 struct qe_rmq_pace {
-    double cost_seconds;   /* what one answer takes: an estimate, then measured; 0 unknown */
+    /* What one answer takes: a guess, then the shortest of the last few, since an answer takes
+     * longer than it costs when the broker, the network or we have something else to do. 0 unknown
+     */
+    double cost_seconds;
+    double measures[QE_RMQ_PACE_MEASURES];
+    size_t measures_count; /* ever */
     int64_t asked_mono_ms; /* when it was asked last; 0 never */
 };
 

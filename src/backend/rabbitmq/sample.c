@@ -225,7 +225,10 @@ static int read_depths(struct qe_rmq_sampling *sampling, struct qe_err *err)
     }
     self->has_totals =
         self->has_totals || (first_way == QE_RMQ_TOTALS && sampling->depths_count > 0);
-    if (turn(sampling, is_good) && has_time(sampling)) {
+    const bool must_turn = turn(sampling, is_good);
+    const bool may_turn = has_time(sampling);
+
+    if (must_turn && may_turn) {
         qe_rmq_forget_calls(sampling);
         if (qe_rmq_ask_depths(sampling, err) != 0 || run(sampling, &is_good, err) != 0) {
             return -1;
@@ -233,9 +236,11 @@ static int read_depths(struct qe_rmq_sampling *sampling, struct qe_err *err)
         self->lacks_totals = first_way == QE_RMQ_TOTALS &&
                              sampling->poll.way == QE_RMQ_STATISTICS && sampling->depths_count > 0;
     }
-    if (!is_good) { /* the next poll begins with all of them again */
-        self->metrics_failed = false;
-        self->management_failed = false;
+    if (!is_good) {
+        if (may_turn || !must_turn) { /* all were tried: the next poll begins anew */
+            self->metrics_failed = false;
+            self->management_failed = false;
+        }
         *err = sampling->poll.gap;
         return -1;
     }

@@ -55,9 +55,9 @@ static void what_is_near_its_limit_does_not_go_to_and_fro(void **state)
     static const struct {
         int64_t takes_ms; /* at 0.5 %, 150 ms are the limit for every poll */
         const char *method;
-    } rows[] = {{140, "statistics"}, {145, "statistics"}, {160, "statistics"}, {140, "totals"},
-                {140, "totals"},     {140, "totals"},     {70, "totals"},      {20, "totals"},
-                {20, "totals"},      {20, "statistics"}};
+    } rows[] = {{140, "statistics"}, {900, "statistics"}, {160, "statistics"}, {160, "statistics"},
+                {140, "totals"},     {140, "totals"},     {80, "totals"},      {70, "totals"},
+                {900, "statistics"}, {70, "statistics"}};
     struct rig rig;
     struct qe_err err = {0};
 
