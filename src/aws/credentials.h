@@ -60,11 +60,11 @@ struct qe_aws_provider *qe_aws_provider_acquire(const struct qe_aws_identity *id
 void qe_aws_provider_release(struct qe_aws_provider *provider); /* accepts NULL */
 
 /* Credentials that hold for now. Renews them ahead of their expiry (10 minutes and a random 0 to 5
- * before it; at half their life when that is shorter) on the calling thread, one thread at a time:
- * meanwhile, and when renewing fails, the others and later calls get the old ones until they really
- * expire. A failed renewal is tried again with backoff, 1 to 30 s.
- * Thread: any. Ownership: *out is acquired for the caller. Errors: QE_ERR_AUTH (nothing found, or
- * refused), _TIMEOUT, _NETWORK, _PROTOCOL, _INVALID, _IO. */
+ * before it; at half their life when that is shorter) on the calling thread, in half of its time
+ * and 5 s at most while the old ones hold, one thread at a time: meanwhile, and when renewing
+ * fails, the others and later calls get the old ones until they really expire. A failed renewal is
+ * tried again with backoff, 1 to 30 s. Thread: any. Ownership: *out is acquired for the caller.
+ * Errors: QE_ERR_AUTH (nothing found, or refused), _TIMEOUT, _NETWORK, _PROTOCOL, _INVALID, _IO. */
 int qe_aws_provider_get(struct qe_aws_provider *provider, int64_t deadline_mono_ms,
                         struct qe_aws_credentials **out, struct qe_err *err) QE_MUST_CHECK;
 /* The service has refused these: the next get renews. Static ones are read again from where they

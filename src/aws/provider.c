@@ -12,6 +12,7 @@
  * does not come together. */
 #define LEAD_MS (10 * MINUTE_MS)
 #define LEAD_JITTER_MS (5 * MINUTE_MS)
+#define RENEWAL_MOST_MS INT64_C(5000) /* while the old ones hold */
 #define BACKOFF_FIRST_MS INT64_C(1000)
 #define BACKOFF_LAST_MS INT64_C(30000)
 /* Keys that were refused and came out of their place unchanged: looked up again after that. */
@@ -303,6 +304,13 @@ static void renew(struct qe_aws_provider *provider, int64_t deadline_mono_ms)
     pthread_mutex_lock(&provider->lock);
 }
 
+/* What a renewal may take of the caller's time while the old ones hold: a place that does not
+ * answer must not keep it from what it came for. */
+static int64_t spare_ms(int64_t left_ms)
+{
+    return left_ms / 2 < RENEWAL_MOST_MS ? left_ms / 2 : RENEWAL_MOST_MS;
+}
+
 enum step {
     STEP_DONE,
     STEP_FAILED,
@@ -335,7 +343,9 @@ static enum step step(struct qe_aws_provider *provider, int64_t deadline_mono_ms
         *err = provider->last_err;
         return STEP_FAILED;
     }
-    renew(provider, deadline_mono_ms);
+    renew(provider, is_usable(provider, now_unix_ms)
+                        ? now_mono_ms + spare_ms(deadline_mono_ms - now_mono_ms)
+                        : deadline_mono_ms);
     return STEP_AGAIN;
 }
 

@@ -89,6 +89,7 @@ static void note(struct qe_made_world *made, const struct qe_http_request *reque
 
         memset(noted, 0, sizeof *noted);
         noted->at_mono_ms = made->mono_ms;
+        noted->deadline_mono_ms = request->deadline_mono_ms;
         append(noted->method, sizeof noted->method, request->method, strlen(request->method));
         append(noted->url, sizeof noted->url, request->url, strlen(request->url));
         for (size_t i = 0; i < request->headers_count; i++) {

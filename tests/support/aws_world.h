@@ -35,6 +35,7 @@ struct qe_made_request {
     char headers[QE_MADE_TEXT_BYTES]; /* "name: value\n" each */
     char body[QE_MADE_TEXT_BYTES];
     int64_t at_mono_ms;
+    int64_t deadline_mono_ms;
 };
 
 struct qe_made_world {

@@ -172,6 +172,31 @@ static void old_ones_serve_until_they_really_expire(void **state)
     assert_int_equal(get_fails(), QE_ERR_NETWORK);
 }
 
+/* Else nothing would be read in the ten minutes in which whoever renews them does not answer. */
+static void a_renewal_leaves_half_of_the_time_while_the_old_ones_hold(void **state)
+{
+    struct qe_aws_credentials *credentials = NULL;
+    struct qe_err err = {0};
+    int64_t began_mono_ms = 0;
+
+    (void)state;
+    container_gives("FIRST", HOUR_MS);
+    use_container();
+    assert_gives("FIRST");
+    qe_made_world_pass(&s_made, 50 * MINUTE_MS + 1);
+    began_mono_ms = s_made.mono_ms;
+    assert_ok(qe_aws_provider_get(s_provider, began_mono_ms + 4000, &credentials, &err), err);
+    qe_aws_credentials_release(credentials);
+    assert_int_equal(s_made.requests[1].deadline_mono_ms, began_mono_ms + 2000);
+    assert_true(s_made.mono_ms <= began_mono_ms + 2000);
+    qe_made_world_pass(&s_made, 20 * MINUTE_MS); /* without any, all of it is theirs */
+    began_mono_ms = s_made.mono_ms;
+    const size_t asked = s_made.requests_count;
+
+    assert_int_equal(qe_aws_provider_get(s_provider, began_mono_ms + 4000, &credentials, &err), -1);
+    assert_int_equal(s_made.requests[asked].deadline_mono_ms, began_mono_ms + 4000);
+}
+
 static void failed_renewals_are_tried_again_with_backoff(void **state)
 {
     (void)state;
@@ -348,6 +373,7 @@ int main(void)
         TEST(short_ones_are_renewed_at_half_their_life),
         TEST(those_without_an_end_are_never_renewed),
         TEST(old_ones_serve_until_they_really_expire),
+        TEST(a_renewal_leaves_half_of_the_time_while_the_old_ones_hold),
         TEST(failed_renewals_are_tried_again_with_backoff),
         TEST(a_search_without_an_end_is_not_made_for_every_caller),
         TEST(credentials_that_come_expired_are_an_error),
