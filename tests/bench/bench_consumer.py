@@ -2,12 +2,13 @@
 """What the reference consumer costs per message, by handler; on SQS beside plain worker loops in Go and Python.
 
 Usage: bench_consumer.py EXPORTER QUEUECTL [--messages N] [--exec-messages N] [--sqs-messages N] [--backlog N]
-                         [--turns N] [--only embedded|sqs|backlog]
+                         [--rabbitmq-messages N] [--turns N] [--only embedded|sqs|rabbitmq|backlog]
 
 embedded  discard, coprocess, http and exec on a store of our own: messages per second, CPU per message, RSS.
 sqs       the same, with ten outcomes per call, and two loops that receive 10, handle one by one and delete one by
           one: tests/bench/go (aws-sdk-go-v2; needs go) and boto3 (QE_TEST_PYTHON). The server is local-aws-sqs, one
           Node process: it is the slowest of all, so compare CPU, not seconds. Turns alternate.
+rabbitmq  the same on a RabbitMQ of its own (a classic queue), beside pika's receive, handle, acknowledge, one by one.
 backlog   RSS of the consumer with a backlog of N messages, beside 10 000.
 
 CPU is user + system of the process itself; of a handler's own processes it is told apart. http posts to Debian's nginx,
@@ -47,6 +48,30 @@ sources:
      oldest_age: {{method: none}}}}
 consumers:
   - {{source: bench, queue: orders, workers: {workers}, handler: {handler}}}
+"""
+RABBITMQ = """
+shutdown_timeout: 5s
+defaults: {{poll_interval: 10s, poll_timeout: 5s}}
+sources:
+  - {{name: bench, type: rabbitmq, management_url: "{url}", amqp_url: "amqp://127.0.0.1:{port}"}}
+consumers:
+  - {{source: bench, vhost: "/", queue: orders, workers: {workers}, handler: {handler}}}
+"""
+PIKA = """
+import sys, time, pika
+count = int(sys.argv[3])
+connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", int(sys.argv[1])))
+channel = connection.channel()
+channel.basic_qos(prefetch_count=10)
+began, done = time.monotonic(), 0
+for method, _, _ in channel.consume(sys.argv[2]):
+    channel.basic_ack(method.delivery_tag)
+    done += 1
+    if done == count:
+        break
+channel.cancel()
+print(f"{time.monotonic() - began:.3f}")
+connection.close()
 """
 COPROCESS = """
 import sys
@@ -186,9 +211,9 @@ def head(title):
     print(f"\n{title}\n\n| handler | messages/s | CPU µs/message | of its processes | RSS MiB |\n|---|---|---|---|---|")
 
 
-def fill(queuectl, config, count):
-    subprocess.run([queuectl, f"--config.file={config}", "send", "bench", "orders", "--body", "x" * 200, "--count", str(count)],
-                   check=True, stdout=subprocess.DEVNULL)
+def fill(queuectl, config, count, *words):
+    subprocess.run([queuectl, f"--config.file={config}", "send", "bench", "orders", "--body", "x" * 200, "--count", str(count),
+                    *words], check=True, stdout=subprocess.DEVNULL)
 
 
 def embedded(options, folder, handlers):
@@ -227,6 +252,15 @@ def loop_row(command, count):
             "rss_mib": usage.ru_maxrss / 1024}
 
 
+def test_python():
+    """The interpreter that has boto3 and pika; None: there is none."""
+    python = os.environ.get("QE_TEST_PYTHON", str(ROOT / "build" / "venv" / "bin" / "python"))
+    if pathlib.Path(python).exists():
+        return python
+    print(f"no {python}: Python's loops are left out")
+    return None
+
+
 def build_loops(folder):
     """{name: the start of its command}"""
     loops = {}
@@ -236,12 +270,10 @@ def build_loops(folder):
         loops["Go loop"] = [str(program)]
     else:
         print("no go: its loop is left out")
-    python = os.environ.get("QE_TEST_PYTHON", str(ROOT / "build" / "venv" / "bin" / "python"))
-    if pathlib.Path(python).exists():
+    python = test_python()
+    if python:
         (pathlib.Path(folder) / "loop.py").write_text(BOTO3, encoding="utf-8")
         loops["boto3 loop"] = [python, str(pathlib.Path(folder) / "loop.py")]
-    else:
-        print(f"no {python}: the boto3 loop is left out")
     return loops
 
 
@@ -284,6 +316,34 @@ def sqs(options, folder, handlers):
               f"{middle['discard']['rate'] / middle['Go loop']['rate']:.2f} x")
 
 
+def rabbitmq(options, folder, handlers):
+    from rabbitmq_server import RabbitServer  # pylint: disable=import-outside-toplevel
+    rows = {name: [] for name in handlers.all}
+    python = test_python()
+    if python:
+        (pathlib.Path(folder) / "pika.loop.py").write_text(PIKA, encoding="utf-8")
+        rows["pika loop"] = []
+    server = RabbitServer().start()
+    try:
+        server.queue("orders")
+        for _ in range(options.turns):
+            for name, lot in rows.items():
+                path = pathlib.Path(folder) / "rabbitmq.yml"
+                path.write_text(RABBITMQ.format(url=server.url, port=server.amqp_port, workers=4,
+                                                handler=handlers.all.get(name, "{type: discard}")), encoding="utf-8")
+                count = options.exec_messages if name == "exec" else options.rabbitmq_messages
+                fill(options.queuectl, path, count, "--vhost", "/")
+                if name == "pika loop":
+                    lot.append(loop_row([python, f"{folder}/pika.loop.py", str(server.amqp_port), "orders", str(count)], count))
+                else:
+                    lot.append(consume(options.exporter, path, folder, count))
+    finally:
+        server.stop()
+    head("rabbitmq")
+    for name, lot in rows.items():
+        show(name, {key: statistics.median(row[key] for row in lot) for key in lot[0]})
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("exporter", type=os.path.abspath)
@@ -291,9 +351,10 @@ def main():
     parser.add_argument("--messages", type=int, default=100000)
     parser.add_argument("--exec-messages", type=int, default=3000)
     parser.add_argument("--sqs-messages", type=int, default=5000)
+    parser.add_argument("--rabbitmq-messages", type=int, default=50000)
     parser.add_argument("--backlog", type=int, default=1000000)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--only", choices=("embedded", "sqs", "backlog"))
+    parser.add_argument("--only", choices=("embedded", "sqs", "rabbitmq", "backlog"))
     options = parser.parse_args()
     os.environ.setdefault("QE_EXPORTER", options.exporter)
     os.environ.setdefault("QE_QUEUECTL", options.queuectl)
@@ -301,7 +362,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="qe-bench-") as folder:
         handlers = Handlers(folder)
         try:
-            for name, part in (("embedded", embedded), ("sqs", sqs), ("backlog", backlog)):
+            for name, part in (("embedded", embedded), ("sqs", sqs), ("rabbitmq", rabbitmq), ("backlog", backlog)):
                 if options.only in (None, name):
                     part(options, folder, handlers)
         finally:

@@ -20,6 +20,7 @@ CONSUMER = """
 consumers:
   - source: {source}
     queue: {queue}
+    vhost: "{vhost}"
     workers: 4
     reasons: [bad_address, downstream]
     retry: {{initial: 10ms, max: 20ms, max_receives: 2}}
@@ -53,8 +54,8 @@ def children_of(pid):
 
 
 def of(daemon, family, source, queue, **labels):
-    """A consumer's value, whatever the order of its labels."""
-    wanted = {"source": source, "queue": queue, **labels}
+    """A consumer's value, whatever the order of its labels; an empty one is none."""
+    wanted = {"source": source, "queue": queue, **{name: value for name, value in labels.items() if value}}
     for series, value in daemon.values().items():
         name, _, rest = series.partition("{")
         if name == family and dict(re.findall(r'(\w+)="([^"]*)"', rest)) == wanted:
@@ -63,10 +64,10 @@ def of(daemon, family, source, queue, **labels):
 
 
 class Repair:
-    """For a test case of a driver, which says: `source`, make_pair() -> (queue, DLQ), write_handler_config(extra),
+    """For a test case of a driver, which says: `source`, `vhost`, make_pair() -> (queue, DLQ), write_handler_config(extra),
     send_all(queue, bodies), left(queue) -> messages."""
 
-    source = None
+    source, vhost = None, ""
 
     def handled(self):
         path = self.folder / "done"
@@ -75,28 +76,29 @@ class Repair:
     def test_a_handler_that_fails_is_repaired_from_its_dlq(self):
         queue, dlq = self.make_pair()
         work = write_program(self.folder, "work", WORK)
-        config = self.write_handler_config(CONSUMER.format(source=self.source, queue=queue, command=work,
-                                                           folder=self.folder))
+        config = self.write_handler_config(CONSUMER.format(source=self.source, queue=queue, vhost=self.vhost,
+                                                           command=work, folder=self.folder))
         daemon = self.daemon(config=config)
         bodies = [f"good{n}" for n in range(12)] + [f"bad{n}" for n in range(5)] + [f"down{n}" for n in range(3)]
         self.send_all(queue, bodies)
 
-        def dead(reason):
-            return of(daemon, "queue_consumer_messages_dead_lettered_total", self.source, queue, reason=reason)
-        self.assertEqual(dead("downstream"), 0, "there from the start")
-        wait_for("all have been tried", lambda: (dead("bad_address"), dead("max_receives")) == (5, 3)
-                 and self.left(queue) == 0)
-        self.assertEqual(of(daemon, "queue_consumer_messages_failed_total", self.source, queue, reason="downstream"), 6)
-        said = self.queuectl("dlq", "inspect", self.source, dlq, "--yes").stdout
+        def count(what, reason):
+            return of(daemon, f"queue_consumer_messages_{what}_total", self.source, queue, vhost=self.vhost, reason=reason)
+        self.assertEqual(count("dead_lettered", "downstream"), 0, "there from the start")
+        wait_for("all have been tried", lambda: (count("dead_lettered", "bad_address"), count("dead_lettered", "max_receives"))
+                 == (5, 3) and self.left(queue) == 0)
+        self.assertEqual(count("failed", "downstream"), 6)
+        where = (self.source, dlq, *(("--vhost", self.vhost) if self.vhost else ()))
+        said = self.queuectl("dlq", "inspect", *where, "--yes").stdout
         self.assertRegex(said, r"(?m)^ +5  bad_address$")
         self.assertRegex(said, r"(?m)^ +3  max_receives$")
         self.assertIn("bad_address: no such street in bad", said)
-        redrive = ("dlq", "redrive", self.source, dlq, "--yes", "--canary", "2", "--canary-wait")
+        redrive = ("dlq", "redrive", *where, "--yes", "--canary", "2", "--canary-wait")
         done = self.queuectl(*redrive, "20s", check=False)
         self.assertEqual(done.returncode, 1, "nothing is repaired yet")
         self.assertIn("canaries came back", done.stdout)
         wait_for("the canaries are back", lambda: self.left(dlq) == 8)
         (self.folder / "fixed").touch()
         done = self.queuectl(*redrive, "2s")
-        wait_for("all are handled", lambda: set(self.handled()) == set(bodies) and self.left(queue) == 0)
-        self.assertEqual(self.left(dlq), 0)
+        wait_for("all are handled", lambda: set(self.handled()) == set(bodies))
+        wait_for("nothing is left", lambda: (self.left(queue), self.left(dlq)) == (0, 0))
