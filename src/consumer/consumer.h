@@ -9,6 +9,8 @@
  *   reject   dead-lettered at once; without a dead-letter queue released with the longest backoff
  *            and a warning, never acknowledged
  *
+ * README.md beside this file follows a message through, with every guarantee and its test.
+ *
  * Where the driver names services that send a bill, an outcome waits up to 20 ms for others, so
  * that ten share one call; but not on FIFO queues and in ordered groups, whose next message waits
  * for it, and not at a stop. Elsewhere it is settled at once, with whatever else is done by then.
@@ -31,6 +33,22 @@
 #include "model/stats.h"
 #include "util/err.h"
 
+#define QE_CONSUMER_BATCHES_MAX 16384 /* workers x batch size */
+
+enum qe_delivery {
+    QE_DELIVERY_AT_LEAST_ONCE = 0,
+    QE_DELIVERY_AT_MOST_ONCE,    /* acknowledged before it is handled: what fails is lost */
+    QE_DELIVERY_EFFECTIVELY_ONCE /* at least once, and what was handled is not handled again */
+};
+
+/* EFFECTIVELY_ONCE. See consumer/dedup_store.h and dedup_key.h. All borrowed. */
+struct qe_once_options {
+    const char *store; /* a SQLite file of its own, or ":memory:" */
+    const char *attribute;
+    const char *pointer;
+    int64_t window_ms;
+};
+
 /* All borrowed pointers outlive the consumer, but handler_self: see qe_consumer_new. */
 struct qe_consumer_options {
     const char *source;
@@ -51,6 +69,16 @@ struct qe_consumer_options {
     int64_t receive_wait_ms; /* long poll; 0: 20 s */
     int64_t settle_wait_ms;  /* for others, where calls are billed; 0: 20 ms */
     uint64_t jitter_seed;    /* 0: from the kernel */
+    enum qe_delivery delivery;
+    struct qe_once_options once;
+    const char *dead_letter_queue; /* of the same source and vhost; NULL or "": the queue's own */
+    size_t batch_size;             /* messages per handler call, at most; 0: 1 */
+    int64_t batch_wait_ms;         /* how long part of a batch waits for more */
+    const char *order_by;          /* attribute; NULL or "": none. See README.md, ordered groups */
+    double messages_per_second;    /* 0: no limit */
+    uint64_t circuit_failures;     /* in a row, until nothing is received for a while; 0: never */
+    int64_t circuit_pause_ms;
+    size_t max_in_hand_bytes; /* bodies; one receive may exceed it; 0: 64 MiB */
 };
 
 struct qe_consumer;

@@ -1,5 +1,9 @@
-/* The consumer's parts among themselves: consumer.c (life), receiver.c (the loop), intake.c (what
- * it receives), settle.c (what it tells the broker), worker.c (running the handler).
+/* The consumer's parts among themselves: consumer.c (life), receiver.c (the loop), handle.c (the
+ * driver's), room.c (how much
+ * it receives), intake.c (what it receives), line.c (what waits for a worker), worker.c (running
+ * the handler), outcome.c (what becomes of it), once.c (duplicates), forward.c (letters and replies
+ * of its own), settle.c (what it tells the broker), extend.c (keeping what runs). README.md shows
+ * them along the life of one message.
  *
  * The receiver does every driver call. A job goes FREE -> WAITING -> RUNNING -> DONE -> SETTLING ->
  * FREE; a worker makes only the two steps around the handler, the receiver all others. So an
@@ -13,7 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/breaker.h"
+#include "consumer/bucket.h"
 #include "consumer/consumer.h"
+#include "consumer/dedup_store.h"
+#include "consumer/memory.h"
 #include "consumer/verdict.h"
 #include "util/repeat.h"
 
@@ -21,10 +29,12 @@
 /* What is billed per call is settled in lots of ten, which is what brokers take at once. */
 #define QE_SETTLE_BATCH 10
 #define QE_SETTLE_WAIT_MS 20
-/* One settle or extend call; the driver needs far less when the broker is well. */
+/* One settle, extend or send call; the driver needs far less when the broker is well. */
 #define QE_CONSUMER_CALL_MS 5000
 /* After the stop deadline: for handlers to notice, and for the last settlements. */
 #define QE_CONSUMER_GRACE_MS 1000
+/* A message that waits longer for a worker is given back, for another consumer to take. */
+#define QE_WAIT_FOR_WORKER_MS 5000
 
 enum qe_job_state {
     QE_JOB_FREE = 0,
@@ -40,28 +50,54 @@ struct qe_job {
     enum qe_job_state state;   /* guarded by lock */
     struct qe_message message; /* owned; the worker reads it while RUNNING */
     atomic_bool cancelled;     /* set by the receiver, read by the handler */
+    int64_t queued_mono_ms;    /* WAITING: since then */
     int64_t give_back_mono_ms; /* WAITING: released when no worker took it until then */
+    const char *group; /* what it is kept in order with; borrowed from message; NULL: none */
+    uint64_t group_hash;
     /* Written by the worker under lock, read by the receiver from DONE on. */
-    struct qe_handled handled;
-    bool skipped; /* its delivery lapsed before a worker was free: not handled */
+    struct qe_handled handled; /* its reply is owned */
+    bool skipped;              /* its delivery lapsed before a worker was free: not handled */
     int64_t started_mono_ms;
     int64_t handling_deadline_mono_ms;
     double handling_seconds;
     /* The receiver's own. */
+    int64_t received_unix_ms;
     int64_t visibility_ms; /* as delivered; what an extension asks for */
     int64_t extend_at_mono_ms;
     bool timed_out; /* cancelled at its handling deadline: no longer extended */
     bool stopped;   /* cancelled because the consumer stops */
+    bool acked; /* at most once: the broker has forgotten it, only the handler has not seen it */
+    /* Effectively once. */
+    char *key;      /* owned; NULL: none */
+    int64_t token;  /* of its claim */
+    bool claimed;   /* the claim is to be finished before it is settled */
+    bool duplicate; /* had been handled already */
+    int64_t renew_at_mono_ms;
+    /* SETTLING. */
+    bool has_verdict; /* just received, and decided already: not to be handled */
     struct qe_verdict verdict;
-    bool in_batch; /* SETTLING: waits for others, to be settled with them */
+    bool ack_first;             /* at most once: it is handled when this acknowledgement is in */
+    bool letter_due;            /* to be sent to the consumer's own dead-letter queue before */
+    bool reply_due;             /* as is its reply */
+    struct qe_attributes notes; /* owned; for the dead letter */
+    bool in_batch;              /* waits for others, to be settled with them */
     int64_t settle_at_mono_ms;
     unsigned settle_attempts;
 };
 
+/* A group that a failed message holds: the others of it wait until that one is back. */
+struct qe_hold {
+    uint64_t group_hash;
+    uint64_t id_hash; /* of the one that failed */
+    int64_t until_mono_ms;
+};
+#define QE_HOLDS_MAX 256 /* past that the one that ends first is let go */
+
 struct qe_consumer {
     struct qe_consumer_options options; /* what it points at is borrowed, but handler_self */
     struct qe_deps deps;
-    struct qe_queue queue; /* the receiver's; owned */
+    struct qe_queue queue;   /* the receiver's; owned */
+    struct qe_queue letters; /* the receiver's; owned: the consumer's own dead-letter queue */
 
     /* Guards everything in this block. Held across interrupt(), which does not block, so that a
      * handle is never interrupted after its end; across no other call. */
@@ -81,20 +117,29 @@ struct qe_consumer {
     size_t done_count;
     size_t batch_open_count; /* the receiver is inside receive() until so many are settled; 0: no
                                 batch is open */
-    double handling_mean_ms; /* moving; < 0: nothing handled yet */
+    double handling_mean_ms; /* per message, moving; < 0: nothing handled yet */
 
     /* The receiver's own. */
     struct qe_job *jobs; /* owned */
     size_t jobs_count;
     size_t in_hand_count;              /* not FREE */
     size_t in_hand_bytes;              /* bodies */
+    size_t usual_bytes;                /* of a body: the largest lately */
     size_t batch_count;                /* jobs in_batch */
     int64_t settle_wait_ms;            /* how long a batch waits for more; 0: not at all */
     int64_t oldest_unix_ms;            /* what age counts from, of the oldest in hand; 0 none */
     bool oldest_is_gone;               /* oldest_unix_ms is to be found anew */
-    struct qe_settlement *settlements; /* owned; room for all jobs, as the two below */
+    struct qe_settlement *settlements; /* owned; room for all jobs, as the three below */
+    struct qe_dedup_claim *claims;
     struct qe_job **picked;
     struct qe_message_list incoming;
+    struct qe_bucket bucket;
+    struct qe_breaker breaker;
+    struct qe_memory memory;
+    struct qe_dedup_store *once; /* owned; NULL: duplicates are not looked for */
+    bool once_works;             /* its last call did */
+    struct qe_hold holds[QE_HOLDS_MAX];
+    size_t holds_count;
     struct qe_random random;
     int64_t next_receive_mono_ms; /* backing off until then */
     uint64_t receive_failures_in_row;
@@ -103,6 +148,10 @@ struct qe_consumer {
     struct qe_repeat settle_trouble;
     struct qe_repeat extend_trouble;
     struct qe_repeat dead_letter_trouble;
+    struct qe_repeat once_trouble;
+    struct qe_repeat key_trouble;
+    struct qe_repeat reply_trouble;
+    struct qe_repeat loss_trouble;
 
     pthread_t receiver;
     bool receiver_started;
@@ -114,13 +163,49 @@ struct qe_worker {
     struct qe_consumer *consumer; /* borrowed */
     uint64_t index;
     pthread_t thread;
+    /* Owned; room for one batch. */
+    struct qe_job **jobs;
+    const struct qe_message **messages;
+    struct qe_handled *handled;
 };
 
 /* Threads' bodies. */
 void *qe_receiver_main(void *argument); /* a struct qe_consumer */
 void *qe_worker_main(void *argument);   /* a struct qe_worker */
 
-/* --- receiver's thread only --- */
+/* --- handle.c; receiver's thread --- */
+
+int qe_handle_open(struct qe_consumer *consumer, struct qe_err *err) QE_MUST_CHECK;
+void qe_handle_close(struct qe_consumer *consumer); /* none is fine */
+
+/* --- line.c; all with the lock held --- */
+
+void qe_line_put(struct qe_consumer *consumer, struct qe_job *job);
+/* When a worker may begin: at once when a whole batch is there or none is asked for, later when a
+ * part of one waits for company; INT64_MAX: nothing is there to begin with. */
+int64_t qe_line_ready_mono_ms(const struct qe_consumer *consumer);
+/* Takes the first ones, up to a batch; of each ordered group one, and none of a group that is in
+ * work. They are RUNNING from here on. */
+size_t qe_line_take(struct qe_consumer *consumer, struct qe_job **out_jobs);
+/* Takes out the job; false: it is not in line. */
+bool qe_line_remove(struct qe_consumer *consumer, struct qe_job *job);
+/* Of a group's or a message's name; not for security. */
+uint64_t qe_line_hash(const char *name);
+/* The next of the job's group may begin. */
+void qe_line_leave_group(struct qe_consumer *consumer, const struct qe_job *job);
+
+/* --- room.c; receiver's thread --- */
+
+/* With the lock held: how many more messages may be received. */
+size_t qe_room_messages(struct qe_consumer *consumer, int64_t now_mono_ms);
+/* When there may be room again without anything being finished; INT64_MAX: not by waiting. */
+int64_t qe_room_ready_mono_ms(const struct qe_consumer *consumer, int64_t now_mono_ms);
+/* So many, with bodies up to so large, have been received. */
+void qe_room_note_received(struct qe_consumer *consumer, size_t count, size_t largest_bytes);
+/* What the handler made of a message: for the circuit breaker. */
+void qe_room_note_outcome(struct qe_consumer *consumer, const struct qe_handled *handled);
+
+/* --- all below: receiver's thread only --- */
 
 /* Makes jobs of what was received, and tells its age. */
 void qe_intake_accept(struct qe_consumer *consumer);
@@ -132,18 +217,52 @@ void qe_intake_note_gone(struct qe_consumer *consumer, const struct qe_message *
 void qe_intake_tell_oldest(struct qe_consumer *consumer);
 
 /* Takes over what workers finished: counts it and decides what becomes of it. */
-void qe_settle_collect(struct qe_consumer *consumer);
-/* Marks a job that was never handled to be given back at once. The caller holds no lock. */
-void qe_settle_give_back(struct qe_consumer *consumer, struct qe_job *job);
+void qe_outcome_collect(struct qe_consumer *consumer);
+/* What was acknowledged before it was handled has failed, or was never begun. */
+void qe_outcome_say_lost(struct qe_consumer *consumer, const struct qe_job *job, const char *why);
+/* Decides that a job which was never handled is given back, available again after the delay. */
+void qe_outcome_give_back(struct qe_job *job, int64_t delay_ms);
+/* A message that belongs into a dead-letter queue, and there is none. */
+void qe_outcome_lacks_dead_letter_queue(struct qe_consumer *consumer, struct qe_job *job,
+                                        const struct qe_err *err);
+
+/* --- once.c --- */
+
+/* False: the store does not work, and nothing is to be received until next_receive_mono_ms. */
+bool qe_once_ready(struct qe_consumer *consumer, int64_t now_mono_ms);
+/* Of the jobs picked[0..count), just received: claims their keys, or decides what becomes of those
+ * that are not to be handled, which then have a verdict: true. */
+void qe_once_admit(struct qe_consumer *consumer, size_t count);
+/* Finishes the claims of picked[0..count), all at once, before they are settled. -1: none was. */
+int qe_once_finish(struct qe_consumer *consumer, size_t count, struct qe_err *err) QE_MUST_CHECK;
+/* Keeps the claims of what runs. */
+void qe_once_renew_due(struct qe_consumer *consumer, int64_t now_mono_ms);
+
+/* --- forward.c --- */
+
+/* Sends what is due of the job: its letter, its reply. -1: it is not to be settled yet. */
+int qe_forward(struct qe_consumer *consumer, struct qe_job *job, int64_t deadline_mono_ms,
+               struct qe_err *err) QE_MUST_CHECK;
+/* Fills the job's notes, as far as memory allows. */
+void qe_forward_note(struct qe_consumer *consumer, struct qe_job *job);
+
+/* --- settle.c --- */
+
 /* Tells the broker everything that is decided and due, in one call. Where calls cost money what is
  * decided waits up to QE_SETTLE_WAIT_MS for company, until there are QE_SETTLE_BATCH of it. */
 void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms);
-/* Extends the deliveries whose handlers still run and that have used up half of their time. */
-void qe_settle_extend_due(struct qe_consumer *consumer, int64_t now_mono_ms);
 /* Forgets jobs that could not be settled; their deliveries lapse. */
 void qe_settle_abandon(struct qe_consumer *consumer);
-/* One line about a failure, unless it said the same a moment ago. */
+
+/* --- extend.c --- */
+
+/* Extends the deliveries whose handlers still run and that have used up half of their time. */
+void qe_extend_due(struct qe_consumer *consumer, int64_t now_mono_ms);
+
+/* One line about a failure, unless it said the same a moment ago; and about its end. */
 void qe_consumer_log_trouble(struct qe_consumer *consumer, struct qe_repeat *repeat,
                              const char *what, const struct qe_err *err);
+void qe_consumer_log_recovery(struct qe_consumer *consumer, struct qe_repeat *repeat,
+                              const char *what);
 
 #endif

@@ -3,9 +3,6 @@
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 
-/* A message that waits longer for a worker is given back, for another consumer to take. */
-#define WAIT_FOR_WORKER_MS 5000
-
 static int64_t min_ms(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -91,65 +88,110 @@ static struct qe_job *free_job(struct qe_consumer *consumer, size_t *cursor)
     return NULL;
 }
 
+static void count_received(struct qe_consumer *consumer, const struct qe_message *message)
+{
+    struct qe_consumer_stats *stats = consumer->options.stats;
+
+    consumer->in_hand_count++;
+    consumer->in_hand_bytes += message->body_bytes;
+    (void)atomic_fetch_add(&stats->in_progress, 1);
+    qe_counter_add(&stats->received, 1);
+    if (message->receives > 1) {
+        qe_counter_add(&stats->redeliveries, 1);
+    }
+    if (message->receives > 0) {
+        qe_histogram_observe(&stats->receives, message->receives);
+    }
+}
+
+/* What the message is kept in order with. */
+static void join_group(struct qe_consumer *consumer, struct qe_job *job)
+{
+    const char *order_by = consumer->options.order_by;
+
+    job->group = order_by == NULL ? NULL : qe_attributes_get(&job->message.attributes, order_by);
+    job->group_hash = job->group == NULL ? 0 : qe_line_hash(job->group);
+}
+
 static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
                         struct qe_message *message)
 {
-    struct qe_consumer_stats *stats = consumer->options.stats;
     int64_t now = qe_clock_mono_ms();
     int64_t lapse = message->visible_until_mono_ms;
-    int64_t wait_ms = WAIT_FOR_WORKER_MS;
+    int64_t wait_ms = QE_WAIT_FOR_WORKER_MS + consumer->options.batch_wait_ms;
 
     job->next = NULL;
     job->message = *message;
     *message = (struct qe_message){0}; /* handed over */
     atomic_store(&job->cancelled, false);
-    job->skipped = false;
-    job->timed_out = false;
-    job->stopped = false;
+    job->handled = (struct qe_handled){0};
+    job->verdict = (struct qe_verdict){0};
+    job->skipped = job->timed_out = job->stopped = job->acked = false;
+    job->claimed = job->duplicate = job->has_verdict = false;
+    job->ack_first = job->letter_due = job->reply_due = false;
+    job->key = NULL;
     job->settle_attempts = 0;
     job->settle_at_mono_ms = 0;
+    job->received_unix_ms = qe_clock_unix_ms();
     job->visibility_ms = lapse > 0 ? lapse - now : 0;
     job->extend_at_mono_ms = lapse > 0 ? now + job->visibility_ms / 2 : INT64_MAX;
     if (lapse > 0) {
         wait_ms = min_ms(wait_ms, job->visibility_ms / 2);
     }
     job->give_back_mono_ms = now + wait_ms;
-    consumer->in_hand_count++;
-    consumer->in_hand_bytes += job->message.body_bytes;
-    (void)atomic_fetch_add(&stats->in_progress, 1);
-    qe_counter_add(&stats->received, 1);
-    if (job->message.receives > 1) {
-        qe_counter_add(&stats->redeliveries, 1);
-    }
-    if (job->message.receives > 0) {
-        qe_histogram_observe(&stats->receives, job->message.receives);
+    join_group(consumer, job);
+    count_received(consumer, &job->message);
+}
+
+/* --- not to be handled yet, or not before the broker has been told --- */
+
+/* A message of a group that a failed one holds goes back behind it; when that one is here again, it
+ * holds no more. */
+static void heed_holds(struct qe_consumer *consumer, struct qe_job *job)
+{
+    int64_t now = qe_clock_mono_ms();
+
+    for (size_t i = consumer->holds_count; job->group != NULL && i > 0; i--) {
+        struct qe_hold *hold = &consumer->holds[i - 1];
+        bool is_its = hold->group_hash == job->group_hash;
+
+        if (hold->until_mono_ms <= now ||
+            (is_its && hold->id_hash == qe_line_hash(job->message.id))) {
+            *hold = consumer->holds[--consumer->holds_count];
+        } else if (is_its) {
+            qe_outcome_give_back(job, hold->until_mono_ms - now);
+        }
     }
 }
 
-/* With the lock held. */
-static void put_in_line(struct qe_consumer *consumer, struct qe_job *job)
+static void ack_first(struct qe_job *job)
 {
-    if (consumer->line_last == NULL) {
-        consumer->line_first = job;
-    } else {
-        consumer->line_last->next = job;
+    if (!job->has_verdict) {
+        job->verdict = (struct qe_verdict){.verb = QE_SETTLE_ACK};
+        job->has_verdict = job->ack_first = true;
     }
-    consumer->line_last = job;
-    consumer->waiting_count++;
-    job->state = QE_JOB_WAITING;
-    (void)pthread_cond_signal(&consumer->work);
+}
+
+/* Of picked[0..count): decides what becomes of those that no worker is to have now. */
+static void admit(struct qe_consumer *consumer, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        heed_holds(consumer, consumer->picked[i]);
+    }
+    qe_once_admit(consumer, count);
+    for (size_t i = 0; i < count && consumer->options.delivery == QE_DELIVERY_AT_MOST_ONCE; i++) {
+        ack_first(consumer->picked[i]);
+    }
 }
 
 /* Jobs that are not FREE may be changing state under the workers' hands: hence the lock. */
-void qe_intake_accept(struct qe_consumer *consumer)
+static size_t take_jobs(struct qe_consumer *consumer, size_t wanted)
 {
-    struct qe_message_list *list = &consumer->incoming;
     size_t cursor = 0;
     size_t taken = 0;
 
-    note_received(consumer);
     pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < list->count; i++) {
+    while (taken < wanted) {
         struct qe_job *job = free_job(consumer, &cursor);
 
         if (job == NULL) {
@@ -158,12 +200,31 @@ void qe_intake_accept(struct qe_consumer *consumer)
         consumer->picked[taken++] = job;
     }
     pthread_mutex_unlock(&consumer->lock);
+    return taken;
+}
+
+void qe_intake_accept(struct qe_consumer *consumer)
+{
+    struct qe_message_list *list = &consumer->incoming;
+    size_t taken = take_jobs(consumer, list->count);
+    size_t largest_bytes = 0;
+
+    note_received(consumer);
     for (size_t i = 0; i < taken; i++) {
+        size_t bytes = list->items[i].body_bytes;
+
+        largest_bytes = bytes > largest_bytes ? bytes : largest_bytes;
         prepare_job(consumer, consumer->picked[i], &list->items[i]);
     }
+    qe_room_note_received(consumer, taken, largest_bytes);
+    admit(consumer, taken);
     pthread_mutex_lock(&consumer->lock);
     for (size_t i = 0; i < taken; i++) {
-        put_in_line(consumer, consumer->picked[i]);
+        if (consumer->picked[i]->has_verdict) {
+            consumer->picked[i]->state = QE_JOB_SETTLING;
+        } else {
+            qe_line_put(consumer, consumer->picked[i]);
+        }
     }
     pthread_mutex_unlock(&consumer->lock);
     for (size_t i = 0; i < list->count; i++) {

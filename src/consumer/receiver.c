@@ -1,16 +1,15 @@
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 #include "util/log.h"
 
 #define DEFAULT_RECEIVE_WAIT_MS 20000
-#define LIST_CALL_MS 10000
 /* When receiving fails: first and longest pause, and how often before a new handle is tried. */
 #define RECEIVE_BACKOFF_FIRST_MS 200
 #define RECEIVE_BACKOFF_MAX_MS 10000
 #define FAILURES_PER_HANDLE 3
-/* Fetched ahead: what the workers finish in this time, but not more bytes than that. */
-#define AHEAD_MS 100.0
-#define AHEAD_MAX_BYTES ((size_t)8 << 20)
 /* When a message is handled in less than this, it is worth a moment to settle a whole lot at once.
  */
 #define FAST_HANDLING_MS 0.5
@@ -23,84 +22,28 @@ static int64_t min_ms(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* --- the driver's handle --- */
-
-static void close_handle(struct qe_consumer *consumer)
+void qe_consumer_log_trouble(struct qe_consumer *consumer, struct qe_repeat *repeat,
+                             const char *what, const struct qe_err *err)
 {
-    pthread_mutex_lock(&consumer->lock);
-    void *handle = consumer->handle;
-    consumer->handle = NULL;
-    pthread_mutex_unlock(&consumer->lock);
-    consumer->options.driver->destroy(handle);
+    uint64_t unlogged = 0;
+    char unlogged_text[24];
+
+    if (!qe_repeat_failed(repeat, err->code, qe_clock_mono_ms(), &unlogged)) {
+        return;
+    }
+    (void)snprintf(unlogged_text, sizeof unlogged_text, "%" PRIu64, unlogged);
+    qe_log(QE_LOG_WARN, what, "source", consumer->options.source, "queue", consumer->options.queue,
+           "reason", qe_err_code_name(err->code), "error", err->message, "more_since_last_line",
+           unlogged > 0 ? unlogged_text : NULL, NULL);
 }
 
-/* Without a list of all, where the driver can: 0 done, 1 list() may say. */
-static int find_alone(struct qe_consumer *consumer, struct qe_err *err)
+void qe_consumer_log_recovery(struct qe_consumer *consumer, struct qe_repeat *repeat,
+                              const char *what)
 {
-    const struct qe_driver *driver = consumer->options.driver;
-    struct qe_queue found = {0};
-    struct qe_err why = {0};
-
-    if (driver->find == NULL || consumer->queue.vhost[0] != '\0') {
-        return 1;
+    if (qe_repeat_ended(repeat)) {
+        qe_log(QE_LOG_INFO, what, "source", consumer->options.source, "queue",
+               consumer->options.queue, NULL);
     }
-    if (driver->find(consumer->handle, consumer->queue.name, qe_clock_mono_ms() + LIST_CALL_MS,
-                     &found, &why) == 0) {
-        qe_queue_deinit(&consumer->queue);
-        consumer->queue = found;
-        return 0;
-    }
-    if (why.code == QE_ERR_AUTH || why.code == QE_ERR_UNSUPPORTED) {
-        return 1;
-    }
-    *err = why;
-    return why.code == QE_ERR_NOT_FOUND ? 0 : -1;
-}
-
-/* What is listed tells more than the name (an address, the kind). A queue that is not listed, or
- * that we may not list, is asked for by name all the same, and the driver says what is wrong. */
-static int find_queue(struct qe_consumer *consumer, struct qe_err *err)
-{
-    const struct qe_driver *driver = consumer->options.driver;
-    struct qe_queue_list list = {0};
-    int rc = find_alone(consumer, err);
-
-    if (rc <= 0 || driver->list == NULL) {
-        return rc <= 0 ? rc : 0;
-    }
-    if (driver->list(consumer->handle, qe_clock_mono_ms() + LIST_CALL_MS, &list, err) != 0) {
-        qe_queue_list_deinit(&list);
-        return err->code == QE_ERR_AUTH ? 0 : qe_err_wrap(err, "list");
-    }
-    for (size_t i = 0; i < list.count; i++) {
-        if (qe_queue_compare(&list.items[i], &consumer->queue) == 0) {
-            struct qe_queue found = list.items[i];
-
-            list.items[i] = consumer->queue;
-            consumer->queue = found;
-            break;
-        }
-    }
-    qe_queue_list_deinit(&list);
-    return 0;
-}
-
-static int open_handle(struct qe_consumer *consumer, struct qe_err *err)
-{
-    void *handle = NULL;
-
-    if (consumer->options.driver->create(consumer->options.driver_settings, &consumer->deps,
-                                         &handle, err) != 0) {
-        return -1;
-    }
-    pthread_mutex_lock(&consumer->lock);
-    consumer->handle = handle;
-    pthread_mutex_unlock(&consumer->lock);
-    if (find_queue(consumer, err) != 0) {
-        close_handle(consumer);
-        return -1;
-    }
-    return 0;
 }
 
 static void receive_failed(struct qe_consumer *consumer, const struct qe_err *err)
@@ -119,49 +62,8 @@ static void receive_failed(struct qe_consumer *consumer, const struct qe_err *er
     pause += (int64_t)(qe_random_unit(&consumer->random) * (double)pause);
     consumer->next_receive_mono_ms = qe_clock_mono_ms() + pause;
     if (consumer->receive_failures_in_row % FAILURES_PER_HANDLE == 0) {
-        close_handle(consumer);
+        qe_handle_close(consumer);
     }
-}
-
-/* --- how many more --- */
-
-/* With the lock held. A worker in a long handling will not be there for what is fetched ahead. */
-static size_t count_nimble_workers(const struct qe_consumer *consumer, int64_t now_mono_ms)
-{
-    size_t nimble = (size_t)consumer->options.workers;
-
-    for (size_t i = 0; i < consumer->jobs_count && consumer->running_count > 0; i++) {
-        const struct qe_job *job = &consumer->jobs[i];
-
-        if (job->state == QE_JOB_RUNNING &&
-            now_mono_ms - job->started_mono_ms > (int64_t)AHEAD_MS) {
-            nimble--;
-        }
-    }
-    return nimble;
-}
-
-/* With the lock held. How many more messages may be in hand: one per worker, and ahead of them what
- * they will have finished in a moment. A slow handler thus holds back nothing that another consumer
- * could do, and what was given back is not fetched again at once. What only waits for others to be
- * settled with keeps no worker busy. */
-static size_t room(const struct qe_consumer *consumer, int64_t now_mono_ms)
-{
-    size_t workers = (size_t)consumer->options.workers;
-    size_t in_work = consumer->in_hand_count - consumer->batch_count;
-    size_t target = workers;
-
-    if (consumer->handling_mean_ms >= 0 && consumer->in_hand_bytes < AHEAD_MAX_BYTES) {
-        double nimble = (double)count_nimble_workers(consumer, now_mono_ms);
-        double ahead = nimble * AHEAD_MS / (consumer->handling_mean_ms + 0.001);
-        double most = (double)(consumer->jobs_count - workers);
-
-        target += (size_t)(ahead < most ? ahead : most);
-    }
-    size_t room = target > in_work ? target - in_work : 0;
-    size_t free_jobs = consumer->jobs_count - consumer->in_hand_count;
-
-    return room < free_jobs ? room : free_jobs;
 }
 
 /* --- the loop --- */
@@ -185,6 +87,7 @@ static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms
         } else if (job->state == QE_JOB_RUNNING && !job->timed_out && !job->stopped) {
             wake = min_ms(wake, job->handling_deadline_mono_ms);
             wake = can_extend ? min_ms(wake, job->extend_at_mono_ms) : wake;
+            wake = job->claimed ? min_ms(wake, job->renew_at_mono_ms) : wake;
         }
     }
     if (consumer->stopping && now_mono_ms < consumer->stop_deadline_mono_ms) {
@@ -215,29 +118,37 @@ static void cancel_due(struct qe_consumer *consumer, int64_t now_mono_ms)
     pthread_mutex_unlock(&consumer->lock);
 }
 
+/* With the lock held. What is acknowledged already cannot be given back: it may begin until the
+ * stop deadline. */
+static bool must_go(const struct qe_consumer *consumer, const struct qe_job *job,
+                    int64_t now_mono_ms)
+{
+    if (job->acked) {
+        return consumer->stopping && now_mono_ms >= consumer->stop_deadline_mono_ms;
+    }
+    return consumer->stopping || job->give_back_mono_ms <= now_mono_ms;
+}
+
 /* Gives back messages that wait for a worker too long, or all of them when stopping. */
 static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     size_t count = 0;
 
     pthread_mutex_lock(&consumer->lock);
-    while (consumer->line_first != NULL && /* the first has waited longest */
-           (consumer->stopping || consumer->line_first->give_back_mono_ms <= now_mono_ms)) {
-        struct qe_job *job = consumer->line_first;
+    for (struct qe_job *job = consumer->line_first; job != NULL;) {
+        struct qe_job *next = job->next;
 
-        consumer->line_first = job->next;
-        job->next = NULL;
-        job->state = QE_JOB_SETTLING;
-        consumer->waiting_count--;
-        consumer->picked[count++] = job;
+        if (must_go(consumer, job, now_mono_ms)) {
+            consumer->picked[count++] = job;
+        }
+        job = next;
     }
-    if (consumer->line_first == NULL) {
-        consumer->line_last = NULL;
+    for (size_t i = 0; i < count; i++) {
+        (void)qe_line_remove(consumer, consumer->picked[i]);
+        consumer->picked[i]->state = QE_JOB_SETTLING;
+        qe_outcome_give_back(consumer->picked[i], 0);
     }
     pthread_mutex_unlock(&consumer->lock);
-    for (size_t i = 0; i < count; i++) {
-        qe_settle_give_back(consumer, consumer->picked[i]);
-    }
 }
 
 /* A fast lot is settled in one call instead of many. */
@@ -274,10 +185,7 @@ static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono
         return;
     }
     consumer->receive_failures_in_row = 0;
-    if (qe_repeat_ended(&consumer->receive_trouble)) {
-        qe_log(QE_LOG_INFO, "receiving works again", "source", consumer->options.source, "queue",
-               consumer->options.queue, NULL);
-    }
+    qe_consumer_log_recovery(consumer, &consumer->receive_trouble, "receiving works again");
     if (consumer->incoming.count == 0) {
         /* One that something else to do has cut short says nothing. */
         if (is_whole) {
@@ -300,7 +208,7 @@ static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
     if (now_mono_ms < consumer->next_receive_mono_ms) {
         return false;
     }
-    if (open_handle(consumer, &err) != 0) {
+    if (qe_handle_open(consumer, &err) != 0) {
         receive_failed(consumer, &err);
         return false;
     }
@@ -313,12 +221,13 @@ static void receive_or_sleep(struct qe_consumer *consumer)
     const int64_t wait_ms = consumer->options.receive_wait_ms > 0
                                 ? consumer->options.receive_wait_ms
                                 : DEFAULT_RECEIVE_WAIT_MS;
-    bool is_open = ensure_handle(consumer, qe_clock_mono_ms());
+    bool is_open =
+        ensure_handle(consumer, qe_clock_mono_ms()) && qe_once_ready(consumer, qe_clock_mono_ms());
     int64_t now = qe_clock_mono_ms();
 
     pthread_mutex_lock(&consumer->lock);
     int64_t wake = next_wake(consumer, now);
-    size_t max = room(consumer, now);
+    size_t max = qe_room_messages(consumer, now);
     bool busy = consumer->stopping || consumer->done_count > 0 || wake <= now;
     bool paused = now < consumer->next_receive_mono_ms;
     bool receives = !busy && !paused && is_open && max > 0;
@@ -327,6 +236,7 @@ static void receive_or_sleep(struct qe_consumer *consumer)
         consumer->batch_open_count = consumer->batch_count;
     } else if (!busy) {
         wake = paused ? min_ms(wake, consumer->next_receive_mono_ms) : wake;
+        wake = max == 0 ? min_ms(wake, qe_room_ready_mono_ms(consumer, now)) : wake;
         (void)qe_clock_cond_wait(&consumer->wake, &consumer->lock, wake);
     }
     pthread_mutex_unlock(&consumer->lock);
@@ -384,9 +294,10 @@ static bool step(struct qe_consumer *consumer)
     pthread_mutex_unlock(&consumer->lock);
     cancel_due(consumer, now);
     give_back_due(consumer, now);
-    qe_settle_collect(consumer);
+    qe_outcome_collect(consumer);
     qe_settle_due(consumer, now);
-    qe_settle_extend_due(consumer, now);
+    qe_extend_due(consumer, now);
+    qe_once_renew_due(consumer, now);
     qe_intake_tell_oldest(consumer);
     if (stopping) {
         return !stop_or_sleep(consumer);
@@ -402,6 +313,6 @@ void *qe_receiver_main(void *argument)
     while (step(consumer)) {
     }
     qe_intake_tell_oldest(consumer);
-    close_handle(consumer);
+    qe_handle_close(consumer);
     return NULL;
 }

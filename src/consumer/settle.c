@@ -1,178 +1,12 @@
-#include <inttypes.h>
-#include <stdio.h>
-
+/* Telling the broker what is decided. */
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 #include "util/log.h"
+#include "util/mem.h"
 
 #define CALL_LEAST_MS 100
 #define SETTLE_ATTEMPTS_MAX 6
 #define SETTLE_RETRY_FIRST_MS 50
-/* After a failed extension, unless the rest of the visibility is shorter still. */
-#define EXTEND_RETRY_MS 1000
-#define EXTEND_RETRY_LEAST_MS 20
-/* A delivery that ends so soon is settled before it does, whatever a call costs. */
-#define LAPSE_NEAR_MS 1000
-
-void qe_consumer_log_trouble(struct qe_consumer *consumer, struct qe_repeat *repeat,
-                             const char *what, const struct qe_err *err)
-{
-    uint64_t unlogged = 0;
-    char unlogged_text[24];
-
-    if (!qe_repeat_failed(repeat, err->code, qe_clock_mono_ms(), &unlogged)) {
-        return;
-    }
-    (void)snprintf(unlogged_text, sizeof unlogged_text, "%" PRIu64, unlogged);
-    qe_log(QE_LOG_WARN, what, "source", consumer->options.source, "queue", consumer->options.queue,
-           "reason", qe_err_code_name(err->code), "error", err->message, "more_since_last_line",
-           unlogged > 0 ? unlogged_text : NULL, NULL);
-}
-
-static void log_recovery(struct qe_consumer *consumer, struct qe_repeat *repeat, const char *what)
-{
-    if (qe_repeat_ended(repeat)) {
-        qe_log(QE_LOG_INFO, what, "source", consumer->options.source, "queue",
-               consumer->options.queue, NULL);
-    }
-}
-
-static struct qe_circumstances circumstances(const struct qe_consumer *consumer,
-                                             const struct qe_job *job)
-{
-    const struct qe_consumer_options *options = &consumer->options;
-
-    return (struct qe_circumstances){
-        .receives = job->message.receives,
-        .max_receives = options->max_receives,
-        .retry = {.initial_ms = options->retry_initial_ms, .max_ms = options->retry_max_ms},
-        .can_dead_letter = (options->driver->caps & QE_CAP_DEAD_LETTER) != 0,
-        .stopped = job->stopped};
-}
-
-static void warn_no_dead_letter_queue(struct qe_consumer *consumer, const struct qe_err *err)
-{
-    qe_consumer_log_trouble(
-        consumer, &consumer->dead_letter_trouble,
-        "a message belongs into a dead-letter queue and cannot be moved there; it is released with "
-        "the longest backoff: give the queue a dead-letter queue",
-        err);
-}
-
-/* A handler that was cut short because the consumer stops has not failed. */
-static void count_handled(struct qe_consumer *consumer, const struct qe_job *job)
-{
-    struct qe_consumer_stats *stats = consumer->options.stats;
-    const struct qe_handled *handled = &job->handled;
-
-    qe_histogram_observe(&stats->handling_seconds[handled->outcome], job->handling_seconds);
-    if (handled->outcome == QE_OUTCOME_SUCCESS) {
-        return; /* processed counts what is also acknowledged */
-    }
-    struct qe_reason_stats *labelled = qe_consumer_stats_reason(stats, handled->label);
-
-    qe_counter_add(labelled != NULL ? &labelled->failed : &stats->failed[handled->reason], 1);
-    qe_log(QE_LOG_DEBUG, "message failed", "source", consumer->options.source, "queue",
-           consumer->options.queue, "id", job->message.id, "outcome",
-           qe_outcome_name(handled->outcome), "reason", qe_verdict_reason(handled), "detail",
-           handled->detail, NULL);
-}
-
-static void normalise(struct qe_job *job)
-{
-    struct qe_handled *handled = &job->handled;
-
-    if ((unsigned)handled->outcome >= QE_OUTCOME_COUNT) {
-        handled->outcome = QE_OUTCOME_RETRY;
-        handled->reason = QE_FAIL_INTERNAL;
-        handled->label = NULL;
-        handled->retry_delay_ms = -1;
-    }
-    if ((unsigned)handled->reason >= QE_FAIL_COUNT) {
-        handled->reason = QE_FAIL_INTERNAL;
-    }
-    if (job->timed_out && handled->outcome == QE_OUTCOME_RETRY) {
-        handled->reason = QE_FAIL_TIMEOUT;
-        handled->label = NULL;
-    }
-}
-
-static void decide(struct qe_consumer *consumer, struct qe_job *job)
-{
-    struct qe_circumstances at = circumstances(consumer, job);
-
-    normalise(job);
-    if (job->handled.outcome == QE_OUTCOME_RETRY && job->stopped && !job->timed_out) {
-        qe_log(QE_LOG_DEBUG, "handling cut short by the stop", "queue", consumer->options.queue,
-               "id", job->message.id, NULL);
-    } else {
-        at.stopped = false;
-        count_handled(consumer, job);
-    }
-    qe_verdict_decide(&job->handled, &at, &consumer->random, &job->verdict);
-    if (job->verdict.denied) {
-        struct qe_err err = {0};
-
-        (void)qe_err_set(&err, QE_ERR_UNSUPPORTED, "driver %s cannot dead-letter",
-                         consumer->options.driver->name);
-        warn_no_dead_letter_queue(consumer, &err);
-    }
-}
-
-void qe_settle_give_back(struct qe_consumer *consumer, struct qe_job *job)
-{
-    (void)consumer;
-    job->verdict = (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .unhandled = true};
-    job->settle_at_mono_ms = 0;
-}
-
-/* Not what the broker waits for before it delivers the next of an ordered group, nor what is about
- * to lapse. */
-static bool waits_for_others(const struct qe_consumer *consumer, const struct qe_message *message,
-                             int64_t now_mono_ms)
-{
-    enum qe_queue_kind kind = consumer->queue.kind;
-    int64_t lapse = message->visible_until_mono_ms;
-
-    if (kind == QE_KIND_FIFO || (kind != QE_KIND_STANDARD && message->group[0] != '\0')) {
-        return false;
-    }
-    return consumer->settle_wait_ms > 0 && (lapse == 0 || lapse - now_mono_ms > LAPSE_NEAR_MS);
-}
-
-static void schedule(struct qe_consumer *consumer, struct qe_job *job)
-{
-    int64_t now = qe_clock_mono_ms();
-
-    job->in_batch = waits_for_others(consumer, &job->message, now);
-    job->settle_at_mono_ms = job->in_batch ? now + consumer->settle_wait_ms : 0;
-    consumer->batch_count += job->in_batch ? 1 : 0;
-}
-
-void qe_settle_collect(struct qe_consumer *consumer)
-{
-    size_t count = 0;
-
-    pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < consumer->jobs_count && consumer->done_count > 0; i++) {
-        if (consumer->jobs[i].state == QE_JOB_DONE) {
-            consumer->jobs[i].state = QE_JOB_SETTLING;
-            consumer->picked[count++] = &consumer->jobs[i];
-            consumer->done_count--;
-        }
-    }
-    pthread_mutex_unlock(&consumer->lock);
-    for (size_t i = 0; i < count; i++) {
-        struct qe_job *job = consumer->picked[i];
-
-        if (job->skipped) {
-            qe_settle_give_back(consumer, job);
-            continue;
-        }
-        decide(consumer, job);
-        schedule(consumer, job);
-    }
-}
 
 static void forget(struct qe_consumer *consumer, struct qe_job *job)
 {
@@ -180,11 +14,16 @@ static void forget(struct qe_consumer *consumer, struct qe_job *job)
     consumer->in_hand_count--;
     consumer->in_hand_bytes -= job->message.body_bytes;
     (void)atomic_fetch_sub(&consumer->options.stats->in_progress, 1);
-    qe_message_deinit(&job->message);
+    qe_free(job->key);
+    job->key = NULL;
+    qe_attributes_deinit(&job->notes);
     qe_strbuf_deinit(&job->handled.reply);
     pthread_mutex_lock(&consumer->lock);
+    qe_line_leave_group(consumer, job);
+    job->group = NULL;
     job->state = QE_JOB_FREE;
     pthread_mutex_unlock(&consumer->lock);
+    qe_message_deinit(&job->message);
 }
 
 static void count_settled(struct qe_consumer *consumer, const struct qe_job *job)
@@ -194,11 +33,13 @@ static void count_settled(struct qe_consumer *consumer, const struct qe_job *job
 
     switch (job->verdict.verb) {
     case QE_SETTLE_ACK:
-        qe_counter_add(&stats->processed, 1);
-        atomic_store(&stats->last_success_unix_ms, qe_clock_unix_ms());
+        qe_counter_add(job->duplicate ? &stats->duplicates_skipped : &stats->processed, 1);
+        if (!job->duplicate) {
+            atomic_store(&stats->last_success_unix_ms, qe_clock_unix_ms());
+        }
         break;
     case QE_SETTLE_RELEASE:
-        qe_counter_add(&stats->released, 1);
+        qe_counter_add(&stats->released, job->acked ? 0 : 1); /* that one is lost */
         break;
     case QE_SETTLE_DEAD_LETTER:
     default:
@@ -211,20 +52,46 @@ static void count_settled(struct qe_consumer *consumer, const struct qe_job *job
     }
 }
 
+/* At most once: the broker has forgotten it, so the handler may see it. */
+static void put_in_line(struct qe_consumer *consumer, struct qe_job *job)
+{
+    job->ack_first = false;
+    job->acked = true;
+    job->extend_at_mono_ms = INT64_MAX;
+    job->give_back_mono_ms = INT64_MAX;
+    pthread_mutex_lock(&consumer->lock);
+    qe_line_put(consumer, job);
+    pthread_mutex_unlock(&consumer->lock);
+}
+
+static void settled(struct qe_consumer *consumer, struct qe_job *job)
+{
+    qe_consumer_log_recovery(consumer, &consumer->settle_trouble, "settling works again");
+    if (job->ack_first) {
+        put_in_line(consumer, job);
+        return;
+    }
+    if (job->verdict.verb != QE_SETTLE_RELEASE) {
+        qe_memory_forget(&consumer->memory, job->message.id);
+    }
+    if (job->acked && job->verdict.unhandled) {
+        qe_outcome_say_lost(consumer, job, "the consumer stopped before a worker was free");
+    }
+    count_settled(consumer, job);
+    forget(consumer, job);
+}
+
 /* Tried again while the receipt is good; after that the visibility timeout brings it back. */
 static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
                           const struct qe_err *err)
 {
     int64_t now = qe_clock_mono_ms();
-    int64_t lapse = job->message.visible_until_mono_ms;
+    int64_t lapse = job->acked ? 0 : job->message.visible_until_mono_ms;
 
     qe_counter_add(&consumer->options.stats->settle_failures, 1);
-    if (job->verdict.verb == QE_SETTLE_DEAD_LETTER &&
+    if (job->verdict.verb == QE_SETTLE_DEAD_LETTER && !job->acked &&
         qe_verdict_lacks_dead_letter_queue(err->code)) {
-        struct qe_circumstances at = circumstances(consumer, job);
-
-        warn_no_dead_letter_queue(consumer, err);
-        qe_verdict_without_dead_letter_queue(&at, &job->verdict);
+        qe_outcome_lacks_dead_letter_queue(consumer, job, err);
         job->settle_at_mono_ms = 0;
         return;
     }
@@ -243,9 +110,7 @@ static void take_result(struct qe_consumer *consumer, struct qe_job *job,
 {
     switch (settlement->result) {
     case QE_SETTLED:
-        log_recovery(consumer, &consumer->settle_trouble, "settling works again");
-        count_settled(consumer, job);
-        forget(consumer, job);
+        settled(consumer, job);
         break;
     case QE_SETTLE_STALE:
         qe_counter_add(&consumer->options.stats->stale_settles, 1);
@@ -298,100 +163,110 @@ static size_t pick_due(struct qe_consumer *consumer, int64_t now_mono_ms)
             consumer->picked[count++] = job;
             consumer->batch_count -= job->in_batch ? 1 : 0;
             job->in_batch = false;
+            if (job->ack_first && consumer->stopping) { /* not begun: somebody else may have it */
+                job->ack_first = false;
+                qe_outcome_give_back(job, 0);
+            }
         }
     }
     pthread_mutex_unlock(&consumer->lock);
     return count;
 }
 
+/* What was handled is not settled before its key is written: it would be handled again if it came
+ * twice. But when that fails to the end, the outcome counts: it is better settled than handled
+ * again for sure. */
+static size_t finish_keys(struct qe_consumer *consumer, size_t count)
+{
+    struct qe_err err = {0};
+    size_t kept = 0;
+
+    if (qe_once_finish(consumer, count, &err) == 0) {
+        return count;
+    }
+    qe_consumer_log_trouble(consumer, &consumer->once_trouble,
+                            "a handled message's key was not written; a duplicate of it would be "
+                            "handled again",
+                            &err);
+    for (size_t i = 0; i < count; i++) {
+        struct qe_job *job = consumer->picked[i];
+        bool matters = job->claimed && job->verdict.verb == QE_SETTLE_ACK;
+        int64_t next = qe_clock_mono_ms() + SETTLE_RETRY_FIRST_MS * (job->settle_attempts + 1);
+
+        if (matters && job->settle_attempts + 1 < SETTLE_ATTEMPTS_MAX &&
+            next < job->renew_at_mono_ms) {
+            job->settle_attempts++;
+            job->settle_at_mono_ms = next;
+            continue;
+        }
+        job->claimed = false;
+        job->settle_attempts = matters ? 0 : job->settle_attempts;
+        consumer->picked[kept++] = job;
+    }
+    return kept;
+}
+
+/* Of what the broker has forgotten already, there is nothing to tell it. */
+static size_t forward_all(struct qe_consumer *consumer, size_t count, int64_t deadline_mono_ms)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct qe_job *job = consumer->picked[i];
+        struct qe_err err = {0};
+
+        if (qe_forward(consumer, job, deadline_mono_ms, &err) != 0) {
+            settle_failed(consumer, job, &err);
+        } else if (job->acked) {
+            settled(consumer, job);
+        } else {
+            consumer->picked[kept++] = job;
+        }
+    }
+    return kept;
+}
+
+static struct qe_settlement settlement_of(const struct qe_consumer *consumer,
+                                          const struct qe_job *job)
+{
+    bool is_letter = job->verdict.verb == QE_SETTLE_DEAD_LETTER;
+    bool is_sent = is_letter && consumer->options.dead_letter_queue != NULL;
+
+    return (struct qe_settlement){.message = &job->message,
+                                  .verb = is_sent ? QE_SETTLE_ACK : job->verdict.verb,
+                                  .delay_ms = job->verdict.delay_ms,
+                                  .unhandled = job->verdict.unhandled,
+                                  .reason = is_letter ? job->verdict.text : NULL,
+                                  .notes = is_letter ? &job->notes : NULL};
+}
+
 void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
-    const struct qe_driver *driver = consumer->options.driver;
+    struct qe_settlement *settlements = consumer->settlements;
     struct qe_err err = {0};
 
     if (consumer->handle == NULL || consumer->in_hand_count == 0) {
         return;
     }
     size_t count = pick_due(consumer, now_mono_ms);
+    int64_t deadline_mono_ms = count > 0 ? call_deadline(consumer, now_mono_ms) : 0;
 
-    for (size_t i = 0; i < count; i++) {
-        const struct qe_job *job = consumer->picked[i];
-
-        consumer->settlements[i] = (struct qe_settlement){
-            .message = &job->message,
-            .verb = job->verdict.verb,
-            .delay_ms = job->verdict.delay_ms,
-            .unhandled = job->verdict.unhandled,
-            .reason = job->verdict.verb == QE_SETTLE_DEAD_LETTER ? job->verdict.text : NULL};
-    }
+    count = finish_keys(consumer, count);
+    count = forward_all(consumer, count, deadline_mono_ms);
     if (count == 0) {
         return;
     }
-    bool failed = driver->settle(consumer->handle, &consumer->queue, consumer->settlements, count,
-                                 call_deadline(consumer, now_mono_ms), &err) != 0;
+    for (size_t i = 0; i < count; i++) {
+        settlements[i] = settlement_of(consumer, consumer->picked[i]);
+    }
+    bool failed = consumer->options.driver->settle(consumer->handle, &consumer->queue, settlements,
+                                                   count, deadline_mono_ms, &err) != 0;
     for (size_t i = 0; i < count; i++) {
         if (failed) {
-            consumer->settlements[i].result = QE_SETTLE_FAILED;
-            consumer->settlements[i].err = err;
+            settlements[i].result = QE_SETTLE_FAILED;
+            settlements[i].err = err;
         }
-        take_result(consumer, consumer->picked[i], &consumer->settlements[i]);
-    }
-}
-
-/* Half of what is left: time enough for a second try. */
-static int64_t halfway(int64_t now_mono_ms, int64_t lapse_mono_ms)
-{
-    return now_mono_ms + (lapse_mono_ms - now_mono_ms) / 2;
-}
-
-static void extend(struct qe_consumer *consumer, struct qe_job *job)
-{
-    int64_t now = qe_clock_mono_ms();
-    int64_t left = job->message.visible_until_mono_ms - now;
-    int64_t wait = left / 4 < EXTEND_RETRY_MS ? left / 4 : EXTEND_RETRY_MS;
-    int64_t call_ms = left < QE_CONSUMER_CALL_MS ? left : QE_CONSUMER_CALL_MS;
-    struct qe_err err = {0};
-
-    job->extend_at_mono_ms = INT64_MAX;
-    if (left <= 0) {
-        return; /* lapsed: its outcome will say how the broker sees it */
-    }
-    if (consumer->options.driver->extend(consumer->handle, &consumer->queue, &job->message,
-                                         job->visibility_ms, now + call_ms, &err) == 0) {
-        qe_counter_add(&consumer->options.stats->visibility_extensions, 1);
-        job->extend_at_mono_ms = halfway(qe_clock_mono_ms(), job->message.visible_until_mono_ms);
-        log_recovery(consumer, &consumer->extend_trouble, "visibility can be extended again");
-        return;
-    }
-    qe_consumer_log_trouble(consumer, &consumer->extend_trouble,
-                            "a running message's visibility was not extended; it may be delivered "
-                            "twice",
-                            &err);
-    if (qe_err_is_retryable(err.code) || err.code == QE_ERR_IO) {
-        job->extend_at_mono_ms =
-            now + (wait > EXTEND_RETRY_LEAST_MS ? wait : EXTEND_RETRY_LEAST_MS);
-    }
-}
-
-void qe_settle_extend_due(struct qe_consumer *consumer, int64_t now_mono_ms)
-{
-    size_t count = 0;
-
-    if (consumer->handle == NULL || consumer->options.driver->extend == NULL) {
-        return;
-    }
-    pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < consumer->jobs_count && consumer->running_count > 0; i++) {
-        struct qe_job *job = &consumer->jobs[i];
-
-        if (job->state == QE_JOB_RUNNING && !job->timed_out && !job->stopped &&
-            job->extend_at_mono_ms <= now_mono_ms) {
-            consumer->picked[count++] = job;
-        }
-    }
-    pthread_mutex_unlock(&consumer->lock);
-    for (size_t i = 0; i < count; i++) {
-        extend(consumer, consumer->picked[i]);
+        take_result(consumer, consumer->picked[i], &settlements[i]);
     }
 }
 

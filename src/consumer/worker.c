@@ -4,20 +4,6 @@
 /* Weight of the newest handling time in the moving mean. */
 #define MEAN_WEIGHT 0.125
 
-/* With the lock held. */
-static struct qe_job *take_from_line(struct qe_consumer *consumer)
-{
-    struct qe_job *job = consumer->line_first;
-
-    consumer->line_first = job->next;
-    if (consumer->line_first == NULL) {
-        consumer->line_last = NULL;
-    }
-    job->next = NULL;
-    consumer->waiting_count--;
-    return job;
-}
-
 /* With the lock held. The receiver comes back soon anyway, to settle a batch that has room. */
 static bool joins_batch(const struct qe_consumer *consumer)
 {
@@ -47,21 +33,27 @@ static void observe_wait(struct qe_consumer *consumer, const struct qe_message *
     }
 }
 
-static void handle(struct qe_worker *worker, struct qe_job *job, struct qe_handled *out)
+/* A batch has one deadline and one cancellation, which is its first message's: the receiver cancels
+ * all of them together. */
+static void handle(struct qe_worker *worker, size_t count)
 {
     const struct qe_consumer_options *options = &worker->consumer->options;
-    const struct qe_handling handling = {.deadline_mono_ms = job->handling_deadline_mono_ms,
-                                         .cancelled = &job->cancelled,
+    const struct qe_job *first = worker->jobs[0];
+    const struct qe_handling handling = {.deadline_mono_ms = first->handling_deadline_mono_ms,
+                                         .cancelled = &first->cancelled,
                                          .worker = worker->index};
-    const struct qe_message *message = &job->message;
 
-    *out = (struct qe_handled){.outcome = QE_OUTCOME_RETRY,
-                               .reason = QE_FAIL_INTERNAL,
-                               .retry_delay_ms = -1,
-                               .detail = ""};
+    for (size_t i = 0; i < count; i++) {
+        worker->messages[i] = &worker->jobs[i]->message;
+        worker->handled[i] = (struct qe_handled){.outcome = QE_OUTCOME_RETRY,
+                                                 .reason = QE_FAIL_INTERNAL,
+                                                 .retry_delay_ms = -1,
+                                                 .detail = ""};
+        observe_wait(worker->consumer, worker->messages[i]);
+    }
     (void)atomic_fetch_add(&options->stats->workers_busy, 1);
-    observe_wait(worker->consumer, message);
-    options->handler->handle(options->handler_self, &message, 1, &handling, out);
+    options->handler->handle(options->handler_self, worker->messages, count, &handling,
+                             worker->handled);
     (void)atomic_fetch_sub(&options->stats->workers_busy, 1);
 }
 
@@ -71,35 +63,55 @@ static bool begin(struct qe_consumer *consumer, struct qe_job *job, int64_t now_
     int64_t longest_ms = consumer->options.max_handling_time_ms;
     int64_t lapse_mono_ms = job->message.visible_until_mono_ms;
 
-    if (lapse_mono_ms > 0 && lapse_mono_ms <= now_mono_ms) {
+    if (lapse_mono_ms > 0 && lapse_mono_ms <= now_mono_ms && !job->acked) {
         job->skipped = true;
         job->state = QE_JOB_DONE;
+        consumer->running_count--;
         consumer->done_count++;
         tell_receiver(consumer);
         return false;
     }
     job->started_mono_ms = now_mono_ms;
     job->handling_deadline_mono_ms = longest_ms > 0 ? now_mono_ms + longest_ms : INT64_MAX;
-    job->state = QE_JOB_RUNNING;
-    consumer->running_count++;
     return true;
 }
 
-/* With the lock held. */
-static void finish(struct qe_consumer *consumer, struct qe_job *job,
-                   const struct qe_handled *handled, int64_t spent_us)
+/* With the lock held: takes what may begin. */
+static size_t take(struct qe_worker *worker, int64_t now_mono_ms)
 {
-    double spent_ms = (double)spent_us / 1000;
+    size_t taken = qe_line_take(worker->consumer, worker->jobs);
+    size_t count = 0;
 
-    job->handled = *handled;
-    job->handling_seconds = spent_ms / 1000;
-    job->state = QE_JOB_DONE;
-    consumer->running_count--;
-    consumer->done_count++;
-    if (consumer->handling_mean_ms < 0) {
-        consumer->handling_mean_ms = spent_ms;
+    for (size_t i = 0; i < taken; i++) {
+        struct qe_job *job = worker->jobs[i];
+
+        if (begin(worker->consumer, job, now_mono_ms)) {
+            worker->jobs[count++] = job;
+        }
     }
-    consumer->handling_mean_ms += (spent_ms - consumer->handling_mean_ms) * MEAN_WEIGHT;
+    return count;
+}
+
+/* With the lock held. */
+static void finish(struct qe_worker *worker, size_t count, int64_t spent_us)
+{
+    struct qe_consumer *consumer = worker->consumer;
+    double spent_ms = (double)spent_us / 1000;
+    double each_ms = spent_ms / (double)count;
+
+    for (size_t i = 0; i < count; i++) {
+        struct qe_job *job = worker->jobs[i];
+
+        job->handled = worker->handled[i];
+        job->handling_seconds = spent_ms / 1000;
+        job->state = QE_JOB_DONE;
+    }
+    consumer->running_count -= count;
+    consumer->done_count += count;
+    if (consumer->handling_mean_ms < 0) {
+        consumer->handling_mean_ms = each_ms;
+    }
+    consumer->handling_mean_ms += (each_ms - consumer->handling_mean_ms) * MEAN_WEIGHT;
     tell_receiver(consumer);
 }
 
@@ -110,23 +122,27 @@ void *qe_worker_main(void *argument)
 
     pthread_mutex_lock(&consumer->lock);
     while (!consumer->workers_end) {
-        if (consumer->line_first == NULL) {
+        int64_t start_us = qe_clock_mono_us();
+        int64_t ready_mono_ms = qe_line_ready_mono_ms(consumer);
+
+        if (ready_mono_ms == INT64_MAX) {
             (void)pthread_cond_wait(&consumer->work, &consumer->lock);
             continue;
         }
-        struct qe_job *job = take_from_line(consumer);
-        int64_t start_us = qe_clock_mono_us();
-
-        if (!begin(consumer, job, start_us / 1000)) {
+        if (ready_mono_ms > start_us / 1000) { /* a batch that waits for company */
+            (void)qe_clock_cond_wait(&consumer->work, &consumer->lock, ready_mono_ms);
             continue;
         }
-        struct qe_handled handled;
+        size_t count = take(worker, start_us / 1000);
 
+        if (count == 0) {
+            continue;
+        }
         pthread_mutex_unlock(&consumer->lock);
-        handle(worker, job, &handled);
+        handle(worker, count);
         int64_t spent_us = qe_clock_mono_us() - start_us;
         pthread_mutex_lock(&consumer->lock);
-        finish(consumer, job, &handled, spent_us);
+        finish(worker, count, spent_us);
     }
     pthread_mutex_unlock(&consumer->lock);
     return NULL;

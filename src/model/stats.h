@@ -75,6 +75,8 @@ struct qe_consumer_stats {
     struct qe_histogram wait_seconds;
     struct qe_histogram receives;
     atomic_int_least64_t in_progress, workers, workers_busy;
+    atomic_bool has_circuit;      /* a circuit breaker is configured: only then it is shown */
+    atomic_int_least64_t circuit; /* enum qe_circuit */
     atomic_int_least64_t last_success_unix_ms; /* 0: none yet */
     /* For the age of the oldest message; written by the consumer's receiver alone, in this order
      * (so that no reader pairs an older message with a newer receive), and read through

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/dead_letter.h"
 #include "support/check.h"
 #include "util/clock.h"
 #include "util/mem.h"
@@ -196,6 +197,38 @@ static bool is_ready(const struct qe_fake_message *message, int64_t now_mono_ms)
     return !message->gone && !message->dead && message->visible_from_mono_ms <= now_mono_ms;
 }
 
+static void set_text(char **text, const char *value)
+{
+    if (value != NULL) {
+        qe_free(*text);
+        *text = qe_strdup(value);
+        assert_non_null(*text);
+    }
+}
+
+/* What a test may have said about a message. */
+static int fill(const struct qe_fake_message *from, struct qe_message *message, struct qe_err *err)
+{
+    set_text(&message->group, from->group);
+    set_text(&message->reply_to, from->reply_to);
+    set_text(&message->correlation_id, from->correlation_id);
+    set_text(&message->body, from->id);
+    message->body_bytes = strlen(message->body);
+    if (from->body_bytes > 0) {
+        qe_free(message->body);
+        message->body = qe_calloc(1, from->body_bytes + 1);
+        assert_non_null(message->body);
+        message->body_bytes = from->body_bytes;
+    }
+    if (from->customer != NULL &&
+        qe_attributes_add(&message->attributes, "customer", from->customer, err) != 0) {
+        return -1;
+    }
+    return from->simulate[0] == '\0'
+               ? 0
+               : qe_attributes_add(&message->attributes, "simulate", from->simulate, err);
+}
+
 static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *out,
                    struct qe_err *err)
 {
@@ -217,16 +250,10 @@ static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *o
     message->receives = from->receives;
     message->sent_unix_ms = from->sent_unix_ms;
     message->enqueued_unix_ms = from->enqueued_unix_ms;
-    if (from->group != NULL) {
-        qe_free(message->group);
-        message->group = qe_strdup(from->group);
-    }
     message->visible_until_mono_ms = from->visible_from_mono_ms;
     message->tag = index;
     (void)note(fake, QE_FAKE_RECEIVE, index);
-    return from->simulate[0] == '\0'
-               ? 0
-               : qe_attributes_add(&message->attributes, "simulate", from->simulate, err);
+    return fill(from, message, err);
 }
 
 /* Ready messages now; *out_next: when the next one will be. */
@@ -236,6 +263,7 @@ static int deliver_ready(struct qe_fake *fake, size_t max, struct qe_message_lis
     int64_t now = qe_clock_mono_ms();
 
     *out_next_mono_ms = INT64_MAX;
+    fake->largest_receive = max > fake->largest_receive ? max : fake->largest_receive;
     for (size_t i = 0; i < fake->messages_count && out->count < max; i++) {
         const struct qe_fake_message *message = &fake->messages[i];
 
@@ -289,6 +317,14 @@ static struct qe_fake_message *current(struct qe_fake *fake, const struct qe_mes
     return strcmp(receipt, message->receipt) == 0 && !found->gone && !found->dead ? found : NULL;
 }
 
+static void copy_note(const struct qe_attributes *notes, const char *name, char *out,
+                      size_t size_bytes)
+{
+    const char *value = notes == NULL ? NULL : qe_attributes_get(notes, name);
+
+    (void)snprintf(out, size_bytes, "%s", value == NULL ? "" : value);
+}
+
 static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
 {
     struct qe_fake_message *message = current(fake, settlement->message);
@@ -314,6 +350,12 @@ static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
     } else {
         message->dead = true;
         (void)snprintf(message->dead_reason, sizeof message->dead_reason, "%s", settlement->reason);
+        copy_note(settlement->notes, QE_DEAD_LETTER_FIRST_ERROR, message->first_error,
+                  sizeof message->first_error);
+        copy_note(settlement->notes, QE_DEAD_LETTER_LAST_ERROR, message->last_error,
+                  sizeof message->last_error);
+        copy_note(settlement->notes, QE_DEAD_LETTER_FIRST_SEEN, message->first_seen,
+                  sizeof message->first_seen);
     }
     event->result = settlement->result;
 }
@@ -365,6 +407,49 @@ static int fake_extend(void *self, const struct qe_queue *queue, struct qe_messa
     return rc;
 }
 
+static void send_one(struct qe_fake *fake, const struct qe_queue *to, struct qe_outgoing *message)
+{
+    size_t attributes = message->attributes == NULL ? 0 : message->attributes->count;
+
+    message->result = (struct qe_err){0};
+    if (fake->missing_queue != NULL && strcmp(fake->missing_queue, to->name) == 0) {
+        (void)qe_err_set(&message->result, QE_ERR_NOT_FOUND, "no queue %s", to->name);
+    } else if (fake->attributes_max > 0 && attributes > fake->attributes_max) {
+        (void)qe_err_set(&message->result, QE_ERR_LIMIT, "too many attributes");
+    } else if (fake->sent_count < QE_FAKE_SENT_MAX) {
+        struct qe_fake_sent *sent = &fake->sent[fake->sent_count++];
+
+        *sent = (struct qe_fake_sent){.attributes_count = attributes};
+        (void)snprintf(sent->queue, sizeof sent->queue, "%s", to->name);
+        (void)snprintf(sent->body, sizeof sent->body, "%.*s", (int)message->body_bytes,
+                       message->body);
+        (void)snprintf(sent->correlation_id, sizeof sent->correlation_id, "%s",
+                       message->correlation_id == NULL ? "" : message->correlation_id);
+        copy_note(message->attributes, QE_DEAD_LETTER_REASON, sent->reason, sizeof sent->reason);
+        copy_note(message->attributes, QE_DEAD_LETTER_SOURCE, sent->source, sizeof sent->source);
+        copy_note(message->attributes, QE_DEAD_LETTER_FIRST_ERROR, sent->first_error,
+                  sizeof sent->first_error);
+        for (size_t i = 0; i < fake->messages_count; i++) {
+            sent->gone += fake->messages[i].gone ? 1 : 0;
+        }
+    }
+}
+
+static int fake_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages,
+                     size_t count, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    struct qe_fake *fake = ((struct handle *)self)->fake;
+
+    (void)deadline_mono_ms;
+    pthread_mutex_lock(&fake->lock);
+    int rc = enter(fake, QE_FAKE_SEND, err);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        send_one(fake, to, &messages[i]);
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return rc;
+}
+
 const struct qe_driver qe_driver_fake = {.name = "fake",
                                          .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_DLQ_LINK |
                                                  QE_CAP_RECEIVE | QE_CAP_EXTEND | QE_CAP_DELAY |
@@ -373,6 +458,7 @@ const struct qe_driver qe_driver_fake = {.name = "fake",
                                          .list = fake_list,
                                          .find = fake_find,
                                          .sample = fake_sample,
+                                         .send = fake_send,
                                          .receive = fake_receive,
                                          .settle = fake_settle,
                                          .extend = fake_extend,
@@ -382,6 +468,7 @@ const struct qe_driver qe_driver_fake = {.name = "fake",
 const struct qe_driver qe_driver_fake_poor = {.name = "poor",
                                               .caps = QE_CAP_RECEIVE | QE_CAP_DELAY,
                                               .create = fake_create,
+                                              .send = fake_send,
                                               .receive = fake_receive,
                                               .settle = fake_settle,
                                               .interrupt = fake_interrupt,

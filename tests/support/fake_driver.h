@@ -13,6 +13,7 @@
 #define QE_FAKE_QUEUES_MAX 16
 #define QE_FAKE_MESSAGES_MAX 2048
 #define QE_FAKE_EVENTS_MAX 8192
+#define QE_FAKE_SENT_MAX 256
 
 enum qe_fake_call {
     QE_FAKE_CREATE = 0,
@@ -23,6 +24,7 @@ enum qe_fake_call {
     QE_FAKE_RECEIVE,
     QE_FAKE_SETTLE,
     QE_FAKE_EXTEND,
+    QE_FAKE_SEND,
     QE_FAKE_CALL_COUNT
 };
 
@@ -46,7 +48,26 @@ struct qe_fake_message {
     int64_t visible_from_mono_ms;
     int64_t sent_unix_ms;
     int64_t enqueued_unix_ms; /* 0: not told */
-    const char *group;        /* static text; NULL: none */
+    const char *group;        /* static text; NULL: none; as the three below */
+    const char *customer;     /* the attribute */
+    const char *reply_to;
+    const char *correlation_id;
+    size_t body_bytes;    /* 0: the body is the id */
+    char first_error[64]; /* notes of a dead letter; "" none */
+    char last_error[64];
+    char first_seen[32];
+};
+
+/* What was sent through the driver. */
+struct qe_fake_sent {
+    char queue[32];
+    char body[32];
+    char correlation_id[32];
+    char reason[96]; /* dead-letter-reason, as the two below; "" none */
+    char source[32];
+    char first_error[64];
+    size_t attributes_count;
+    size_t gone; /* messages that were acknowledged by then */
 };
 
 /* What was told to the broker about a message, in order. */
@@ -83,6 +104,11 @@ struct qe_fake {
     struct qe_fake_event events[QE_FAKE_EVENTS_MAX];
     size_t events_count;
     uint64_t deliveries;
+    struct qe_fake_sent sent[QE_FAKE_SENT_MAX];
+    size_t sent_count;
+    const char *missing_queue; /* sending there fails; NULL: none */
+    size_t attributes_max;     /* sending more fails; 0: any number */
+    size_t largest_receive;
 };
 
 extern const struct qe_driver qe_driver_fake;
@@ -103,6 +129,10 @@ void qe_fake_fail(struct qe_fake *fake, enum qe_fake_call call, unsigned times,
 unsigned qe_fake_calls(struct qe_fake *fake, enum qe_fake_call call);
 /* simulate may be NULL. */
 void qe_fake_send(struct qe_fake *fake, const char *id, const char *simulate);
+/* The same, with what else `like` says. */
+void qe_fake_send_like(struct qe_fake *fake, const char *id, const struct qe_fake_message *like);
+/* What was sent through the driver; nth from 0. False: not so many. */
+bool qe_fake_sent(struct qe_fake *fake, size_t nth, struct qe_fake_sent *out);
 struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index);
 /* Gives the message to "another consumer": the delivery in hand is stale from now on. */
 void qe_fake_steal(struct qe_fake *fake, size_t index);

@@ -78,17 +78,36 @@ unsigned qe_fake_calls(struct qe_fake *fake, enum qe_fake_call call)
     return calls;
 }
 
-void qe_fake_send(struct qe_fake *fake, const char *id, const char *simulate)
+void qe_fake_send_like(struct qe_fake *fake, const char *id, const struct qe_fake_message *like)
 {
     pthread_mutex_lock(&fake->lock);
     struct qe_fake_message *message = &fake->messages[fake->messages_count++];
 
+    *message = *like;
     (void)snprintf(message->id, sizeof message->id, "%s", id);
-    (void)snprintf(message->simulate, sizeof message->simulate, "%s",
-                   simulate == NULL ? "" : simulate);
     message->sent_unix_ms = qe_clock_unix_ms();
     (void)pthread_cond_broadcast(&fake->changed);
     pthread_mutex_unlock(&fake->lock);
+}
+
+void qe_fake_send(struct qe_fake *fake, const char *id, const char *simulate)
+{
+    struct qe_fake_message like = {.id = ""};
+
+    (void)snprintf(like.simulate, sizeof like.simulate, "%s", simulate == NULL ? "" : simulate);
+    qe_fake_send_like(fake, id, &like);
+}
+
+bool qe_fake_sent(struct qe_fake *fake, size_t nth, struct qe_fake_sent *out)
+{
+    pthread_mutex_lock(&fake->lock);
+    bool is_there = nth < fake->sent_count;
+
+    if (is_there) {
+        *out = fake->sent[nth];
+    }
+    pthread_mutex_unlock(&fake->lock);
+    return is_there;
 }
 
 struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index)

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "consumer/consumer.h"
@@ -14,13 +15,18 @@
 #include "util/mem.h"
 
 /* Ids that contain "slow" wait until the gate is open (or they are cancelled), "stubborn" ones do
- * not even heed cancellation; "nap" takes 45 ms; then "retry" and "reject" fail so. */
+ * not even heed cancellation; "nap" takes 45 ms; then "retry" and "reject" fail so,
+ * and "once" fails its first time. */
 struct gate {
     atomic_bool open;
     atomic_uint started;
     atomic_int_least64_t ended_mono_ms; /* the last one */
     int64_t retry_delay_ms;
-    const char *label; /* of a rejection */
+    const char *label;   /* of a rejection */
+    const char *reply;   /* of a success; NULL: none */
+    atomic_uint at_once; /* handler calls that run */
+    atomic_uint most_at_once;
+    atomic_uint largest_batch;
 };
 
 static inline void gate_wait(struct gate *gate, bool heeds, const struct qe_handling *handling)
@@ -33,15 +39,11 @@ static inline void gate_wait(struct gate *gate, bool heeds, const struct qe_hand
     }
 }
 
-static inline void gate_handle(void *self, const struct qe_message *const *messages, size_t count,
-                               const struct qe_handling *handling, struct qe_handled *out)
+static inline void gate_handle_one(struct gate *gate, const struct qe_message *message,
+                                   const struct qe_handling *handling, struct qe_handled *out)
 {
-    const struct qe_message *message = messages[0];
-    struct gate *gate = self;
     bool stubborn = strstr(message->id, "stubborn") != NULL;
 
-    assert_int_equal(count, 1);
-    (void)atomic_fetch_add(&gate->started, 1);
     out->outcome = QE_OUTCOME_SUCCESS;
     if (stubborn || strstr(message->id, "slow") != NULL) {
         gate_wait(gate, !stubborn, handling);
@@ -50,10 +52,12 @@ static inline void gate_handle(void *self, const struct qe_message *const *messa
         qe_fake_pause_ms(45);
     }
     if (strstr(message->id, "retry") != NULL ||
+        (strstr(message->id, "once") != NULL && message->receives <= 1) ||
         (atomic_load(handling->cancelled) && !atomic_load(&gate->open))) {
         out->outcome = QE_OUTCOME_RETRY;
         out->reason = QE_FAIL_HANDLER_ERROR;
         out->retry_delay_ms = gate->retry_delay_ms;
+        (void)snprintf(out->detail, sizeof out->detail, "try %u", message->receives);
     }
     if (strstr(message->id, "reject") != NULL) {
         out->outcome = QE_OUTCOME_REJECT;
@@ -61,6 +65,31 @@ static inline void gate_handle(void *self, const struct qe_message *const *messa
         out->label = gate->label;
         (void)strcpy(out->detail, "told so");
     }
+    if (out->outcome == QE_OUTCOME_SUCCESS && gate->reply != NULL) {
+        (void)qe_strbuf_append_text(&out->reply, gate->reply);
+    }
+}
+
+static inline void gate_most(atomic_uint *most, unsigned now)
+{
+    unsigned before = atomic_load(most);
+
+    while (now > before && !atomic_compare_exchange_weak(most, &before, now)) {
+    }
+}
+
+static inline void gate_handle(void *self, const struct qe_message *const *messages, size_t count,
+                               const struct qe_handling *handling, struct qe_handled *out)
+{
+    struct gate *gate = self;
+
+    gate_most(&gate->most_at_once, atomic_fetch_add(&gate->at_once, 1) + 1);
+    gate_most(&gate->largest_batch, (unsigned)count);
+    (void)atomic_fetch_add(&gate->started, (unsigned)count);
+    for (size_t i = 0; i < count; i++) {
+        gate_handle_one(gate, messages[i], handling, &out[i]);
+    }
+    (void)atomic_fetch_sub(&gate->at_once, 1);
     atomic_store(&gate->ended_mono_ms, qe_clock_mono_ms());
 }
 
@@ -70,7 +99,7 @@ static inline void gate_destroy(void *self)
 }
 
 static const struct qe_handler s_gate_handler = {
-    .name = "gate", .handle = gate_handle, .destroy = gate_destroy};
+    .name = "gate", .takes_batches = true, .handle = gate_handle, .destroy = gate_destroy};
 
 struct rig {
     struct qe_fake *fake;

@@ -143,7 +143,7 @@ static void last_receive_goes_to_the_dead_letter_queue(void **state)
     QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_MAX_RECEIVES]) == 1);
     assert_true(qe_fake_message(rig->fake, 0).dead);
     assert_int_equal(qe_fake_message(rig->fake, 0).receives, 3);
-    assert_string_equal(qe_fake_message(rig->fake, 0).dead_reason, "max_receives");
+    assert_string_equal(qe_fake_message(rig->fake, 0).dead_reason, "max_receives: try 3");
     assert_int_equal(qe_counter_get(&rig->stats->failed[QE_FAIL_HANDLER_ERROR]), 3);
     assert_int_equal(qe_counter_get(&rig->stats->released), 2);
     rig_destroy(rig);

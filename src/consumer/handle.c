@@ -1,0 +1,90 @@
+/* The driver's handle, and what it knows of the queues that the consumer works with. */
+#include "consumer/consumer_internal.h"
+#include "util/clock.h"
+
+#define LIST_CALL_MS 10000
+
+/* Without a list of all, where the driver can: 0 done, 1 list() may say. */
+static int find_alone(struct qe_consumer *consumer, struct qe_queue *queue, struct qe_err *err)
+{
+    const struct qe_driver *driver = consumer->options.driver;
+    struct qe_queue found = {0};
+    struct qe_err why = {0};
+
+    if (driver->find == NULL || queue->vhost[0] != '\0') {
+        return 1;
+    }
+    if (driver->find(consumer->handle, queue->name, qe_clock_mono_ms() + LIST_CALL_MS, &found,
+                     &why) == 0) {
+        qe_queue_deinit(queue);
+        *queue = found;
+        return 0;
+    }
+    if (why.code == QE_ERR_AUTH || why.code == QE_ERR_UNSUPPORTED) {
+        return 1;
+    }
+    *err = why;
+    return why.code == QE_ERR_NOT_FOUND ? 0 : -1;
+}
+
+static int find_in_list(struct qe_consumer *consumer, struct qe_queue *queue, struct qe_err *err)
+{
+    const struct qe_driver *driver = consumer->options.driver;
+    struct qe_queue_list list = {0};
+
+    if (driver->list == NULL) {
+        return 0;
+    }
+    if (driver->list(consumer->handle, qe_clock_mono_ms() + LIST_CALL_MS, &list, err) != 0) {
+        qe_queue_list_deinit(&list);
+        return err->code == QE_ERR_AUTH ? 0 : qe_err_wrap(err, "list");
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        if (qe_queue_compare(&list.items[i], queue) == 0) {
+            struct qe_queue found = list.items[i];
+
+            list.items[i] = *queue;
+            *queue = found;
+            break;
+        }
+    }
+    qe_queue_list_deinit(&list);
+    return 0;
+}
+
+/* What is listed tells more than the name (an address, the kind). A queue that is not listed, or
+ * that we may not list, is asked for by name all the same, and the driver says what is wrong. */
+static int find_queue(struct qe_consumer *consumer, struct qe_queue *queue, struct qe_err *err)
+{
+    int rc = find_alone(consumer, queue, err);
+
+    return rc <= 0 ? rc : find_in_list(consumer, queue, err);
+}
+
+void qe_handle_close(struct qe_consumer *consumer)
+{
+    pthread_mutex_lock(&consumer->lock);
+    void *handle = consumer->handle;
+    consumer->handle = NULL;
+    pthread_mutex_unlock(&consumer->lock);
+    consumer->options.driver->destroy(handle);
+}
+
+int qe_handle_open(struct qe_consumer *consumer, struct qe_err *err)
+{
+    void *handle = NULL;
+
+    if (consumer->options.driver->create(consumer->options.driver_settings, &consumer->deps,
+                                         &handle, err) != 0) {
+        return -1;
+    }
+    pthread_mutex_lock(&consumer->lock);
+    consumer->handle = handle;
+    pthread_mutex_unlock(&consumer->lock);
+    if (find_queue(consumer, &consumer->queue, err) != 0 ||
+        (consumer->letters.name != NULL && find_queue(consumer, &consumer->letters, err) != 0)) {
+        qe_handle_close(consumer);
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,137 @@
+/* Messages that wait for a worker, in the order they came; and which of them may begin. All with
+ * the lock held. */
+#include <string.h>
+
+#include "consumer/consumer_internal.h"
+#include "util/clock.h"
+
+static bool same_group(const struct qe_job *a, const struct qe_job *b)
+{
+    return a->group_hash == b->group_hash && a->group != NULL && b->group != NULL &&
+           strcmp(a->group, b->group) == 0;
+}
+
+/* One of its group is in work, or stands before it. */
+static bool must_wait(const struct qe_consumer *consumer, const struct qe_job *job)
+{
+    if (job->group == NULL) {
+        return false;
+    }
+    for (const struct qe_job *at = consumer->line_first; at != job; at = at->next) {
+        if (same_group(at, job)) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < consumer->jobs_count; i++) {
+        const struct qe_job *other = &consumer->jobs[i];
+
+        if (other->state > QE_JOB_WAITING && same_group(other, job)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+uint64_t qe_line_hash(const char *name)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+    for (const char *c = name; *c != '\0'; c++) {
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+void qe_line_put(struct qe_consumer *consumer, struct qe_job *job)
+{
+    if (consumer->line_last == NULL) {
+        consumer->line_first = job;
+    } else {
+        consumer->line_last->next = job;
+    }
+    job->next = NULL;
+    job->queued_mono_ms = qe_clock_mono_ms();
+    job->state = QE_JOB_WAITING;
+    consumer->line_last = job;
+    consumer->waiting_count++;
+    (void)pthread_cond_signal(&consumer->work);
+}
+
+/* `link` points at the job; `before` is the one before it, NULL at the front. */
+static void take_out(struct qe_consumer *consumer, struct qe_job **link, struct qe_job *before)
+{
+    struct qe_job *job = *link;
+
+    *link = job->next;
+    if (consumer->line_last == job) {
+        consumer->line_last = before;
+    }
+    job->next = NULL;
+    consumer->waiting_count--;
+}
+
+bool qe_line_remove(struct qe_consumer *consumer, struct qe_job *job)
+{
+    struct qe_job *before = NULL;
+
+    for (struct qe_job **link = &consumer->line_first; *link != NULL; link = &before->next) {
+        if (*link == job) {
+            take_out(consumer, link, before);
+            return true;
+        }
+        before = *link;
+    }
+    return false;
+}
+
+int64_t qe_line_ready_mono_ms(const struct qe_consumer *consumer)
+{
+    size_t wanted = consumer->options.batch_size;
+    int64_t ready_mono_ms = INT64_MAX;
+    size_t count = 0;
+
+    for (const struct qe_job *job = consumer->line_first; job != NULL && count < wanted;
+         job = job->next) {
+        if (must_wait(consumer, job)) {
+            continue;
+        }
+        if (count == 0) {
+            /* Company is not worth a delivery that is given back. */
+            int64_t patience_ms = (job->give_back_mono_ms - job->queued_mono_ms) / 2;
+            int64_t wait_ms = consumer->options.batch_wait_ms;
+
+            ready_mono_ms = job->queued_mono_ms + (wait_ms < patience_ms ? wait_ms : patience_ms);
+        }
+        count++;
+    }
+    return count == wanted ? 0 : ready_mono_ms;
+}
+
+size_t qe_line_take(struct qe_consumer *consumer, struct qe_job **out_jobs)
+{
+    struct qe_job *before = NULL;
+    size_t count = 0;
+
+    for (struct qe_job **link = &consumer->line_first;
+         *link != NULL && count < consumer->options.batch_size;) {
+        struct qe_job *job = *link;
+
+        if (must_wait(consumer, job)) {
+            before = job;
+            link = &job->next;
+            continue;
+        }
+        take_out(consumer, link, before);
+        job->state = QE_JOB_RUNNING;
+        consumer->running_count++;
+        out_jobs[count++] = job;
+    }
+    return count;
+}
+
+void qe_line_leave_group(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    if (job->group != NULL && consumer->line_first != NULL) {
+        (void)pthread_cond_broadcast(&consumer->work);
+    }
+}

@@ -1,0 +1,227 @@
+/* What becomes of a message, given what its handler made of it. */
+#include "consumer/consumer_internal.h"
+#include "util/clock.h"
+#include "util/log.h"
+
+/* A delivery that ends so soon is settled before it does, whatever a call costs. */
+#define LAPSE_NEAR_MS 1000
+/* What a failed message holds comes back this much later than it. */
+#define HOLD_BEHIND_MS 50
+
+static bool has_own_letters(const struct qe_consumer *consumer)
+{
+    return consumer->options.dead_letter_queue != NULL;
+}
+
+static struct qe_circumstances circumstances(const struct qe_consumer *consumer,
+                                             const struct qe_job *job)
+{
+    const struct qe_consumer_options *options = &consumer->options;
+
+    return (struct qe_circumstances){
+        .receives = job->message.receives,
+        .max_receives = options->max_receives,
+        .retry = {.initial_ms = options->retry_initial_ms, .max_ms = options->retry_max_ms},
+        .can_dead_letter =
+            has_own_letters(consumer) || (options->driver->caps & QE_CAP_DEAD_LETTER) != 0,
+        .stopped = job->stopped};
+}
+
+void qe_outcome_lacks_dead_letter_queue(struct qe_consumer *consumer, struct qe_job *job,
+                                        const struct qe_err *err)
+{
+    struct qe_circumstances at = circumstances(consumer, job);
+
+    qe_consumer_log_trouble(
+        consumer, &consumer->dead_letter_trouble,
+        "a message belongs into a dead-letter queue and cannot be moved there; it is released with "
+        "the longest backoff: give the queue a dead-letter queue",
+        err);
+    qe_verdict_without_dead_letter_queue(&at, &job->verdict);
+    job->letter_due = false;
+}
+
+/* A handler that was cut short because the consumer stops has not failed. */
+static void count_handled(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    struct qe_consumer_stats *stats = consumer->options.stats;
+    const struct qe_handled *handled = &job->handled;
+
+    qe_histogram_observe(&stats->handling_seconds[handled->outcome], job->handling_seconds);
+    if (handled->outcome == QE_OUTCOME_SUCCESS) {
+        return; /* processed counts what is also acknowledged */
+    }
+    struct qe_reason_stats *labelled = qe_consumer_stats_reason(stats, handled->label);
+
+    qe_counter_add(labelled != NULL ? &labelled->failed : &stats->failed[handled->reason], 1);
+    qe_log(QE_LOG_DEBUG, "message failed", "source", consumer->options.source, "queue",
+           consumer->options.queue, "id", job->message.id, "outcome",
+           qe_outcome_name(handled->outcome), "reason", qe_verdict_reason(handled), "detail",
+           handled->detail, NULL);
+}
+
+static void normalise(struct qe_job *job)
+{
+    struct qe_handled *handled = &job->handled;
+
+    if ((unsigned)handled->outcome >= QE_OUTCOME_COUNT) {
+        handled->outcome = QE_OUTCOME_RETRY;
+        handled->reason = QE_FAIL_INTERNAL;
+        handled->label = NULL;
+        handled->retry_delay_ms = -1;
+    }
+    if ((unsigned)handled->reason >= QE_FAIL_COUNT) {
+        handled->reason = QE_FAIL_INTERNAL;
+    }
+    if (job->timed_out && handled->outcome == QE_OUTCOME_RETRY) {
+        handled->reason = QE_FAIL_TIMEOUT;
+        handled->label = NULL;
+    }
+}
+
+/* Nobody gets it again: that is what at_most_once means. */
+void qe_outcome_say_lost(struct qe_consumer *consumer, const struct qe_job *job, const char *why)
+{
+    struct qe_err err = {0};
+
+    (void)qe_err_set(&err, QE_ERR_CANCELLED, "message %s: %s", job->message.id, why);
+    qe_consumer_log_trouble(consumer, &consumer->loss_trouble,
+                            "a message that was acknowledged before it was handled is lost "
+                            "(delivery: at_most_once)",
+                            &err);
+}
+
+static void decide(struct qe_consumer *consumer, struct qe_job *job)
+{
+    struct qe_circumstances at = circumstances(consumer, job);
+    bool cut_short = job->handled.outcome == QE_OUTCOME_RETRY && job->stopped && !job->timed_out;
+
+    normalise(job);
+    if (cut_short) {
+        qe_log(QE_LOG_DEBUG, "handling cut short by the stop", "queue", consumer->options.queue,
+               "id", job->message.id, NULL);
+    } else {
+        at.stopped = false;
+        count_handled(consumer, job);
+        qe_room_note_outcome(consumer, &job->handled);
+    }
+    if (job->acked && has_own_letters(consumer)) {
+        at.max_receives = at.receives = 1; /* there is no second try */
+    }
+    qe_verdict_decide(&job->handled, &at, &consumer->random, &job->verdict);
+    if (job->verdict.denied) {
+        struct qe_err err = {0};
+
+        (void)qe_err_set(&err, QE_ERR_UNSUPPORTED, "driver %s cannot dead-letter",
+                         consumer->options.driver->name);
+        qe_outcome_lacks_dead_letter_queue(consumer, job, &err);
+    }
+    if (job->acked && job->verdict.verb == QE_SETTLE_RELEASE) {
+        qe_outcome_say_lost(consumer, job, qe_verdict_reason(&job->handled));
+    }
+    job->letter_due = job->verdict.verb == QE_SETTLE_DEAD_LETTER && has_own_letters(consumer);
+    job->reply_due = job->verdict.verb == QE_SETTLE_ACK && job->message.reply_to[0] != '\0' &&
+                     job->handled.reply.length_bytes > 0;
+    if (!cut_short && job->handled.outcome != QE_OUTCOME_SUCCESS) {
+        qe_forward_note(consumer, job);
+    }
+}
+
+void qe_outcome_give_back(struct qe_job *job, int64_t delay_ms)
+{
+    job->verdict =
+        (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .unhandled = true, .delay_ms = delay_ms};
+    job->has_verdict = true;
+    job->settle_at_mono_ms = 0;
+}
+
+/* Not what the broker waits for before it delivers the next of an ordered group, nor what is about
+ * to lapse. */
+static bool waits_for_others(const struct qe_consumer *consumer, const struct qe_message *message,
+                             int64_t now_mono_ms)
+{
+    enum qe_queue_kind kind = consumer->queue.kind;
+    int64_t lapse = message->visible_until_mono_ms;
+
+    if (kind == QE_KIND_FIFO || (kind != QE_KIND_STANDARD && message->group[0] != '\0')) {
+        return false;
+    }
+    return consumer->settle_wait_ms > 0 && (lapse == 0 || lapse - now_mono_ms > LAPSE_NEAR_MS);
+}
+
+static void schedule(struct qe_consumer *consumer, struct qe_job *job)
+{
+    int64_t now = qe_clock_mono_ms();
+
+    job->in_batch = !job->acked && waits_for_others(consumer, &job->message, now);
+    job->settle_at_mono_ms = job->in_batch ? now + consumer->settle_wait_ms : 0;
+    consumer->batch_count += job->in_batch ? 1 : 0;
+}
+
+/* --- a failure holds its group --- */
+
+/* Those of its group that are in hand and not begun go back behind it. */
+static void release_group(struct qe_consumer *consumer, const struct qe_job *failed)
+{
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < consumer->jobs_count; i++) {
+        struct qe_job *job = &consumer->jobs[i];
+
+        if (job->state == QE_JOB_WAITING && job->group_hash == failed->group_hash &&
+            job->group != NULL && !job->acked && qe_line_remove(consumer, job)) {
+            job->state = QE_JOB_SETTLING;
+            qe_outcome_give_back(job, failed->verdict.delay_ms + HOLD_BEHIND_MS);
+        }
+    }
+    pthread_mutex_unlock(&consumer->lock);
+}
+
+static void hold_group(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    size_t place = 0;
+
+    if (job->group == NULL || job->acked || job->verdict.verb != QE_SETTLE_RELEASE) {
+        return;
+    }
+    if (consumer->holds_count < QE_HOLDS_MAX) {
+        place = consumer->holds_count++;
+    } else {
+        for (size_t i = 1; i < QE_HOLDS_MAX; i++) {
+            place =
+                consumer->holds[i].until_mono_ms < consumer->holds[place].until_mono_ms ? i : place;
+        }
+    }
+    consumer->holds[place] = (struct qe_hold){
+        .group_hash = job->group_hash,
+        .id_hash = qe_line_hash(job->message.id),
+        .until_mono_ms = qe_clock_mono_ms() + job->verdict.delay_ms + HOLD_BEHIND_MS};
+    release_group(consumer, job);
+}
+
+/* --- */
+
+void qe_outcome_collect(struct qe_consumer *consumer)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < consumer->jobs_count && consumer->done_count > 0; i++) {
+        if (consumer->jobs[i].state == QE_JOB_DONE) {
+            consumer->jobs[i].state = QE_JOB_SETTLING;
+            consumer->picked[count++] = &consumer->jobs[i];
+            consumer->done_count--;
+        }
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    for (size_t i = 0; i < count; i++) {
+        struct qe_job *job = consumer->picked[i];
+
+        if (job->skipped) {
+            qe_outcome_give_back(job, 0);
+            continue;
+        }
+        decide(consumer, job);
+        hold_group(consumer, job);
+        schedule(consumer, job);
+    }
+}

@@ -1,0 +1,259 @@
+/* delivery: at_most_once and effectively_once. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "unit/consumer/rig.h"
+
+/* --- at most once --- */
+
+static struct rig *rig_at_most_once(uint64_t workers)
+{
+    struct rig *rig = rig_new(workers);
+
+    rig->options.delivery = QE_DELIVERY_AT_MOST_ONCE;
+    return rig;
+}
+
+static void at_most_once_acknowledges_before_the_handler_runs_and_says_so(void **state)
+{
+    struct rig *rig = rig_at_most_once(1);
+    uint64_t warnings = qe_log_count(QE_LOG_WARN);
+
+    (void)state;
+    qe_fake_send(rig->fake, "slow", NULL);
+    rig_start(rig);
+    assert_int_equal(qe_log_count(QE_LOG_WARN), warnings + 1);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    assert_true(qe_fake_message(rig->fake, 0).gone);
+    assert_int_equal(qe_counter_get(&rig->stats->processed), 0);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 0), 1);
+    assert_int_equal(qe_fake_count_events(rig->fake, QE_FAKE_EXTEND, 0), 0);
+    rig_destroy(rig);
+}
+
+static void at_most_once_never_handles_what_it_could_not_acknowledge(void **state)
+{
+    struct rig *rig = rig_at_most_once(1);
+
+    (void)state;
+    rig->fake->visibility_ms = 300;
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 1000000, QE_ERR_IO);
+    qe_fake_send(rig->fake, "quick", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->redeliveries) >= 1);
+    assert_int_equal(atomic_load(&rig->gate.started), 0);
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 0, QE_OK);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
+    rig_destroy(rig);
+}
+
+static void at_most_once_loses_what_fails_and_counts_it(void **state)
+{
+    struct rig *rig = rig_at_most_once(2);
+
+    (void)state;
+    qe_fake_send(rig->fake, "retry", NULL);
+    qe_fake_send(rig->fake, "reject", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->failed[QE_FAIL_HANDLER_ERROR]) == 1);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->failed[QE_FAIL_PERMANENT]) == 1);
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0);
+    assert_int_equal(qe_fake_count_gone(rig->fake), 2);
+    assert_int_equal(qe_counter_get(&rig->stats->released), 0);
+    assert_int_equal(qe_counter_get(&rig->stats->processed), 0);
+    rig_destroy(rig);
+}
+
+static void at_most_once_keeps_what_fails_where_it_has_a_dead_letter_queue(void **state)
+{
+    struct rig *rig = rig_at_most_once(2);
+    struct qe_fake_sent sent;
+
+    (void)state;
+    rig->options.dead_letter_queue = "my-dlq";
+    qe_fake_send(rig->fake, "retry", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_MAX_RECEIVES]) == 1);
+    assert_true(qe_fake_sent(rig->fake, 0, &sent));
+    assert_string_equal(sent.queue, "my-dlq");
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0);
+    rig_destroy(rig);
+}
+
+static void at_most_once_stops_without_losing_what_it_has_not_acknowledged(void **state)
+{
+    struct rig *rig = rig_at_most_once(1);
+
+    (void)state;
+    rig_start(rig);
+    rig_warm_up(rig, 40);
+    qe_fake_send(rig->fake, "slow", NULL);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 41);
+    for (int i = 0; i < 10; i++) {
+        qe_fake_send(rig->fake, "quick", NULL);
+    }
+    qe_consumer_stop(rig->consumer, qe_clock_mono_ms() + 600000);
+    atomic_store(&rig->gate.open, true);
+    qe_consumer_destroy(rig->consumer);
+    rig->consumer = NULL;
+    assert_int_equal(qe_fake_count_gone(rig->fake), qe_counter_get(&rig->stats->processed));
+    rig_destroy(rig);
+}
+
+/* --- effectively once --- */
+
+static char s_folder[] = "/tmp/qe_once_XXXXXX";
+static char s_path[64];
+
+static struct rig *rig_once(uint64_t workers, const char *store)
+{
+    struct rig *rig = rig_new(workers);
+
+    rig->options.delivery = QE_DELIVERY_EFFECTIVELY_ONCE;
+    rig->options.once =
+        (struct qe_once_options){.store = store, .attribute = "customer", .window_ms = 60000};
+    return rig;
+}
+
+static void duplicate_is_acknowledged_counted_and_not_handled(void **state)
+{
+    const struct qe_fake_message like = {.customer = "a"};
+    const struct qe_fake_message other = {.customer = "b"};
+    struct rig *rig = rig_once(2, ":memory:");
+
+    (void)state;
+    qe_fake_send_like(rig->fake, "first", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    qe_fake_send_like(rig->fake, "second", &like);
+    qe_fake_send_like(rig->fake, "third", &other);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->duplicates_skipped) == 1);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    assert_int_equal(atomic_load(&rig->gate.started), 2);
+    assert_int_equal(qe_fake_count_gone(rig->fake), 3);
+    rig_destroy(rig);
+}
+
+static void two_with_one_key_are_never_handled_at_the_same_time(void **state)
+{
+    const struct qe_fake_message like = {.customer = "a"};
+    struct rig *rig = rig_once(4, ":memory:");
+    struct qe_fake_event event;
+
+    (void)state;
+    qe_fake_send_like(rig->fake, "slow", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    qe_fake_send_like(rig->fake, "second", &like);
+    QE_WAIT_FOR(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    assert_int_equal(event.verb, QE_SETTLE_RELEASE); /* to wait for the first */
+    assert_true(event.unhandled);
+    assert_in_range(event.delay_ms, 1, 30000);
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
+    rig_destroy(rig);
+}
+
+static void what_failed_may_be_handled_again(void **state)
+{
+    const struct qe_fake_message like = {.customer = "a"};
+    struct rig *rig = rig_once(2, ":memory:");
+
+    (void)state;
+    rig->gate.retry_delay_ms = 0;
+    qe_fake_send_like(rig->fake, "once", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(atomic_load(&rig->gate.started), 2);
+    assert_int_equal(qe_counter_get(&rig->stats->duplicates_skipped), 0);
+    rig_destroy(rig);
+}
+
+/* The broker never hears of the outcome, as when the process is killed just before it tells. */
+static void crash_between_key_and_acknowledgement_leaves_a_duplicate_that_is_skipped(void **state)
+{
+    struct rig *rig = rig_once(1, s_path);
+
+    (void)state;
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 1000000, QE_ERR_NETWORK);
+    qe_fake_send(rig->fake, "one", NULL); /* by its id */
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) >= 1);
+    qe_consumer_stop(rig->consumer, qe_clock_mono_ms());
+    qe_consumer_destroy(rig->consumer);
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 0, QE_OK);
+    assert_false(qe_fake_message(rig->fake, 0).gone);
+    rig->fake->messages[0].visible_from_mono_ms = 0; /* its delivery lapses */
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->duplicates_skipped) == 1);
+    assert_true(qe_fake_message(rig->fake, 0).gone);
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
+    rig_destroy(rig);
+}
+
+static void duplicate_of_a_request_gets_the_reply_again(void **state)
+{
+    const struct qe_fake_message like = {.customer = "r", .reply_to = "answers"};
+    struct rig *rig = rig_once(1, ":memory:");
+    struct qe_fake_sent sent;
+
+    (void)state;
+    rig->gate.reply = "42";
+    qe_fake_send_like(rig->fake, "first", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    rig->gate.reply = "43";
+    qe_fake_send_like(rig->fake, "second", &like);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->duplicates_skipped) == 1);
+    assert_true(qe_fake_sent(rig->fake, 1, &sent));
+    assert_string_equal(sent.body, "42");
+    assert_string_equal(sent.correlation_id, "second");
+    rig_destroy(rig);
+}
+
+static void store_that_does_not_work_lets_nothing_be_received_and_says_why(void **state)
+{
+    struct rig *rig = rig_once(1, "/nowhere/at/all/dedup.db");
+    uint64_t warnings = qe_log_count(QE_LOG_WARN);
+
+    (void)state;
+    qe_fake_send(rig->fake, "quick", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_log_count(QE_LOG_WARN) > warnings);
+    qe_fake_pause_ms(50);
+    assert_int_equal(atomic_load(&rig->gate.started), 0);
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 0);
+    rig_destroy(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(at_most_once_acknowledges_before_the_handler_runs_and_says_so),
+        cmocka_unit_test(at_most_once_never_handles_what_it_could_not_acknowledge),
+        cmocka_unit_test(at_most_once_loses_what_fails_and_counts_it),
+        cmocka_unit_test(at_most_once_keeps_what_fails_where_it_has_a_dead_letter_queue),
+        cmocka_unit_test(at_most_once_stops_without_losing_what_it_has_not_acknowledged),
+        cmocka_unit_test(duplicate_is_acknowledged_counted_and_not_handled),
+        cmocka_unit_test(two_with_one_key_are_never_handled_at_the_same_time),
+        cmocka_unit_test(what_failed_may_be_handled_again),
+        cmocka_unit_test(crash_between_key_and_acknowledgement_leaves_a_duplicate_that_is_skipped),
+        cmocka_unit_test(duplicate_of_a_request_gets_the_reply_again),
+        cmocka_unit_test(store_that_does_not_work_lets_nothing_be_received_and_says_why)};
+    char wal[80];
+
+    qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
+    assert_non_null(mkdtemp(s_folder));
+    (void)snprintf(s_path, sizeof s_path, "%s/dedup.db", s_folder);
+    int rc = cmocka_run_group_tests(tests, NULL, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const tails[] = {"", "-wal", "-shm"};
+
+        (void)snprintf(wal, sizeof wal, "%s%s", s_path, tails[i]);
+        (void)unlink(wal);
+    }
+    (void)rmdir(s_folder);
+    return rc;
+}

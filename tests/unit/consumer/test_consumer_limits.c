@@ -1,0 +1,278 @@
+/* What bounds a consumer: batches, ordered groups, rate, circuit breaker, memory. */
+#include "unit/consumer/rig.h"
+
+/* --- batches --- */
+
+static struct rig *rig_with_batches(size_t size, int64_t wait_ms)
+{
+    struct rig *rig = rig_new(1);
+
+    rig->options.batch_size = size;
+    rig->options.batch_wait_ms = wait_ms;
+    return rig;
+}
+
+static void batch_is_handed_over_whole_with_a_result_per_message(void **state)
+{
+    static const char *const ids[] = {"quick", "reject", "quick", "retry", "quick"};
+    struct rig *rig = rig_with_batches(5, 600000);
+
+    (void)state;
+    rig->gate.retry_delay_ms = 3600000;
+    for (size_t i = 0; i < 5; i++) {
+        qe_fake_send(rig->fake, ids[i], NULL);
+    }
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 3);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->released) == 1);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_PERMANENT]) == 1);
+    assert_int_equal(atomic_load(&rig->gate.largest_batch), 5);
+    assert_int_equal(atomic_load(&rig->gate.started), 5);
+    rig_destroy(rig);
+}
+
+static void part_of_a_batch_is_handed_over_when_its_time_is_up(void **state)
+{
+    struct rig *rig = rig_with_batches(100, 60);
+    int64_t began;
+
+    (void)state;
+    rig_start(rig);
+    began = qe_clock_mono_ms();
+    qe_fake_send(rig->fake, "quick", NULL);
+    qe_fake_pause_ms(20);
+    qe_fake_send(rig->fake, "quick", NULL);
+    qe_fake_send(rig->fake, "quick", NULL);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 3);
+    print_message("after %lld ms\n", (long long)(qe_clock_mono_ms() - began));
+    assert_in_range(atomic_load(&rig->gate.ended_mono_ms) - began, 55, 10000);
+    assert_in_range(atomic_load(&rig->gate.largest_batch), 2, 3);
+    rig_destroy(rig);
+}
+
+static void part_of_a_batch_that_waits_goes_back_at_once_when_the_consumer_stops(void **state)
+{
+    struct rig *rig = rig_with_batches(10, 600000);
+
+    (void)state;
+    qe_fake_send(rig->fake, "quick", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 1);
+    qe_consumer_destroy(rig->consumer);
+    rig->consumer = NULL;
+    assert_int_equal(atomic_load(&rig->gate.started), 0);
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 0);
+    assert_true(qe_fake_message(rig->fake, 0).visible_from_mono_ms <= qe_clock_mono_ms());
+    rig_destroy(rig);
+}
+
+static void handler_that_takes_one_at_a_time_is_refused_batches(void **state)
+{
+    struct qe_handler single = s_gate_handler;
+    struct rig *rig = rig_with_batches(2, 10);
+    struct qe_err err = {0};
+
+    (void)state;
+    single.takes_batches = false;
+    rig->options.handler = &single;
+    assert_null(qe_consumer_new(&rig->options, &err));
+    assert_int_equal(err.code, QE_ERR_INVALID);
+    rig_destroy(rig);
+}
+
+/* --- ordered groups --- */
+
+static struct rig *rig_in_order(uint64_t workers)
+{
+    struct rig *rig = rig_new(workers);
+
+    rig->options.order_by = "customer";
+    return rig;
+}
+
+static void
+messages_of_a_group_are_handled_one_after_the_other_and_groups_beside_each_other(void **state)
+{
+    const struct qe_fake_message of[] = {{.customer = "a"}, {.customer = "b"}};
+    struct rig *rig = rig_in_order(8);
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++) {
+        qe_fake_send_like(rig->fake, "nap", &of[i % 2]);
+    }
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 20);
+    assert_int_equal(atomic_load(&rig->gate.most_at_once), 2);
+    for (size_t i = 2; i < 20; i++) { /* in their order */
+        struct qe_fake_event before;
+        struct qe_fake_event after;
+
+        assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, i - 2, 0, &before));
+        assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, i, 0, &after));
+        assert_true(before.at_mono_ms <= after.at_mono_ms);
+    }
+    rig_destroy(rig);
+}
+
+static void failure_holds_its_own_group_and_no_other(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    const struct qe_fake_message b = {.customer = "b"};
+    struct rig *rig = rig_in_order(4);
+    struct qe_fake_event first;
+    struct qe_fake_event second;
+
+    (void)state;
+    rig->gate.retry_delay_ms = 300;
+    qe_fake_send_like(rig->fake, "nap-once", &a);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    qe_fake_send_like(rig->fake, "quick", &b);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 2).gone);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->released) >= 2);
+    qe_fake_send_like(rig->fake, "quick", &a); /* comes while the group is held */
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 4);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 1, &first)); /* after its retry */
+    assert_int_equal(first.verb, QE_SETTLE_ACK);
+    for (size_t i = 1; i < 4; i += 2) {
+        size_t last = qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, i) - 1;
+
+        assert_true(last > 0); /* it was given back */
+        assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, i, last, &second));
+        assert_int_equal(second.verb, QE_SETTLE_ACK);
+        assert_true(second.at_mono_ms >= first.at_mono_ms);
+        assert_int_equal(qe_fake_message(rig->fake, i).receives, 1); /* as if nothing had been */
+    }
+    rig_destroy(rig);
+}
+
+/* --- rate --- */
+
+static void rate_limit_holds_back_receiving_and_not_what_was_received(void **state)
+{
+    struct rig *rig = rig_new(8);
+    int64_t began;
+
+    (void)state;
+    rig->options.messages_per_second = 50;
+    for (int i = 0; i < 1000; i++) {
+        qe_fake_send(rig->fake, "quick", NULL);
+    }
+    rig_start(rig);
+    began = qe_clock_mono_ms();
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) >= 25);
+    int64_t spent_ms = qe_clock_mono_ms() - began;
+    uint64_t received = qe_counter_get(&rig->stats->received);
+    print_message("%llu in %lld ms\n", (unsigned long long)received, (long long)spent_ms);
+    assert_true(spent_ms >= 400);
+    assert_true(received <= (uint64_t)(spent_ms + 50) * 50 / 1000 + 2);
+    assert_int_equal(qe_counter_get(&rig->stats->released), 0);
+    rig_destroy(rig);
+}
+
+/* --- circuit breaker --- */
+
+static void circuit_opens_when_handling_fails_probes_with_one_and_closes(void **state)
+{
+    struct rig *rig = rig_new(2);
+    uint64_t received;
+
+    (void)state;
+    rig->options.circuit_failures = 5;
+    rig->options.circuit_pause_ms = 200;
+    rig->gate.retry_delay_ms = 3600000;
+    assert_false(atomic_load(&rig->stats->has_circuit));
+    for (int i = 0; i < 40; i++) {
+        qe_fake_send(rig->fake, i < 10 ? "nap-retry" : "nap", NULL);
+    }
+    rig_start(rig);
+    assert_true(atomic_load(&rig->stats->has_circuit));
+    QE_WAIT_FOR(atomic_load(&rig->stats->circuit) == QE_CIRCUIT_OPEN);
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0);
+    received = qe_counter_get(&rig->stats->received);
+    assert_in_range(received, 5, 15); /* those in hand are handled all the same */
+    qe_fake_pause_ms(50);
+    assert_int_equal(qe_counter_get(&rig->stats->received), received);
+    /* Each of the bad ones that are left is a probe, which opens it again. */
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 30);
+    assert_int_equal(atomic_load(&rig->stats->circuit), QE_CIRCUIT_CLOSED);
+    assert_int_equal(qe_counter_get(&rig->stats->failed[QE_FAIL_HANDLER_ERROR]), 10);
+    rig_destroy(rig);
+}
+
+static void rejected_messages_do_not_open_the_circuit(void **state)
+{
+    struct rig *rig = rig_new(2);
+
+    (void)state;
+    rig->options.circuit_failures = 2;
+    rig->options.circuit_pause_ms = 3600000;
+    for (int i = 0; i < 20; i++) {
+        qe_fake_send(rig->fake, "reject", NULL);
+    }
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_PERMANENT]) == 20);
+    assert_int_equal(atomic_load(&rig->stats->circuit), QE_CIRCUIT_CLOSED);
+    rig_destroy(rig);
+}
+
+/* --- memory --- */
+
+static void bodies_in_hand_are_bounded_whatever_the_backlog(void **state)
+{
+    const struct qe_fake_message large = {.body_bytes = (size_t)1 << 20};
+    struct rig *rig = rig_new(16);
+
+    (void)state;
+    rig->options.max_in_hand_bytes = (size_t)4 << 20;
+    rig_start(rig);
+    qe_fake_send_like(rig->fake, "quick", &large); /* now it knows how large they are */
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    for (int i = 0; i < 100; i++) {
+        qe_fake_send_like(rig->fake, "slow", &large);
+    }
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 4);
+    qe_fake_pause_ms(50);
+    assert_int_equal(atomic_load(&rig->stats->in_progress), 4); /* of 16 that have a worker */
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 101);
+    rig_destroy(rig);
+}
+
+static void message_larger_than_all_that_is_allowed_is_handled_alone(void **state)
+{
+    const struct qe_fake_message large = {.body_bytes = (size_t)3 << 20};
+    struct rig *rig = rig_new(4);
+
+    (void)state;
+    rig->options.max_in_hand_bytes = (size_t)1 << 20;
+    rig_start(rig);
+    qe_fake_send_like(rig->fake, "quick", &large);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    for (int i = 0; i < 5; i++) {
+        qe_fake_send_like(rig->fake, "nap", &large);
+    }
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 6);
+    assert_int_equal(atomic_load(&rig->gate.most_at_once), 1);
+    rig_destroy(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batch_is_handed_over_whole_with_a_result_per_message),
+        cmocka_unit_test(part_of_a_batch_is_handed_over_when_its_time_is_up),
+        cmocka_unit_test(part_of_a_batch_that_waits_goes_back_at_once_when_the_consumer_stops),
+        cmocka_unit_test(handler_that_takes_one_at_a_time_is_refused_batches),
+        cmocka_unit_test(
+            messages_of_a_group_are_handled_one_after_the_other_and_groups_beside_each_other),
+        cmocka_unit_test(failure_holds_its_own_group_and_no_other),
+        cmocka_unit_test(rate_limit_holds_back_receiving_and_not_what_was_received),
+        cmocka_unit_test(circuit_opens_when_handling_fails_probes_with_one_and_closes),
+        cmocka_unit_test(rejected_messages_do_not_open_the_circuit),
+        cmocka_unit_test(bodies_in_hand_are_bounded_whatever_the_backlog),
+        cmocka_unit_test(message_larger_than_all_that_is_allowed_is_handled_alone)};
+
+    qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
