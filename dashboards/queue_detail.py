@@ -141,6 +141,11 @@ CONSUMERS = Row("Consumers", [
           Query(consumer_rate("visibility_extensions"), f"extensions {V}"),
           Query(consumer_rate("empty_receives"), f"empty receives {V}", GREY),
           unit="ops", width=8, none="no consumers", runbooks=["QueueStaleSettles"]),
+    lines("Circuit breaker", "1 while a consumer receives nothing because its handling fails (open), or tries with one "
+          "message at a time (half open). What it waits for is the handler's own log.",
+          Query('max by QUEUE (queue_consumer_circuit_state{Q, state="open"})', f"open {V}", RED),
+          Query('max by QUEUE (queue_consumer_circuit_state{Q, state="half_open"})', f"half open {V}", YELLOW),
+          width=8, none="no circuit breaker", runbooks=["QueueConsumerErrorsFast"]),
 ])
 
 DEAD = Row("Dead letters", [

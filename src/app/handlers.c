@@ -29,7 +29,8 @@ static struct qe_handler_common make_common(const struct qe_consumer_settings *s
                     .count = settings->reasons.count},
         .timeout_ms = settings->handler.timeout_ms,
         .reply_max_bytes = (size_t)settings->handler.max_reply_bytes,
-        .workers = settings->workers};
+        .workers = settings->workers,
+        .in_batches = settings->batch.size > 1};
 }
 
 static void *make_simulate(const struct qe_handler_settings *settings, struct qe_err *err)

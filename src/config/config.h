@@ -79,6 +79,30 @@ struct qe_handler_settings {
     uint64_t seed;
 };
 
+/* As the consumer's own enum has it; a test holds them together. */
+enum qe_config_delivery {
+    QE_CONFIG_AT_LEAST_ONCE = 0,
+    QE_CONFIG_AT_MOST_ONCE,
+    QE_CONFIG_EFFECTIVELY_ONCE
+};
+struct qe_deduplication_settings {
+    char *store;     /* NULL: the section is absent */
+    char *attribute; /* "" none; both "": the message's id */
+    char *pointer;
+    int64_t window_ms;
+};
+struct qe_consumer_dead_letter_settings {
+    char *queue; /* NULL: the section is absent */
+};
+struct qe_batch_settings {
+    uint64_t size;
+    int64_t wait_ms;
+};
+struct qe_circuit_breaker_settings {
+    uint64_t failures; /* 0: none */
+    int64_t pause_ms;
+};
+
 struct qe_consumer_settings {
     char *source;
     char *vhost; /* "" where the broker has none */
@@ -88,7 +112,14 @@ struct qe_consumer_settings {
     struct qe_text_list reasons; /* that the handler may give beside the closed set */
     int64_t max_handling_time_ms;
     struct qe_retry_settings retry;
-    int delivery; /* 0: at_least_once, the only one so far */
+    int delivery; /* enum qe_config_delivery */
+    struct qe_deduplication_settings deduplication;
+    struct qe_consumer_dead_letter_settings dead_letter;
+    struct qe_batch_settings batch;
+    char *order_by;    /* "" none */
+    double rate_limit; /* messages per second; 0: none */
+    struct qe_circuit_breaker_settings circuit_breaker;
+    uint64_t max_in_hand_bytes;
 };
 
 struct qe_objective_match {

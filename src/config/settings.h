@@ -7,6 +7,8 @@
 
 #define QE_CONFIG_SOURCES_MAX 256 /* as many as the store has room for */
 
+#define QE_CONFIG_BATCHES_MAX 16384 /* workers x batch.size, as the consumer has it */
+
 /* The file's top level; `sources`, `objectives` and `consumers` hold the structs of config.h. */
 struct qe_root_settings {
     int64_t shutdown_timeout_ms;

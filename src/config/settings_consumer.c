@@ -98,7 +98,8 @@ static int check_reasons(const void *settings, const char **out_key, struct qe_e
     return 0;
 }
 
-static const char *const s_deliveries[] = {"at_least_once", NULL};
+static const char *const s_deliveries[] = {"at_least_once", "at_most_once", "effectively_once",
+                                           NULL};
 
 static const struct qe_option s_consumer_options[] = {
     {.key = "source",
@@ -160,7 +161,54 @@ static const struct qe_option s_consumer_options[] = {
      .offset = offsetof(struct qe_consumer_settings, delivery),
      .default_text = "at_least_once",
      .choices = s_deliveries,
-     .help = "Acknowledge after the handler: no message is lost, one may be handled twice."},
+     .help = "`at_least_once`: acknowledged after the handler, so none is lost and one may be "
+             "handled twice. `effectively_once`: that, and what was handled is not handled again. "
+             "`at_most_once`: acknowledged **before** the handler: **what fails or is cut short is "
+             "lost**."},
+    {.key = "deduplication",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_consumer_settings, deduplication),
+     .section = &qe_section_deduplication,
+     .help = "How `effectively_once` knows what was handled."},
+    {.key = "dead_letter",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_consumer_settings, dead_letter),
+     .section = &qe_section_consumer_dead_letter,
+     .help = "A dead-letter queue of this consumer's, where the queue has none."},
+    {.key = "batch",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_consumer_settings, batch),
+     .section = &qe_section_batch,
+     .help = "Several messages for one call of the handler, with a result for each."},
+    {.key = "order_by",
+     .type = QE_OPT_TEXT,
+     .offset = offsetof(struct qe_consumer_settings, order_by),
+     .default_text = "",
+     .default_note = "the broker's own groups",
+     .max = 256,
+     .help = "Attribute: messages of the same value are handled one after the other, and a failure "
+             "holds the others of its value."},
+    {.key = "rate_limit",
+     .type = QE_OPT_NUMBER,
+     .offset = offsetof(struct qe_consumer_settings, rate_limit),
+     .default_text = "0",
+     .min = 0,
+     .max = 1000000,
+     .help = "Messages received per second, at most; after a pause one second's worth at once. "
+             "`0`: no limit."},
+    {.key = "circuit_breaker",
+     .type = QE_OPT_SECTION,
+     .offset = offsetof(struct qe_consumer_settings, circuit_breaker),
+     .section = &qe_section_circuit_breaker,
+     .help = "Stops receiving while handling fails: `queue_consumer_circuit_state`."},
+    {.key = "max_in_hand",
+     .type = QE_OPT_SIZE,
+     .offset = offsetof(struct qe_consumer_settings, max_in_hand_bytes),
+     .default_text = "64MiB",
+     .min = 65536,
+     .max = 68719476736.0,
+     .help = "Message bodies in memory at the same time, whatever the backlog; one that is larger "
+             "is handled alone."},
 };
 
 const struct qe_section qe_section_consumer = {
@@ -168,5 +216,6 @@ const struct qe_section qe_section_consumer = {
     .size_bytes = sizeof(struct qe_consumer_settings),
     .options = s_consumer_options,
     .options_count = COUNT_OF(s_consumer_options),
-    .rules = {check_reasons},
+    .rules = {check_reasons, qe_consumer_delivery_rule, qe_consumer_batch_rule,
+              qe_consumer_dead_letter_rule},
 };

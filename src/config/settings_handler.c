@@ -282,6 +282,11 @@ const struct qe_section qe_section_handler = {
     .rules = {check_keys, check_latency, check_command, check_http},
 };
 
+bool qe_handler_settings_take_batches(const struct qe_handler_settings *handler)
+{
+    return strcmp(s_handler_types[handler->type], "exec") != 0;
+}
+
 void qe_handler_settings_resolve(struct qe_handler_settings *handler)
 {
     if (handler->latency_p99_ms == 0) {

@@ -232,6 +232,10 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
     [QE_FAMILY_CONSUMER_WORKERS_BUSY] = {"queue_consumer_workers_busy", QE_METRIC_GAUGE,
                                          QE_PART_LIVE, "", QUEUE_LABELS,
                                          "Workers that run a handler right now."},
+    [QE_FAMILY_CONSUMER_CIRCUIT_STATE] =
+        {"queue_consumer_circuit_state", QE_METRIC_GAUGE, QE_PART_LIVE, "", QUEUE_LABELS ",state",
+         "What the consumer's circuit breaker does: 1 for the state that holds, 0 for the others; "
+         "absent where none is configured. While open, nothing is received."},
     [QE_FAMILY_CONSUMER_LAST_SUCCESS] = {"queue_consumer_last_success_timestamp_seconds",
                                          QE_METRIC_GAUGE, QE_PART_LIVE, "seconds", QUEUE_LABELS,
                                          "When a message was last handled and acknowledged, in "

@@ -59,8 +59,8 @@ static const qe_counter *counter_of(enum qe_family family, const struct qe_consu
     return family <= QE_FAMILY_CONSUMER_SETTLE_FAILURES ? counters[family] : NULL;
 }
 
-static void labelled_counter(struct qe_strbuf *out, enum qe_family family, const char *labels,
-                             const char *const pair[2], uint64_t value)
+static void labelled_number(struct qe_strbuf *out, enum qe_family family, const char *labels,
+                            const char *const pair[2], uint64_t value)
 {
     qe_line_begin(out, family, labels);
     qe_label_word(out, pair[0], pair[1]);
@@ -77,7 +77,7 @@ static void render_reasons(struct qe_strbuf *out, enum qe_family family, const c
 
         /* A message that came too often is never handed to the handler. */
         if (dead_lettered || i != QE_FAIL_MAX_RECEIVES) {
-            labelled_counter(
+            labelled_number(
                 out, family, labels, pair,
                 qe_counter_get(dead_lettered ? &stats->dead_lettered[i] : &stats->failed[i]));
         }
@@ -86,8 +86,20 @@ static void render_reasons(struct qe_strbuf *out, enum qe_family family, const c
          at = atomic_load(&at->next)) {
         const char *const pair[2] = {"reason", at->name};
 
-        labelled_counter(out, family, labels, pair,
-                         qe_counter_get(dead_lettered ? &at->dead_lettered : &at->failed));
+        labelled_number(out, family, labels, pair,
+                        qe_counter_get(dead_lettered ? &at->dead_lettered : &at->failed));
+    }
+}
+
+static void render_circuit(struct qe_strbuf *out, const char *labels,
+                           const struct qe_consumer_stats *stats)
+{
+    int64_t state = atomic_load(&stats->circuit);
+
+    for (int i = 0; i < QE_CIRCUIT_COUNT && atomic_load(&stats->has_circuit); i++) {
+        const char *const pair[2] = {"state", qe_circuit_name((enum qe_circuit)i)};
+
+        labelled_number(out, QE_FAMILY_CONSUMER_CIRCUIT_STATE, labels, pair, state == i ? 1 : 0);
     }
 }
 
@@ -137,6 +149,8 @@ static void render_consumer(struct qe_strbuf *out, enum qe_family family, const 
         qe_line_histogram(out, family, labels, &stats->wait_seconds);
     } else if (family == QE_FAMILY_CONSUMER_MESSAGE_RECEIVES) {
         qe_line_histogram(out, family, labels, &stats->receives);
+    } else if (family == QE_FAMILY_CONSUMER_CIRCUIT_STATE) {
+        render_circuit(out, labels, stats);
     } else if (family == QE_FAMILY_CONSUMER_LAST_SUCCESS) {
         int64_t unix_ms = atomic_load(&stats->last_success_unix_ms);
 

@@ -106,7 +106,16 @@ static void print_shows_defaults_and_hides_secrets(void **state)
                                                   "      initial: 1s\n"
                                                   "      max: 5m\n"
                                                   "      max_receives: 0\n"
-                                                  "    delivery: at_least_once\n");
+                                                  "    delivery: at_least_once\n"
+                                                  "    batch:\n"
+                                                  "      size: 1\n"
+                                                  "      wait: 0s\n"
+                                                  "    order_by: \"\"\n"
+                                                  "    rate_limit: 0\n"
+                                                  "    circuit_breaker:\n"
+                                                  "      failures: 0\n"
+                                                  "      pause: 30s\n"
+                                                  "    max_in_hand: 64MiB\n");
     qe_strbuf_deinit(&printed);
     qe_config_destroy(config);
 }

@@ -335,6 +335,30 @@ static void what_the_kernel_does_not_tell_is_left_out(void **state)
     qe_strbuf_deinit(&page);
 }
 
+static void circuit_has_one_state_and_is_absent_without_a_breaker(void **state)
+{
+    struct world world;
+    struct qe_strbuf page;
+
+    (void)state;
+    world_init(&world);
+    struct qe_consumer_stats *consumer = add_consumer(world.stats, "", "orders");
+
+    (void)add_consumer(world.stats, "", "without");
+    atomic_store(&consumer->has_circuit, true);
+    atomic_store(&consumer->circuit, (int64_t)QE_CIRCUIT_OPEN);
+    qe_strbuf_init(&page, 0);
+    qe_live_render(&page, world.stats, &s_build, &s_process, QE_FORMAT_TEXT);
+    assert_has(&page,
+               "queue_consumer_circuit_state{source=\"shop\",queue=\"orders\",state=\"closed\"} 0\n"
+               "queue_consumer_circuit_state{source=\"shop\",queue=\"orders\",state=\"open\"} 1\n"
+               "queue_consumer_circuit_state{source=\"shop\",queue=\"orders\",state=\"half_open\"} "
+               "0\n");
+    assert_lacks(&page, "queue_consumer_circuit_state{source=\"shop\",queue=\"without\"");
+    qe_strbuf_deinit(&page);
+    world_deinit(&world);
+}
+
 /* A family nobody can fill has no place in the catalogue. */
 static void every_family_appears_when_there_is_something_to_say(void **state)
 {
@@ -344,8 +368,11 @@ static void every_family_appears_when_there_is_something_to_say(void **state)
 
     (void)state;
     world_init(&world);
-    atomic_store(&add_consumer(world.stats, "", "orders")->last_success_unix_ms, 1);
+    struct qe_consumer_stats *consumer = add_consumer(world.stats, "", "orders");
     struct qe_api_stats *api = add_api(world.stats, "shop");
+
+    atomic_store(&consumer->last_success_unix_ms, 1);
+    atomic_store(&consumer->has_circuit, true);
 
     atomic_store(&api->monthly_budget_microdollars, 1);
     atomic_store(&api->has_clock_skew, true);
@@ -430,6 +457,7 @@ int main(void)
         cmocka_unit_test(clock_and_credentials_are_shown_once_they_are_known),
         cmocka_unit_test(the_exporter_describes_itself),
         cmocka_unit_test(what_the_kernel_does_not_tell_is_left_out),
+        cmocka_unit_test(circuit_has_one_state_and_is_absent_without_a_breaker),
         cmocka_unit_test(every_family_appears_when_there_is_something_to_say),
         cmocka_unit_test(the_live_part_survives_running_out_of_memory),
     };

@@ -1,0 +1,55 @@
+/* What users see when keys of a consumer do not go together. */
+#include "unit/config/check_rows.h"
+
+#define CONSUMER(keys)                                                                             \
+    GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, " keys "}]\n"
+
+static void keys_of_a_consumer_go_together(void **state)
+{
+    static const struct row s_rows[] = {
+        {"what was handled must be remembered somewhere", CONSUMER("delivery: effectively_once"),
+         "c.yml:2:71: delivery: effectively_once needs to remember what was handled: "
+         "deduplication: {store: /var/lib/queue-exporter/handled.db}\n"},
+        {"a store that nobody looks into misleads", CONSUMER("deduplication: {store: x}"),
+         "c.yml:2:76: deduplication: has no effect without delivery: effectively_once\n"},
+        {"a key has one origin",
+         CONSUMER("delivery: effectively_once, deduplication: {store: x, attribute: a, pointer: "
+                  "/b}"),
+         "c.yml:2:138: pointer: the key comes from an attribute or from the body: leave one out\n"},
+        {"a pointer begins with a slash",
+         CONSUMER("delivery: effectively_once, deduplication: {store: x, pointer: order.id}"),
+         "c.yml:2:124: pointer: \"order.id\" is no JSON pointer: /order/id, with ~1 for / and ~0 "
+         "for ~\n"},
+        {"a store without a file is none",
+         CONSUMER("delivery: effectively_once, deduplication: {window: 1h}"),
+         "c.yml:2:104: deduplication: missing key \"store\"\n"},
+        {"a queue cannot be its own dead-letter queue", CONSUMER("dead_letter: {queue: q}"),
+         "c.yml:2:74: dead_letter: queue: is the queue itself: what fails for good would come "
+         "again\n"},
+        {"so many at the same time are too many", CONSUMER("workers: 1024, batch: {size: 100}"),
+         "c.yml:2:83: batch: size: with that many workers, more than 16384 messages would be "
+         "handled at the same time\n"},
+        {"some handlers take one message at a time",
+         GOOD
+         "consumers: [{source: a, queue: q, handler: {type: exec, command: [sh]}, batch: {size: "
+         "2}}]\n",
+         "c.yml:2:80: batch: size: the handler takes one message at a time: use another one, or "
+         "size: 1\n"},
+        {"all of them together",
+         CONSUMER(
+             "delivery: effectively_once, deduplication: {store: x, pointer: /a/b, window: 1h}, "
+             "dead_letter: {queue: z}, batch: {size: 10, wait: 1s}, order_by: c, rate_limit: "
+             "0.5, circuit_breaker: {failures: 3}, max_in_hand: 1MiB"),
+         ""},
+    };
+
+    (void)state;
+    CHECK_ROWS(s_rows);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(keys_of_a_consumer_go_together)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
