@@ -129,7 +129,10 @@ class Examples(unittest.TestCase):
         for path in sorted(cases.ROOT.glob("tests/alerts/test_*.py")):
             names |= {f"{path.stem}: {name[5:].replace('_', ' ')}"
                       for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))}
-        self.assertGreater(len(rows), 25)
+        for path in cases.ROOT.glob("tests/unit/*/test_*.c"):
+            names |= {f"{path.stem}: {name.replace('_', ' ')}" for name in
+                      re.findall(r"cmocka_unit_test\((\w+)\)", path.read_text(encoding="utf-8"))}
+        self.assertGreater(len(rows), 60)
         for weakness, tests in rows:
             self.assertGreater(len(weakness.split()), 3)
             found = re.findall(r"`([^`]+)`", tests)
