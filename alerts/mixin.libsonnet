@@ -50,7 +50,7 @@
         "rules": [
           {
             "record": "queue:messages_ready:max",
-            "expr": "max without (%(replicas)s) (last_over_time(queue_messages_ready[%(hold)s]))\nunless max without (%(replicas)s, backend, kind) (last_over_time(queue_info{kind=\"stream\"}[%(hold)s]))" % c,
+            "expr": "max without (%(replicas)s) (last_over_time(queue_messages_ready[%(hold)s]))\nunless max without (%(replicas)s, backend, kind) (last_over_time(queue_info{kind=\"stream\"}[%(hold)s]))\nunless max without (%(replicas)s) (last_over_time(queue_is_delay_queue[%(hold)s]))" % c,
           },
           {
             "record": "queue:oldest_message_age_seconds:max",

@@ -203,6 +203,7 @@ BROKER = Row("Broker and limits", [
         Column("Delay", "max by QUEUE (queue_delivery_delay_seconds{Q})", unit="s"),
         Column("Receives before dead-lettering", "max by QUEUE (queue_dead_letter_max_receives{Q})"),
         Column("Is a dead-letter queue", "max by QUEUE (queue_is_dead_letter_queue{Q})", unit="bool_yes_no"),
+        Column("Is a delay queue", "max by QUEUE (queue_is_delay_queue{Q})", unit="bool_yes_no"),
         Column("Last read", "1000 * max by QUEUE (queue_last_success_timestamp_seconds{Q})", unit="dateTimeFromNow"),
         Column("Last handled", "1000 * max by QUEUE (queue_consumer_last_success_timestamp_seconds{Q})",
                unit="dateTimeFromNow"),

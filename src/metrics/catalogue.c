@@ -78,6 +78,10 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
         {"queue_is_dead_letter_queue", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
          "1 when another queue dead-letters into this one, else 0; 0 also in a loop with a retry "
          "queue, where messages only pass."},
+    [QE_FAMILY_IS_DELAY_QUEUE] =
+        {"queue_is_delay_queue", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
+         "1 for a queue whose messages go on by themselves after a while, as those of a retry "
+         "queue do; else absent."},
     [QE_FAMILY_EXPIRY_MARGIN] = {"queue_expiry_margin_seconds", QE_METRIC_GAUGE, QE_PART_POLL,
                                  "seconds", QUEUE_LABELS,
                                  "Time until retention deletes the oldest message, as a safe lower "

@@ -192,6 +192,10 @@ static bool value_of(enum qe_family family, const struct qe_snapshot *snapshot, 
         *out = snapshot->set->is_dead_letter_queue[index] ? 1 : 0;
         return true;
     }
+    if (family == QE_FAMILY_IS_DELAY_QUEUE) {
+        *out = 1;
+        return snapshot->set->items[index].is_delay_queue;
+    }
     if (family == QE_FAMILY_DRAIN) {
         return snapshot->judges_backlogs && qe_backlog_drain_seconds(&state->backlog, out);
     }
@@ -311,6 +315,7 @@ void qe_poll_render_queues(struct qe_strbuf *out, enum qe_family family,
         [QE_FAMILY_DEAD_LETTER_INFO] = render_links,
         [QE_FAMILY_DEAD_LETTER_MESSAGES] = render_links,
         [QE_FAMILY_IS_DEAD_LETTER_QUEUE] = render_values,
+        [QE_FAMILY_IS_DELAY_QUEUE] = render_values,
         [QE_FAMILY_EXPIRY_MARGIN] = render_values,
         [QE_FAMILY_OBJECTIVE_OLDEST_AGE] = render_values,
         [QE_FAMILY_STATE] = render_states,

@@ -231,7 +231,7 @@ static enum qe_backlog_state judge(const struct qe_backlog *backlog,
         return never(backlog, backlog->settled_mono_ms, reading) ? QE_BACKLOG_IDLE
                                                                  : QE_BACKLOG_STEADY;
     }
-    if (!reading->is_dead_letter_queue && never(backlog, backlog->empty_mono_ms, reading)) {
+    if (!reading->may_stand_still && never(backlog, backlog->empty_mono_ms, reading)) {
         if (never(backlog, backlog->consumer_mono_ms, reading)) {
             return QE_BACKLOG_NO_CONSUMERS;
         }

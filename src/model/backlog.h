@@ -14,8 +14,9 @@
  *
  * "Nothing settled" needs a proof: the broker's own counter of acknowledged messages stands still;
  * or, where it has none, nothing was ever in flight, the backlog never fell, and our own consumer
- * settled nothing. A dead-letter queue is there to hold messages: never no_consumers nor stalled.
- * Hysteresis: a trend ends later than it begins, and a new state has to be found twice in a row. */
+ * settled nothing. A dead-letter or delay queue is there to hold messages: never no_consumers nor
+ * stalled. Hysteresis: a trend ends later than it begins, and a new state has to be found twice in
+ * a row. */
 #ifndef QE_MODEL_BACKLOG_H
 #define QE_MODEL_BACKLOG_H
 
@@ -75,7 +76,7 @@ struct qe_backlog_reading {
     uint64_t own_settled; /* what our own consumer of this queue has settled since the start: acked
                              or dead-lettered; 0 without one */
     bool is_stream;
-    bool is_dead_letter_queue;
+    bool may_stand_still; /* a dead-letter or a delay queue */
 };
 
 /* Takes a reading in and judges anew. Readings come in the order of time; a broker's counter that

@@ -138,6 +138,7 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_e
         .dead_letter_known = from->dead_letter_known,
         .dead_letter_unroutable = from->dead_letter_unroutable,
         .returns_by_time = from->returns_by_time,
+        .is_delay_queue = from->is_delay_queue,
         .is_dead_letter_elsewhere = from->is_dead_letter_elsewhere,
     };
     int rc = 0;

@@ -54,6 +54,8 @@ struct qe_queue {
                                     dead-lettered is lost */
     bool returns_by_time; /* what nobody takes out of it goes on to its links after a while: a retry
                              or delay queue (RabbitMQ: a message TTL and a dead-letter exchange) */
+    bool is_delay_queue;  /* what is in it waits for its time and not for a consumer: by its driver,
+                             and  in a set also each retry queue of a loop */
     bool is_dead_letter_elsewhere; /* a dead-letter queue by its name, as configured, or by the link
                                       of a queue that is not watched */
     struct qe_dead_letter_link *links; /* owned */

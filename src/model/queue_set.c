@@ -4,8 +4,6 @@
 #include "model/queue.h"
 #include "util/mem.h"
 
-#define RETRY_LOOP_MAX 64 /* queues */
-
 static int compare_items(const void *a, const void *b)
 {
     return qe_queue_compare(a, b);
@@ -77,37 +75,29 @@ static int resolve_targets(struct qe_queue_set *set)
     return 0;
 }
 
-/* Follows links; a search that is longer than any retry loop is given up. */
-static bool leads_to(const struct qe_queue_set *set, size_t from, size_t to)
+/* "orders" dead-letters into "orders.retry", which sends everything back after a minute: nothing
+ * stays in either for somebody to look at. */
+static bool is_retry_loop(const struct qe_queue_set *set, size_t from, size_t to)
 {
-    size_t seen[RETRY_LOOP_MAX] = {from};
-    size_t count = 1;
-
-    for (size_t next = 0; next < count; next++) {
-        for (size_t j = 0; j < set->items[seen[next]].links_count; j++) {
-            size_t target = set->link_targets[seen[next]][j];
-            size_t known = 0;
-
-            if (target == to) {
-                return true;
-            }
-            while (known < count && seen[known] != target) {
-                known++;
-            }
-            if (target != SIZE_MAX && known == count && count < RETRY_LOOP_MAX) {
-                seen[count++] = target;
-            }
+    if (!set->items[from].returns_by_time && !set->items[to].returns_by_time) {
+        return false;
+    }
+    for (size_t i = 0; i < set->items[to].links_count; i++) {
+        if (set->link_targets[to][i] == from) {
+            return true;
         }
     }
     return false;
 }
 
-/* "orders" dead-letters into "orders.retry", which sends everything back after a minute: nothing
- * stays in either for somebody to look at. */
-static bool is_in_retry_loop(const struct qe_queue_set *set, size_t from, size_t to)
+static void mark_target(struct qe_queue_set *set, size_t from, size_t to)
 {
-    return (set->items[from].returns_by_time || set->items[to].returns_by_time) &&
-           leads_to(set, to, from);
+    if (!is_retry_loop(set, from, to)) {
+        set->is_dead_letter_queue[to] = true;
+        return;
+    }
+    set->items[from].is_delay_queue |= set->items[from].returns_by_time;
+    set->items[to].is_delay_queue |= set->items[to].returns_by_time;
 }
 
 static void mark_dead_letter_queues(struct qe_queue_set *set)
@@ -120,7 +110,7 @@ static void mark_dead_letter_queues(struct qe_queue_set *set)
             size_t target = set->link_targets[i][j];
 
             if (target != SIZE_MAX && !set->is_dead_letter_queue[target]) {
-                set->is_dead_letter_queue[target] = !is_in_retry_loop(set, i, target);
+                mark_target(set, i, target);
             }
         }
     }
@@ -270,7 +260,7 @@ static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
     return a->kind == b->kind && a->retention_from_first_send == b->retention_from_first_send &&
            a->dead_letter_known == b->dead_letter_known &&
            a->dead_letter_unroutable == b->dead_letter_unroutable &&
-           a->returns_by_time == b->returns_by_time &&
+           a->returns_by_time == b->returns_by_time && a->is_delay_queue == b->is_delay_queue &&
            a->is_dead_letter_elsewhere == b->is_dead_letter_elsewhere &&
            qe_queue_compare(a, b) == 0 && strcmp(a->address, b->address) == 0 &&
            strcmp(a->arn, b->arn) == 0 && strcmp(a->region, b->region) == 0 &&

@@ -274,14 +274,15 @@ void qe_snapshot_judge_backlogs(struct qe_snapshot *snapshot, const struct qe_ba
         const struct qe_consumer_stats *own =
             qe_stats_walk(&at, snapshot->source, queue->vhost, queue->name);
 
-        qe_backlog_observe(&snapshot->states[i].backlog,
-                           &(struct qe_backlog_reading){
-                               .sample = &snapshot->states[i].sample,
-                               .now_mono_ms = report->now_mono_ms,
-                               .window_ms = report->state_window_ms,
-                               .own_settled = own == NULL ? 0 : qe_consumer_stats_settled(own),
-                               .is_stream = queue->kind == QE_KIND_STREAM,
-                               .is_dead_letter_queue = set->is_dead_letter_queue[i]});
+        qe_backlog_observe(
+            &snapshot->states[i].backlog,
+            &(struct qe_backlog_reading){
+                .sample = &snapshot->states[i].sample,
+                .now_mono_ms = report->now_mono_ms,
+                .window_ms = report->state_window_ms,
+                .own_settled = own == NULL ? 0 : qe_consumer_stats_settled(own),
+                .is_stream = queue->kind == QE_KIND_STREAM,
+                .may_stand_still = set->is_dead_letter_queue[i] || queue->is_delay_queue});
     }
 }
 

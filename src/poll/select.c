@@ -110,7 +110,7 @@ static void mark_dead_letter(struct selection *selection, size_t index)
 }
 
 /* Known by their names, or by the links of queues that the filters took: who watches dead-letter
- * queues only must be told when they grow. */
+ * queues only must be told when they grow. Not by those of a delay queue, whose messages go on. */
 static void mark_dead_letter_queues(struct selection *selection,
                                     const struct qe_select_rules *rules)
 {
@@ -120,7 +120,10 @@ static void mark_dead_letter_queues(struct selection *selection,
         if (matches_any(rules->dead_letter, rules->dead_letter_count, queue->name)) {
             mark_dead_letter(selection, i);
         }
-        for (size_t j = 0; selection->verdicts[i] == DROP && j < queue->links_count; j++) {
+        if (selection->verdicts[i] != DROP || queue->returns_by_time) {
+            continue;
+        }
+        for (size_t j = 0; j < queue->links_count; j++) {
             size_t target = find(selection->list, &queue->links[j]);
 
             if (target != SIZE_MAX) {

@@ -36,6 +36,7 @@ ELSEWHERE = {
     'queue_exporter_interval_stretch_ratio{source="local",service="sqs"}': [1, 0.01],
     'queue_exporter_clock_skew_seconds{source="local"}': [0.2, 0],
     'queue_dead_letter_pending_messages{source="local",queue="payments"}': [3, 0],
+    'queue_is_delay_queue{source="local",queue="payments"}': [1, 0],
     'queue_source_method_info{source="local",method="totals"}': [1, 0],
     'queue_source_node_up{source="local",node="rabbit@a"}': [1, 0],
     'queue_source_node_memory_alarm{source="local",node="rabbit@a"}': [0, 0],

@@ -101,6 +101,7 @@ class Links(SharingRabbit):
             series("queue_dead_letter_info", "work", dead_letter_queue="work.retry", dead_letter_vhost="/"): 1,
             series("queue_dead_letter_info", "work.retry", dead_letter_queue="work", dead_letter_vhost="/"): 1,
             series("queue_is_dead_letter_queue", "work"): 0, series("queue_is_dead_letter_queue", "work.retry"): 0,
+            series("queue_is_delay_queue", "work"): None, series("queue_is_delay_queue", "work.retry"): 1,
             series("queue_dead_letter_messages", "work", dead_letter_queue="work.retry", dead_letter_vhost="/"): None})
         # Someone mends a queue that loses its dead letters.
         self.rabbit.queue("nobody")

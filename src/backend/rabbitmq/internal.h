@@ -46,6 +46,8 @@ enum qe_rmq_amqp_operation {
 };
 
 #define QE_RMQ_METRICS_URLS_MAX 64
+#define QE_RMQ_DELAY_PREFIX                                                                        \
+    "qe.delay." /* queues of our own, in which messages wait for their time */
 
 /* Where one node's metrics are. */
 struct qe_rmq_endpoint {

@@ -380,7 +380,7 @@ static void every_family_appears_when_there_is_something_to_say(void **state)
     atomic_store(&api->renews_credentials, true);
     atomic_store(&qe_stats_process(world.stats)->config_last_reload_success_unix_ms, 1);
     world_link(world_add(&list, "", "orders", QE_KIND_EMBEDDED), "", "orders-dlq");
-    (void)world_add(&list, "", "orders-dlq", QE_KIND_EMBEDDED);
+    world_add(&list, "", "orders-dlq", QE_KIND_EMBEDDED)->is_delay_queue = true;
     struct qe_queue_set *set = world_set(&list);
 
     for (unsigned i = 0; i < QE_FIELD_COUNT; i++) {

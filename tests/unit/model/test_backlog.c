@@ -42,7 +42,7 @@ static enum qe_backlog_state read_one(struct watch *watch, struct reading readin
                                             .window_ms = WINDOW_MS,
                                             .own_settled = reading.own_settled,
                                             .is_stream = watch->is_stream,
-                                            .is_dead_letter_queue = watch->is_dead_letter_queue});
+                                            .may_stand_still = watch->is_dead_letter_queue});
     watch->now_mono_ms += STEP_MS;
     return (enum qe_backlog_state)watch->backlog.state;
 }

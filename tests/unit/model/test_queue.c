@@ -156,13 +156,13 @@ static void links_are_resolved_in_both_directions(void **state)
 }
 
 /* Links as "from>to"; a name in capitals returns what it holds by time. `wanted` are the
- * dead-letter queues. */
+ * dead-letter queues, and behind a blank the delay queues. */
 struct loop {
     const char *links[6];
     const char *wanted;
 };
 
-static void dead_letter_queues_of(const struct loop *loop, char out[32])
+static void kinds_of(const struct loop *loop, char out[32])
 {
     static const char names[] = "aAbBcCdD";
     struct qe_queue_list list = {0};
@@ -187,6 +187,12 @@ static void dead_letter_queues_of(const struct loop *loop, char out[32])
             out[length++] = set->items[i].name[0];
         }
     }
+    out[length++] = ' ';
+    for (size_t i = 0; i < set->count; i++) {
+        if (set->items[i].is_delay_queue) {
+            out[length++] = set->items[i].name[0];
+        }
+    }
     out[length] = '\0';
     qe_queue_set_release(set);
 }
@@ -195,52 +201,26 @@ static void a_queue_and_its_retry_queue_are_no_dead_letter_queues(void **state)
 {
     (void)state;
     static const struct loop loops[] = {
-        {{"a>A", "A>a"}, ""},                 /* a rejects into A, which sends back by time */
-        {{"a>A", "A>a", "a>b"}, "b"},         /* and has a place for what is given up */
-        {{"a>A", "A>a", "b>a"}, "a"},         /* a takes the dead letters of b as well */
-        {{"a>A", "a>B", "A>a", "B>a"}, ""},   /* a short and a long wait */
-        {{"a>A", "A>b", "b>a"}, "a"},         /* through b, whose messages wait for somebody */
-        {{"A>a"}, "a"},                       /* expired, and kept */
-        {{"A>b", "b>c"}, "bc"},               /* a dead-letter queue may have one, too */
-        {{"a>b", "b>a"}, "ab"},               /* goes on only when somebody rejects it */
-        {{"A>A"}, ""},                        /* its own */
-        {{"a>b", "b>c", "c>b", "a>A"}, "Abc"} /* a loop elsewhere is another matter */
+        {{"a>A", "A>a"}, " A"},                /* a rejects into A, which sends back by time */
+        {{"a>A", "A>a", "a>b"}, "b A"},        /* and has a place for what is given up */
+        {{"a>A", "A>a", "b>a"}, "a A"},        /* a takes the dead letters of b as well */
+        {{"a>A", "a>B", "A>a", "B>a"}, " AB"}, /* a short and a long wait */
+        {{"a>A", "A>b", "b>a"}, "Aab "},       /* through b, whose messages wait for somebody */
+        {{"A>a"}, "a "},                       /* expired, and kept */
+        {{"A>b", "b>c"}, "bc "},               /* a dead-letter queue may have one, too */
+        {{"a>b", "b>a"}, "ab "},               /* goes on only when somebody rejects it */
+        {{"A>A"}, " A"},                       /* its own */
+        {{"a>b", "b>c", "c>b", "a>A"}, "Abc "} /* a loop elsewhere is another matter */
     };
 
     for (size_t i = 0; i < sizeof loops / sizeof loops[0]; i++) {
         char found[32];
 
-        dead_letter_queues_of(&loops[i], found);
+        kinds_of(&loops[i], found);
         if (strcmp(found, loops[i].wanted) != 0) {
             fail_msg("case %zu: '%s', not '%s'", i, found, loops[i].wanted);
         }
     }
-}
-
-static void a_loop_too_long_to_be_one_of_retries_is_given_up(void **state)
-{
-    (void)state;
-    const int length = 200;
-    struct qe_queue_list list = {0};
-    struct qe_err err = {0};
-
-    for (int i = 0; i < length; i++) {
-        char name[16];
-        char next[16];
-
-        (void)snprintf(name, sizeof name, "q%03d", i);
-        (void)snprintf(next, sizeof next, "q%03d", (i + 1) % length);
-        struct qe_queue *queue = fixture_add(&list, name);
-
-        queue->returns_by_time = true;
-        assert_ok(qe_queue_add_link(queue, "", next, &err), err);
-    }
-    struct qe_queue_set *set = fixture_take(&list);
-
-    for (size_t i = 0; i < set->count; i++) {
-        assert_true(set->is_dead_letter_queue[i]);
-    }
-    qe_queue_set_release(set);
 }
 
 static int s_annex_destroyed;
@@ -289,6 +269,8 @@ static void change(struct qe_queue *queue, int fact)
         assert_ok(qe_queue_add_link(queue, "", "dlq", &err), err);
     } else if (fact == 12) {
         queue->returns_by_time = true;
+    } else if (fact == 14) {
+        queue->is_delay_queue = true;
     } else if (fact == 13) {
         queue->is_dead_letter_elsewhere = true;
     } else {
@@ -299,7 +281,7 @@ static void change(struct qe_queue *queue, int fact)
 static void sets_are_equal_only_when_every_fact_is(void **state)
 {
     (void)state;
-    for (int fact = -1; fact <= 13; fact++) {
+    for (int fact = -1; fact <= 14; fact++) {
         struct qe_queue_list lists[2] = {{0}};
         struct qe_queue_set *sets[2];
 
@@ -385,7 +367,6 @@ int main(void)
         cmocka_unit_test(an_empty_set_is_a_set),
         cmocka_unit_test(links_are_resolved_in_both_directions),
         cmocka_unit_test(a_queue_and_its_retry_queue_are_no_dead_letter_queues),
-        cmocka_unit_test(a_loop_too_long_to_be_one_of_retries_is_given_up),
         cmocka_unit_test(the_last_release_takes_the_annex_along),
         cmocka_unit_test(sets_are_equal_only_when_every_fact_is),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),

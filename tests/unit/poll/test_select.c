@@ -165,6 +165,23 @@ static void dead_letter_queues_are_marked_that_no_kept_link_names(void **state)
     }
 }
 
+static void a_delay_queue_that_is_not_watched_makes_no_dead_letter_queue(void **state)
+{
+    struct qe_queue_list list = {0};
+    struct qe_err err = {0};
+    const struct row row = {.exclude = "delay"};
+    size_t dropped = 0;
+
+    (void)state;
+    add(&list, "delay", "orders");
+    list.items[0].returns_by_time = true;
+    add(&list, "orders", NULL);
+    assert_ok(select_row(&row, &list, &dropped, &err), err);
+    assert_names(&list, "orders");
+    assert_marked(&list, "");
+    qe_queue_list_deinit(&list);
+}
+
 static void links_in_a_circle_end(void **state)
 {
     struct qe_queue_list list = {0};
@@ -262,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_select_as_the_table_says),
+        cmocka_unit_test(a_delay_queue_that_is_not_watched_makes_no_dead_letter_queue),
         cmocka_unit_test(dead_letter_queues_are_marked_that_no_kept_link_names),
         cmocka_unit_test(links_in_a_circle_end),
         cmocka_unit_test(duplicates_count_once_and_lost_links_do_no_harm),
