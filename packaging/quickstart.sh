@@ -360,6 +360,7 @@ if [ "$command" = run ]; then
         check_monitoring_ports
         install "${build_packages[@]}" "${monitoring_packages[@]}"
         fetch_prometheus
+        fetch_pages
     fi
     install "${build_packages[@]}"
     say "Building (release) ..."

@@ -2,18 +2,10 @@
 # Prometheus and Alertmanager for packaging/quickstart.sh, which sources this file.
 # shellcheck disable=SC2154 # root and log are of quickstart.sh
 
-# unpack_tools PACKAGE PROGRAM...: Debian's package without the service that it starts: unpacked, not installed.
-unpack_tools() {
-    local package=$1 program into=build/tools
-    shift
-    export PATH="$root/$into/usr/bin:$PATH"
-    for program in "$@"; do
-        command -v "$program" >/dev/null || break
-        program=
-    done
-    [ -n "$program" ] || return 0
-    [ "${QE_INSTALL:-yes}" != no ] || die "not on the PATH: $program"
-    say "Unpacking Debian's $package into $into (no service is installed)"
+# unpack PACKAGE: Debian's package without what its installation starts: into build/tools.
+unpack() {
+    local package=$1 into=build/tools
+    say "Unpacking Debian's $package into $into (nothing is installed)"
     mkdir -p "$into"
     (
         cd "$into"
@@ -24,33 +16,56 @@ unpack_tools() {
     ) >>"$log" 2>&1 </dev/null || die "could not fetch Debian's $package; see $log"
 }
 
-# Debian's Alertmanager reads its templates from /usr/share and from nowhere else. A program of that name shows it
-# the unpacked ones there, in a namespace of its own; where there are no namespaces they are copied to /usr/share.
-wrap_alertmanager() {
-    local tools=$root/build/tools templates=/usr/share/prometheus/alertmanager
-    if [ ! -f "$tools/usr/bin/prometheus-alertmanager" ] || [ -e "$templates/default.tmpl" ] ||
-        [ -e "$tools/usr/lib/prometheus-alertmanager" ]; then
+unpack_tools() { # unpack_tools PACKAGE PROGRAM...
+    local package=$1 program
+    shift
+    export PATH="$root/build/tools/usr/bin:$PATH"
+    for program in "$@"; do
+        command -v "$program" >/dev/null || break
+        program=
+    done
+    [ -n "$program" ] || return 0
+    [ "${QE_INSTALL:-yes}" != no ] || die "not on the PATH: $program"
+    unpack "$package"
+}
+
+# wrap PROGRAM FILE: Debian's PROGRAM reads FILE in /usr/share/prometheus and nowhere else. A program of that name shows
+# it the unpacked /usr/share, in a namespace of its own; where there are no namespaces the files are copied.
+wrap() {
+    local program=$1 file=$2 tools=$root/build/tools into=/usr/share/prometheus
+    if [ ! -f "$tools/usr/bin/$program" ] || [ -e "$into/$file" ] ||
+        [ "$(head -c 2 "$tools/usr/bin/$program" | tr -d '\0')" = '#!' ]; then
         return 0
     fi
     if ! unshare -rm mount --bind "$tools/usr/share" /usr/share 2>>"$log"; then
-        as_root mkdir -p "$templates" && as_root cp -r "$tools$templates/." "$templates"
+        as_root mkdir -p "$into" && as_root cp -r "$tools$into/." "$into"
         return
     fi
     mkdir -p "$tools/usr/lib"
-    mv "$tools/usr/bin/prometheus-alertmanager" "$tools/usr/lib/prometheus-alertmanager"
-    cat >"$tools/usr/bin/prometheus-alertmanager" <<'END'
+    mv "$tools/usr/bin/$program" "$tools/usr/lib/$program"
+    cat >"$tools/usr/bin/$program" <<END
 #!/bin/sh
-tools=$(dirname "$(dirname "$(dirname "$(realpath "$0")")")")
-exec unshare -rm sh -c 'mount --bind "$0/usr/share" /usr/share && exec "$0/usr/lib/prometheus-alertmanager" "$@"' \
-    "$tools" "$@"
+tools=\$(dirname "\$(dirname "\$(dirname "\$(realpath "\$0")")")")
+exec unshare -rm sh -c 'mount --bind "\$0/usr/share" /usr/share && exec "\$0/usr/lib/$program" "\$@"' "\$tools" "\$@"
 END
-    chmod +x "$tools/usr/bin/prometheus-alertmanager"
+    chmod +x "$tools/usr/bin/$program"
 }
 
 fetch_prometheus() {
     unpack_tools prometheus prometheus promtool
     unpack_tools prometheus-alertmanager prometheus-alertmanager amtool
-    wrap_alertmanager
+    wrap prometheus web/templates/_base.html
+    wrap prometheus-alertmanager alertmanager/default.tmpl
+}
+
+# What the pages of Debian's Prometheus are drawn with.
+fetch_pages() {
+    local package
+    [ -d build/tools/usr/share/prometheus/web ] && [ "${QE_INSTALL:-yes}" != no ] || return 0
+    for package in libjs-bootstrap4 libjs-jquery libjs-rickshaw libjs-d3 libjs-moment libjs-moment-timezone \
+        libjs-mustache libjs-popper.js libjs-jquery-hotkeys libjs-eonasdan-bootstrap-datetimepicker; do
+        [ -d "build/tools/usr/share/doc/$package" ] || unpack "$package"
+    done
 }
 
 # --- run --with-prometheus -------------------------------------------------------------------------
@@ -117,13 +132,30 @@ start_monitoring() {
     done
 }
 
+# code PORT PATH: the status that is answered there
+code() {
+    local status=
+    {
+        exec 3<>"/dev/tcp/127.0.0.1/$1" || return 0
+        printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$2" >&3
+        read -r -t 5 _ status _ <&3
+        exec 3>&-
+    } 2>/dev/null || true
+    printf '%s' "$status"
+}
+
 say_monitoring() {
+    local pages="http://127.0.0.1:$prometheus_port" manager="http://127.0.0.1:$alertmanager_port" amtool
+    # Debian's Prometheus has the older pages only, and its Alertmanager has none.
+    [ "$(code "$prometheus_port" /classic/alerts)" != 200 ] || pages+=/classic
+    amtool=$(command -v amtool)
     say "
 Prometheus and Alertmanager run beside it, with the rules loaded (windows of seconds):
 
-  alerts    http://127.0.0.1:$prometheus_port/alerts     which fire; imports-dlq grows, so within a minute one does
-  graph     http://127.0.0.1:$prometheus_port/graph      try: queue_dead_letter_messages
-  pages     http://127.0.0.1:$alertmanager_port/#/alerts   what Alertmanager has, and what it silences
+  alerts    $pages/alerts   which fire; imports-dlq grows, so within a minute one does
+  graph     $pages/graph?g0.expr=queue_dead_letter_messages&g0.tab=0
+  pages     ${amtool#"$root/"} --alertmanager.url=$manager alert
+            what Alertmanager has; with --inhibited what it silences
   pager     tail -f build/demo/notifications.log       what somebody would get"
 }
 
