@@ -139,7 +139,9 @@ static void start(struct run *run, struct qe_sqs_slot *slot)
     qe_sqs_call_price_work(
         run->sqs, &slot->call,
         ceil((double)slot->call.body.length_bytes / (double)QE_SQS_BILLED_CHUNK_BYTES),
-        run->batch->queue->is_fifo);
+        run->batch->queue->is_fifo ? QE_SQS_TARIFF_FIFO
+        : run->batch->has_groups   ? QE_SQS_TARIFF_FAIR
+                                   : QE_SQS_TARIFF_STANDARD);
     slot->call.context = slot;
     if (qe_strbuf_error(&slot->call.body, &err) != 0 ||
         qe_aws_start(run->sqs->client, &slot->call, &err) != 0) {

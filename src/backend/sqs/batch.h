@@ -20,6 +20,7 @@ struct qe_sqs_batch {
     /* One call after the other, and nothing is tried again behind what came later: see may_retry.
      */
     bool is_ordered;
+    bool has_groups; /* it sends messages with a group, which costs more on a standard queue */
     const size_t *items;
     size_t items_count;
     int64_t deadline_mono_ms;

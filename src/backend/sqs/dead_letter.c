@@ -243,6 +243,7 @@ void qe_sqs_settle_copy(struct qe_sqs_settle *settle, size_t *in_out_items, size
         .operation = QE_SQS_SEND_MESSAGE_BATCH,
         .queue = copy.dlq,
         .is_ordered = copy.dlq->is_fifo,
+        .has_groups = settle->settlements[items[copied]].message->group[0] != '\0',
         .items = &items[copied],
         .items_count = count - copied,
         .deadline_mono_ms = settle->deadline_mono_ms,

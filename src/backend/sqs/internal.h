@@ -80,9 +80,14 @@ struct qe_aws_client *qe_sqs_client_new(struct qe_sqs *sqs, struct qe_err *err) 
 void qe_sqs_call_init(struct qe_sqs *sqs, struct qe_aws_call *call, enum qe_sqs_operation operation,
                       int64_t deadline_mono_ms);
 void qe_sqs_call_price(const struct qe_sqs *sqs, struct qe_aws_call *call, double units);
-/* The same for a call that works on messages: those of a FIFO queue have a price of their own. */
+/* What the messages that a call works on are to the bill. */
+enum qe_sqs_tariff {
+    QE_SQS_TARIFF_STANDARD = 0,
+    QE_SQS_TARIFF_FIFO,
+    QE_SQS_TARIFF_FAIR /* sent with a group to a standard queue */
+};
 void qe_sqs_call_price_work(const struct qe_sqs *sqs, struct qe_aws_call *call, double units,
-                            bool is_fifo);
+                            enum qe_sqs_tariff tariff);
 /* Starts the call on the handle's client, waits, parses; never interrupted, and nothing else may be
  * in flight there. *out_json is the caller's; NULL for the empty body of calls that return nothing.
  * The error names no queue: the caller wraps it. */

@@ -83,6 +83,11 @@ static void append_request(const struct receive *receive, struct qe_sqs_poll *po
     (void)qe_strbuf_append_char(body, '}');
 }
 
+static enum qe_sqs_tariff tariff_of(const struct qe_sqs_queue *queue)
+{
+    return queue->is_fifo ? QE_SQS_TARIFF_FIFO : QE_SQS_TARIFF_STANDARD;
+}
+
 static int start_poll(const struct receive *receive, size_t messages, int64_t wait_seconds,
                       struct qe_err *err)
 {
@@ -97,7 +102,7 @@ static int start_poll(const struct receive *receive, size_t messages, int64_t wa
     poll->visibility_ms = receive->queue->visibility_ms;
     qe_sqs_call_init(receive->sqs, &poll->call, QE_SQS_RECEIVE_MESSAGE,
                      now + wait_seconds * 1000 + ANSWER_MS);
-    qe_sqs_call_price_work(receive->sqs, &poll->call, 1, receive->queue->is_fifo);
+    qe_sqs_call_price_work(receive->sqs, &poll->call, 1, tariff_of(poll->queue));
     poll->call.is_long_poll = true;
     poll->call.context = poll;
     append_request(receive, poll, wait_seconds);
@@ -116,7 +121,7 @@ static void bill_answer(const struct qe_sqs *sqs, struct qe_sqs_poll *poll)
     double chunks = ceil((double)call->reply_body.length_bytes / (double)QE_SQS_BILLED_CHUNK_BYTES);
 
     if (chunks > 1) {
-        qe_sqs_call_price_work(sqs, call, chunks - 1, poll->queue->is_fifo);
+        qe_sqs_call_price_work(sqs, call, chunks - 1, tariff_of(poll->queue));
         qe_api_stats_bill(sqs->stats, QE_SQS_BILLED_SQS, call->billable, call->dollars);
     }
 }

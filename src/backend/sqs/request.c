@@ -125,14 +125,18 @@ void qe_sqs_call_price(const struct qe_sqs *sqs, struct qe_aws_call *call, doubl
 }
 
 void qe_sqs_call_price_work(const struct qe_sqs *sqs, struct qe_aws_call *call, double units,
-                            bool is_fifo)
+                            enum qe_sqs_tariff tariff)
 {
     const struct qe_sqs_cost_settings *cost = &sqs->settings->cost;
+    double per_million = cost->sqs_dollars_per_million;
 
+    if (tariff == QE_SQS_TARIFF_FIFO) {
+        per_million = cost->sqs_fifo_dollars_per_million;
+    } else if (tariff == QE_SQS_TARIFF_FAIR) {
+        per_million += cost->sqs_fair_dollars_per_million;
+    }
     call->billable = units;
-    call->dollars =
-        units *
-        ((is_fifo ? cost->sqs_fifo_dollars_per_million : cost->sqs_dollars_per_million) / 1e6);
+    call->dollars = units * (per_million / 1e6);
 }
 
 void qe_sqs_call_init(struct qe_sqs *sqs, struct qe_aws_call *call, enum qe_sqs_operation operation,

@@ -249,6 +249,16 @@ static size_t sort_out(struct send *send, size_t count, size_t *out_items)
     return items_count;
 }
 
+static bool has_groups(const struct send *send)
+{
+    for (size_t i = 0; i < send->count; i++) {
+        if (or_empty(send->messages[i].group)[0] != '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int send_all(struct send *send, size_t count, int64_t deadline_mono_ms, struct qe_err *err)
 {
     size_t *items = qe_calloc(count, sizeof *items);
@@ -262,6 +272,7 @@ static int send_all(struct send *send, size_t count, int64_t deadline_mono_ms, s
         .operation = QE_SQS_SEND_MESSAGE_BATCH,
         .queue = send->queue,
         .is_ordered = send->queue->is_fifo,
+        .has_groups = has_groups(send),
         .items = items,
         .items_count = sort_out(send, count, items),
         .deadline_mono_ms = deadline_mono_ms,

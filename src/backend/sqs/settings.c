@@ -155,6 +155,12 @@ static const struct qe_option s_cost_options[] = {
      .max = 1000,
      .help = "The same for requests that send, receive, delete or release messages of FIFO "
              "queues. Readings cost as those of other queues."},
+    {.key = "sqs_fair_dollars_per_million",
+     .type = QE_OPT_NUMBER,
+     .offset = offsetof(struct qe_sqs_cost_settings, sqs_fair_dollars_per_million),
+     .default_text = "0.10",
+     .max = 1000,
+     .help = "What a million sends with a group to standard queues (fair queues) cost on top."},
     {.key = "cloudwatch_dollars_per_thousand",
      .type = QE_OPT_NUMBER,
      .offset = offsetof(struct qe_sqs_cost_settings, cloudwatch_dollars_per_thousand),

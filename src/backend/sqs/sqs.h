@@ -36,6 +36,7 @@ struct qe_sqs_cost_settings {
     double monthly_budget_dollars; /* 0: none */
     double sqs_dollars_per_million;
     double sqs_fifo_dollars_per_million; /* sends, receives, settlements of FIFO queues */
+    double sqs_fair_dollars_per_million; /* on top: sends with a group to other queues */
     double cloudwatch_dollars_per_thousand;
 };
 

@@ -337,20 +337,26 @@ static void what_sqs_could_not_do_is_tried_again_where_the_order_allows(void **s
     assert_int_equal(s_service.in_flight_most, 1);
 }
 
-static void messages_of_a_fifo_queue_have_their_own_price(void **state)
+static void fifo_and_fair_queues_have_their_own_prices(void **state)
 {
     static const struct step steps[] = {{QE_SQS_SEND_MESSAGE_BATCH, .answer = SENT(OK("0"))},
                                         {.answer = NULL}};
+    static const struct {
+        bool is_fifo;
+        const char *group;
+        double dollars;
+    } rows[] = {
+        {false, NULL, 0.40 / 1e6}, {true, "g", 0.50 / 1e6}, {false, "g", (0.40 + 0.10) / 1e6}};
     const struct desk *desk = *state;
     struct qe_err err = {0};
 
-    for (int is_fifo = 0; is_fifo < 2; is_fifo++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         play(steps);
-        fill(1, "x", is_fifo ? "g" : NULL);
-        s_messages[0].deduplication_id = is_fifo ? "d" : NULL;
-        assert_ok(send_to(desk, is_fifo ? &desk->fifo : &desk->queue, 1, &err), err);
+        fill(1, "x", rows[i].group);
+        s_messages[0].deduplication_id = rows[i].is_fifo ? "d" : NULL;
+        assert_ok(send_to(desk, rows[i].is_fifo ? &desk->fifo : &desk->queue, 1, &err), err);
         assert_double_equal(s_service.billable, 1);
-        assert_double_equal(s_service.dollars, is_fifo ? 0.50 / 1e6 : 0.40 / 1e6);
+        assert_double_equal(s_service.dollars, rows[i].dollars);
     }
 }
 
@@ -435,7 +441,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(what_sqs_could_not_do_is_tried_again_where_the_order_allows,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(messages_of_a_fifo_queue_have_their_own_price, setup,
+        cmocka_unit_test_setup_teardown(fifo_and_fair_queues_have_their_own_prices, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nothing_overtakes_what_was_not_sent_in_its_group, setup,
                                         teardown),

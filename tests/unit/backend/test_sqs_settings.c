@@ -37,6 +37,7 @@ static void nothing_but_the_type_is_enough(void **state)
     assert_double_equal(sqs->cost.monthly_budget_dollars, 0);
     assert_double_equal(sqs->cost.sqs_dollars_per_million, 0.40);
     assert_double_equal(sqs->cost.sqs_fifo_dollars_per_million, 0.50);
+    assert_double_equal(sqs->cost.sqs_fair_dollars_per_million, 0.10);
     assert_double_equal(sqs->cost.cloudwatch_dollars_per_thousand, 0.01);
     assert_null(sqs->assume_role.arn);
     assert_null(sqs->queue_name_prefix);
