@@ -11,6 +11,7 @@ from sqs_case import DAY, Watching, WithMoto, requests, series
 
 # pylint: disable=wrong-import-position
 import boto3
+from child_server import ROOT
 from daemon import wait_for
 from local_sqs_server import LocalSqsServer
 from moto_server import REGION, MotoServer
@@ -183,6 +184,41 @@ class Abroad(Watching):
             self.assertEqual(page.get(series("queue_dead_letter_info", name, dead_letter_queue=label)), 1)
             self.assertFalse([key for key in page if key.startswith("queue_dead_letter_messages")])
             self.assertEqual(page[series("queue_is_dead_letter_queue", "dead")], 0)
+
+
+def policy_of_the_readme():
+    """The least that watching needs, and what this test makes the queues with."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    policy = json.loads(re.search(r'```json\n(.*"Statement".*?)```', text, re.S)[1])
+    text = json.dumps(policy).replace("cloudwatch:", "monitoring:")  # as moto calls it
+    policy = json.loads(text)
+    policy["Statement"].append({"Effect": "Allow", "Resource": "*", "Action": [
+        "sqs:CreateQueue", "sqs:SendMessage", "sqs:TagQueue", "monitoring:PutMetricData"]})
+    return policy
+
+
+class LeastPolicy(Watching):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.moto = MotoServer(policy=policy_of_the_readme())
+        cls.addClassCleanup(cls.moto.stop)
+        cls.moto.start()
+
+    def test_the_least_policy_of_the_readme_is_enough(self):
+        sqs = self.moto.boto3("sqs")
+        for name in ("least-listed", "least-named"):
+            url = sqs.create_queue(QueueName=name, tags={"team": "shop"})["QueueUrl"]
+            sqs.send_message(QueueUrl=url, MessageBody="x")
+        self.moto.boto3("cloudwatch").put_metric_data(Namespace="AWS/SQS", MetricData=[{
+            "MetricName": "ApproximateAgeOfOldestMessage", "Dimensions": [{"Name": "QueueName", "Value": "least-listed"}],
+            "Timestamp": datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=90), "Value": 42}])
+        daemon = self.watch("    queue_name_prefix: least-l\n    queue_names: [least-named]\n    tags: [team]\n", poll="1s")
+        daemon.wait_value(series("queue_oldest_message_age_seconds", "least-listed", method="cloudwatch"), 42)
+        daemon.wait_value(series("queue_messages_ready", "least-named"), 1)
+        wait_for("tags", lambda: sum('tag_team="shop"' in key for key in daemon.values()) == 2)
+        self.assertEqual([key for key, value in daemon.values().items()
+                          if key.startswith("queue_exporter_api_request_failures_total") and value], [])
 
 
 class SqsAlone(Watching):
