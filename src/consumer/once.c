@@ -9,6 +9,9 @@
 
 #define TRIES_FIRST_MS 500 /* between two looks at a store that does not work */
 #define TRIES_MAX_MS 10000
+/* How long one waits whose key is in somebody's hands. */
+#define BUSY_LOOK_MS 500
+#define BUSY_LEAST_MS 10
 
 static void note_trouble(struct qe_consumer *consumer, const struct qe_err *err)
 {
@@ -75,7 +78,20 @@ static char *make_key(struct qe_consumer *consumer, const struct qe_message *mes
     return text;
 }
 
-static void take_claim(struct qe_job *job, struct qe_dedup_claim *claim)
+/* Where giving back costs nothing, it is looked at again soon; else when the other's claim has
+ * ended, so that waiting brings it no closer to its dead-letter queue than it must. */
+static int64_t busy_delay_ms(const struct qe_consumer *consumer, int64_t busy_ms)
+{
+    bool is_free = (consumer->options.driver->caps & QE_CAP_UNRECEIVE) != 0;
+
+    if (busy_ms < BUSY_LEAST_MS) {
+        return BUSY_LEAST_MS;
+    }
+    return is_free && busy_ms > BUSY_LOOK_MS ? BUSY_LOOK_MS : busy_ms;
+}
+
+static void take_claim(struct qe_consumer *consumer, struct qe_job *job,
+                       struct qe_dedup_claim *claim)
 {
     switch (claim->state) {
     case QE_DEDUP_CLAIMED:
@@ -93,7 +109,7 @@ static void take_claim(struct qe_job *job, struct qe_dedup_claim *claim)
         break;
     case QE_DEDUP_BUSY:
     default:
-        qe_outcome_give_back(job, claim->busy_ms > 0 ? claim->busy_ms : 0);
+        qe_outcome_give_back(job, busy_delay_ms(consumer, claim->busy_ms));
         break;
     }
 }
@@ -129,7 +145,7 @@ void qe_once_admit(struct qe_consumer *consumer, size_t count)
         if (job->key != NULL && rc != 0) {
             qe_outcome_give_back(job, TRIES_FIRST_MS);
         } else if (job->key != NULL) {
-            take_claim(job, &claims[keys]);
+            take_claim(consumer, job, &claims[keys]);
         }
         if (job->key != NULL) {
             qe_strbuf_deinit(&claims[keys++].old_reply);

@@ -101,6 +101,9 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
     job->settle_at_mono_ms = now + ((int64_t)SETTLE_RETRY_FIRST_MS << job->settle_attempts);
     if (job->settle_attempts >= SETTLE_ATTEMPTS_MAX ||
         (lapse > 0 && job->settle_at_mono_ms >= lapse)) {
+        if (job->acked) {
+            qe_outcome_say_lost(consumer, job, "its letter or reply could not be sent");
+        }
         forget(consumer, job);
     }
 }
@@ -231,11 +234,15 @@ static struct qe_settlement settlement_of(const struct qe_consumer *consumer,
 {
     bool is_letter = job->verdict.verb == QE_SETTLE_DEAD_LETTER;
     bool is_sent = is_letter && consumer->options.dead_letter_queue != NULL;
+    /* Where a driver cannot take a receive back, it may take an unhandled message for one that is
+     * to be had at once: what is to come later is released like any other. */
+    bool can_wait =
+        job->verdict.delay_ms == 0 || (consumer->options.driver->caps & QE_CAP_UNRECEIVE) != 0;
 
     return (struct qe_settlement){.message = &job->message,
                                   .verb = is_sent ? QE_SETTLE_ACK : job->verdict.verb,
                                   .delay_ms = job->verdict.delay_ms,
-                                  .unhandled = job->verdict.unhandled,
+                                  .unhandled = job->verdict.unhandled && can_wait,
                                   .reason = is_letter ? job->verdict.text : NULL,
                                   .notes = is_letter ? &job->notes : NULL};
 }

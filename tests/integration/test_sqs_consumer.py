@@ -78,6 +78,21 @@ class Consumer(WithMoto):
         self.assertEqual(
             self.of(daemon, "queue_consumer_messages_dead_lettered_total", "hopeless", reason="permanent"), 1)
 
+    def test_a_letter_tells_its_first_and_last_error(self):
+        dlq = self.make_queue("told-dlq")
+        url = self.make_queue("told", dlq=dlq, max_receives=10)
+        self.send(url, ["poison"], simulate={"DataType": "String", "StringValue": "retry"})
+        text = CONSUMER.format(queue="told", workers=1, p50="1ms", p99="5ms", errors=0, retry="10ms")
+        self.daemon(config=self.write_sqs_config(text.replace("retry: {", "retry: {max_receives: 2, ")))
+        self.wait_empty(url)
+        [dead] = self.take(dlq)
+        notes = {name: one["StringValue"] for name, one in dead["MessageAttributes"].items()}
+        self.assertTrue(notes["dead-letter-reason"].startswith("max_receives: "), notes)
+        self.assertEqual(notes["dead-letter-receives"], "2")
+        for name in ("first-error", "last-error"):
+            self.assertTrue(notes[f"dead-letter-{name}"].startswith("handler_error: simulated error"), notes)
+        self.assertRegex(notes["dead-letter-first-seen"], r"^20\d\d-")
+
     def test_ten_attributes_of_its_own_leave_no_room_for_ours(self):
         dlq = self.make_queue("crowded-dlq")
         url = self.make_queue("crowded", dlq=dlq)

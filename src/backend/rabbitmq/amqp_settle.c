@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "model/dead_letter.h"
 #include "util/mem.h"
 #include "util/text.h"
 
@@ -160,14 +161,19 @@ static void add_facts(const struct settling *settling, const struct qe_settlemen
     char time[32];
 
     (void)snprintf(number, sizeof number, "%" PRIu32, message->receives);
-    (void)!qe_attributes_add(out, "dead-letter-reason",
+    (void)!qe_attributes_add(out, QE_DEAD_LETTER_REASON,
                              settlement->reason != NULL ? settlement->reason : "", &ignored);
-    (void)!qe_attributes_add(out, "dead-letter-source", settling->queue->name, &ignored);
+    (void)!qe_attributes_add(out, QE_DEAD_LETTER_SOURCE, settling->queue->name, &ignored);
     if (message->receives > 0) {
-        (void)!qe_attributes_add(out, "dead-letter-receives", number, &ignored);
+        (void)!qe_attributes_add(out, QE_DEAD_LETTER_RECEIVES, number, &ignored);
     }
-    (void)!qe_attributes_add(out, "dead-letter-at", qe_text_from_unix_ms(now_unix_ms, time),
+    (void)!qe_attributes_add(out, QE_DEAD_LETTER_AT, qe_text_from_unix_ms(now_unix_ms, time),
                              &ignored);
+    for (size_t i = 0; settlement->notes != NULL && i < settlement->notes->count; i++) {
+        const struct qe_attribute *note = &settlement->notes->items[i];
+
+        (void)!qe_attributes_add(out, note->name, note->value, &ignored);
+    }
 }
 
 static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err)

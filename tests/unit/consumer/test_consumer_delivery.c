@@ -156,6 +156,24 @@ static void two_with_one_key_are_never_handled_at_the_same_time(void **state)
     rig_destroy(rig);
 }
 
+static void second_of_one_key_waits_also_where_nothing_is_taken_back(void **state)
+{
+    const struct qe_fake_message like = {.customer = "a"};
+    struct rig *rig = rig_once(4, ":memory:");
+    struct qe_fake_event event;
+
+    (void)state;
+    rig->options.driver = &qe_driver_fake_poor;
+    qe_fake_send_like(rig->fake, "slow", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    qe_fake_send_like(rig->fake, "second", &like);
+    QE_WAIT_FOR(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    assert_false(event.unhandled); /* it would come back at once, again and again */
+    assert_in_range(event.delay_ms, 1, 30000);
+    rig_destroy(rig);
+}
+
 static void what_failed_may_be_handled_again(void **state)
 {
     const struct qe_fake_message like = {.customer = "a"};
@@ -238,6 +256,7 @@ int main(void)
         cmocka_unit_test(at_most_once_stops_without_losing_what_it_has_not_acknowledged),
         cmocka_unit_test(duplicate_is_acknowledged_counted_and_not_handled),
         cmocka_unit_test(two_with_one_key_are_never_handled_at_the_same_time),
+        cmocka_unit_test(second_of_one_key_waits_also_where_nothing_is_taken_back),
         cmocka_unit_test(what_failed_may_be_handled_again),
         cmocka_unit_test(crash_between_key_and_acknowledgement_leaves_a_duplicate_that_is_skipped),
         cmocka_unit_test(duplicate_of_a_request_gets_the_reply_again),

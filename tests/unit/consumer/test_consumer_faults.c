@@ -40,6 +40,24 @@ static void receive_errors_are_one_line_and_end_with_a_new_handle(void **state)
     rig_destroy(rig);
 }
 
+/* A client that looks at the result of a call that has none falls over here. */
+static void receive_error_without_a_result_is_survived(void **state)
+{
+    static const enum qe_err_code codes[] = {QE_ERR_NETWORK, QE_ERR_NOMEM, QE_ERR_PROTOCOL,
+                                             QE_ERR_TIMEOUT};
+    struct rig *rig = rig_new(2);
+
+    (void)state;
+    rig_start(rig);
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        qe_fake_fail(rig->fake, QE_FAKE_RECEIVE, 1, codes[i]);
+        qe_fake_send(rig->fake, "quick", NULL);
+        QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == i + 1);
+    }
+    assert_int_equal(qe_counter_get(&rig->stats->received), sizeof codes / sizeof codes[0]);
+    rig_destroy(rig);
+}
+
 static void messages_in_hand_are_settled_while_receiving_fails(void **state)
 {
     struct rig *rig = rig_new(2);
@@ -84,7 +102,7 @@ static void message_that_cannot_be_settled_comes_back_by_its_visibility(void **s
     rig_destroy(rig);
 }
 
-static void stale_receipt_is_counted_and_left_alone(void **state)
+static void delete_with_a_stale_receipt_is_no_success(void **state)
 {
     struct rig *rig = rig_new(1);
 
@@ -235,10 +253,11 @@ int main(void)
         cmocka_unit_test(source_that_cannot_be_opened_is_tried_until_it_can),
         cmocka_unit_test(failing_list_is_tried_again),
         cmocka_unit_test(receive_errors_are_one_line_and_end_with_a_new_handle),
+        cmocka_unit_test(receive_error_without_a_result_is_survived),
         cmocka_unit_test(messages_in_hand_are_settled_while_receiving_fails),
         cmocka_unit_test(failed_settlement_is_tried_again),
         cmocka_unit_test(message_that_cannot_be_settled_comes_back_by_its_visibility),
-        cmocka_unit_test(stale_receipt_is_counted_and_left_alone),
+        cmocka_unit_test(delete_with_a_stale_receipt_is_no_success),
         cmocka_unit_test(stale_delivery_is_not_extended_again),
         cmocka_unit_test(extension_that_the_broker_will_never_grant_is_not_tried_again),
         cmocka_unit_test(queue_that_may_not_be_listed_is_asked_for_by_name),
