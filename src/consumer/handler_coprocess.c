@@ -149,6 +149,33 @@ static const char *find_line_end(const struct seat *seat)
                : memchr(seat->answer.data, '\n', seat->answer.length_bytes);
 }
 
+/* One step of the conversation; -1: it is over, and there is no answer. */
+static int converse_step(struct seat *seat, struct qe_child_io *io, int64_t deadline_mono_ms,
+                         struct qe_err *err)
+{
+    struct qe_child *child = &seat->child;
+    const int64_t now = qe_clock_mono_ms();
+    const int64_t next = now + STEP_MS < deadline_mono_ms ? now + STEP_MS : deadline_mono_ms;
+
+    if (now >= deadline_mono_ms) {
+        return qe_err_set(err, QE_ERR_TIMEOUT, "the coprocess did not answer in time");
+    }
+    if (!qe_child_step(child, io, next)) {
+        return qe_err_set(err, QE_ERR_LIMIT, "the coprocess's answer is too long");
+    }
+    if (child->out < 0) {
+        (void)qe_child_step(child, io, now + STEP_MS); /* most likely it ends */
+    }
+    if (child->is_over) {
+        qe_child_drain(child, io); /* its last words may be the answer */
+    }
+    if (find_line_end(seat) == NULL && (child->is_over || child->out < 0)) {
+        return qe_err_set(err, QE_ERR_PROTOCOL, "the coprocess %s before it answered",
+                          child->is_over ? "ended" : "closed its output");
+    }
+    return 0;
+}
+
 /* Writes the question and reads one line. */
 static int converse(struct seat *seat, const struct qe_handling *handling, int64_t deadline_mono_ms,
                     struct qe_err *err)
@@ -158,27 +185,11 @@ static int converse(struct seat *seat, const struct qe_handling *handling, int64
     io.input = seat->question.data;
     io.input_bytes = seat->question.length_bytes;
     while (find_line_end(seat) == NULL) {
-        int64_t now = qe_clock_mono_ms();
-
         if (is_cancelled(handling)) {
             return qe_err_set(err, QE_ERR_CANCELLED, "the coprocess was cut short");
         }
-        if (now >= deadline_mono_ms) {
-            return qe_err_set(err, QE_ERR_TIMEOUT, "the coprocess did not answer in time");
-        }
-        if (!qe_child_step(&seat->child, &io,
-                           now + STEP_MS < deadline_mono_ms ? now + STEP_MS : deadline_mono_ms)) {
-            return qe_err_set(err, QE_ERR_LIMIT, "the coprocess's answer is too long");
-        }
-        if (seat->child.out < 0) {
-            (void)qe_child_step(&seat->child, &io, now + STEP_MS); /* most likely it ends */
-        }
-        if (seat->child.is_over) {
-            qe_child_drain(&seat->child, &io); /* its last words may be the answer */
-        }
-        if (find_line_end(seat) == NULL && (seat->child.is_over || seat->child.out < 0)) {
-            return qe_err_set(err, QE_ERR_PROTOCOL, "the coprocess %s before it answered",
-                              seat->child.is_over ? "ended" : "closed its output");
+        if (converse_step(seat, &io, deadline_mono_ms, err) != 0) {
+            return -1;
         }
     }
     return io.input_bytes == 0

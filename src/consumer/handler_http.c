@@ -162,15 +162,16 @@ static void take_reply(const struct post *post)
     const struct qe_handler_common *common = &post->http->options.common;
     const struct qe_strbuf *body = &post->seat->reply.body;
 
-    if (body->length_bytes == 0 || post->exchange.messages[0]->reply_to[0] == '\0') {
-        post->out->outcome = QE_OUTCOME_SUCCESS;
-    } else if (body->length_bytes > common->reply_max_bytes) {
+    const bool is_wanted = post->exchange.messages[0]->reply_to[0] != '\0';
+
+    if (is_wanted && body->length_bytes > common->reply_max_bytes) {
         qe_handled_fail(post->out, QE_OUTCOME_REJECT, QE_FAIL_PERMANENT,
                         "its reply is longer than max_reply (%zu bytes)", common->reply_max_bytes);
-    } else if (qe_strbuf_append(&post->out->reply, body->data, body->length_bytes) == 0) {
-        post->out->outcome = QE_OUTCOME_SUCCESS;
-    } else {
+    } else if (is_wanted &&
+               qe_strbuf_append(&post->out->reply, body->data, body->length_bytes) != 0) {
         qe_handled_fail(post->out, QE_OUTCOME_RETRY, QE_FAIL_INTERNAL, "out of memory for a reply");
+    } else {
+        post->out->outcome = QE_OUTCOME_SUCCESS;
     }
 }
 
@@ -259,7 +260,7 @@ static void destroy(void *self)
     if (http == NULL) {
         return;
     }
-    for (size_t i = 0; i < http->seats_count; i++) {
+    for (size_t i = 0; http->seats != NULL && i < http->seats_count; i++) {
         qe_http_client_destroy(http->seats[i].client);
         qe_http_reply_deinit(&http->seats[i].reply);
         qe_strbuf_deinit(&http->seats[i].question);

@@ -52,7 +52,6 @@ static void end_line(struct qe_output_lines *lines)
 {
     const struct qe_output *output = lines->output;
     uint64_t left_out = 0;
-    char left_out_text[24];
 
     while (lines->length > 0 && strchr(" \t\r", lines->line[lines->length - 1]) != NULL) {
         lines->length--;
@@ -61,6 +60,8 @@ static void end_line(struct qe_output_lines *lines)
     if (lines->length > 0) {
         memcpy(lines->last, lines->line, lines->length + 1);
         if (may_log(lines->output, &left_out)) {
+            char left_out_text[24];
+
             (void)snprintf(left_out_text, sizeof left_out_text, "%" PRIu64, left_out);
             qe_log(QE_LOG_INFO, "output of the handler", "source", output->origin.source, "queue",
                    output->origin.queue, "handler", output->handler, "id", lines->id, "stream",

@@ -64,8 +64,6 @@ static bool pass_on(void *self, const char *bytes, size_t count)
 int ctl_command_run(const char *command, const struct qe_message *message, int64_t deadline_mono_ms,
                     struct qe_strbuf *out, struct qe_err *err)
 {
-    char shell[] = "/bin/sh";
-    char option[] = "-c";
     struct qe_strbuf facts[FACTS] = {0};
     char *texts[FACTS] = {NULL};
     char *line = qe_strdup(command);
@@ -84,6 +82,8 @@ int ctl_command_run(const char *command, const struct qe_message *message, int64
     if (line == NULL || environment == NULL) {
         qe_err_set(err, QE_ERR_NOMEM, "command");
     } else {
+        char shell[] = "/bin/sh";
+        char option[] = "-c";
         char *argv[] = {shell, option, line, NULL};
         struct qe_child_text text = {.text = out, .max_bytes = out->max_bytes, .stops = true};
         const struct qe_child_task task = {

@@ -91,7 +91,6 @@ static int set_attributes(posix_spawnattr_t *attributes)
 /* 0 or an errno value. */
 static int spawn(const struct qe_child_program *program, const int theirs[3], pid_t *out_pid)
 {
-    char *const *environment = program->environment != NULL ? program->environment : environ;
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int rc = posix_spawn_file_actions_init(&actions);
@@ -109,6 +108,8 @@ static int spawn(const struct qe_child_program *program, const int theirs[3], pi
         rc = add_streams(&actions, theirs);
     }
     if (rc == 0) {
+        char *const *environment = program->environment != NULL ? program->environment : environ;
+
         rc = posix_spawnp(out_pid, program->argv[0], &actions, &attributes, program->argv,
                           environment);
     }
@@ -131,7 +132,6 @@ int qe_child_start(struct qe_child *child, const struct qe_child_program *progra
                    struct qe_err *err)
 {
     int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}}; /* each to read from, to write to */
-    int refused = 0;
     int rc = 0;
 
     if ((program->is_fed && make_pipe(pipes[0]) != 0) || make_pipe(pipes[1]) != 0 ||
@@ -140,7 +140,7 @@ int qe_child_start(struct qe_child *child, const struct qe_child_program *progra
     } else {
         const int theirs[3] = {pipes[0][0], pipes[1][1], pipes[2][1]};
 
-        refused = spawn(program, theirs, &child->pid);
+        const int refused = spawn(program, theirs, &child->pid);
         rc = refused == 0 ? 0 : qe_err_set_errno(err, refused, "cannot run %s", program->argv[0]);
     }
     if (rc == 0) {

@@ -26,6 +26,7 @@ static int is_program(const char *path)
 
 int qe_child_find(const char *program, char out[QE_CHILD_PATH_BYTES], struct qe_err *err)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nobody changes the environment while we run */
     const char *path = getenv("PATH");
     char candidate[QE_CHILD_PATH_BYTES];
     int reason = ENOENT;

@@ -43,101 +43,101 @@ static void expect_header(struct post_case *post, size_t n, const char *name, co
         script_header(script_server_request(post->server, n), name, text, sizeof text), value);
 }
 
+static const struct {
+    struct script_step step;
+    enum qe_outcome outcome;
+    enum qe_fail_reason reason;
+    const char *label;
+    const char *detail;
+    int64_t delay_min_ms;
+    int64_t delay_max_ms;
+} s_rows[] = {
+    {{.status = 200}, QE_OUTCOME_SUCCESS, 0, NULL, "", -1, -1},
+    {{.status = 204}, QE_OUTCOME_SUCCESS, 0, NULL, "", -1, -1},
+    {{.status = 429, .headers = "Retry-After: 7\r\n"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     NULL,
+     "HTTP status 429",
+     7000,
+     7000},
+    {{.status = 503, .headers = "Retry-After: 999999999999999999999\r\n"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     NULL,
+     "HTTP status 503",
+     43200000,
+     43200000},
+    {{.status = 503, .headers = "Retry-After: Fri, 01 Jan 2100 00:00:00 GMT\r\n"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     NULL,
+     "HTTP status 503",
+     43200000,
+     43200000},
+    {{.status = 503, .headers = "Retry-After: Fri, 01 Jan 1999 00:00:00 GMT\r\n"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     NULL,
+     "HTTP status 503",
+     0,
+     0},
+    {{.status = 503, .headers = "Retry-After: soon\r\n"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     NULL,
+     "HTTP status 503",
+     -1,
+     -1},
+    {{.status = 429, .body = "slow down\r\nplease"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     NULL,
+     "HTTP status 429: slow down",
+     -1,
+     -1},
+    {{.status = 404, .body = "no such thing"},
+     QE_OUTCOME_REJECT,
+     QE_FAIL_PERMANENT,
+     NULL,
+     "HTTP status 404: no such thing",
+     -1,
+     -1},
+    {{.status = 422, .headers = "X-Queue-Reason: bad_address: no street\r\n"},
+     QE_OUTCOME_REJECT,
+     QE_FAIL_PERMANENT,
+     "bad_address",
+     "no street",
+     -1,
+     -1},
+    {{.status = 500, .headers = "Retry-After: 7\r\n", .body = "downstream"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     "downstream",
+     "",
+     -1,
+     -1},
+    {{.status = 302, .headers = "Location: http://elsewhere/\r\n"},
+     QE_OUTCOME_RETRY,
+     QE_FAIL_HANDLER_ERROR,
+     NULL,
+     "HTTP status 302: redirects are not followed, set url to http://elsewhere/",
+     -1,
+     -1},
+};
+
 static void the_status_decides(void **state)
 {
-    static const struct {
-        struct script_step step;
-        enum qe_outcome outcome;
-        enum qe_fail_reason reason;
-        const char *label;
-        const char *detail;
-        int64_t delay_min_ms;
-        int64_t delay_max_ms;
-    } rows[] = {
-        {{.status = 200}, QE_OUTCOME_SUCCESS, 0, NULL, "", -1, -1},
-        {{.status = 204}, QE_OUTCOME_SUCCESS, 0, NULL, "", -1, -1},
-        {{.status = 429, .headers = "Retry-After: 7\r\n"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         NULL,
-         "HTTP status 429",
-         7000,
-         7000},
-        {{.status = 503, .headers = "Retry-After: 999999999999999999999\r\n"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         NULL,
-         "HTTP status 503",
-         43200000,
-         43200000},
-        {{.status = 503, .headers = "Retry-After: Fri, 01 Jan 2100 00:00:00 GMT\r\n"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         NULL,
-         "HTTP status 503",
-         43200000,
-         43200000},
-        {{.status = 503, .headers = "Retry-After: Fri, 01 Jan 1999 00:00:00 GMT\r\n"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         NULL,
-         "HTTP status 503",
-         0,
-         0},
-        {{.status = 503, .headers = "Retry-After: soon\r\n"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         NULL,
-         "HTTP status 503",
-         -1,
-         -1},
-        {{.status = 429, .body = "slow down\r\nplease"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         NULL,
-         "HTTP status 429: slow down",
-         -1,
-         -1},
-        {{.status = 404, .body = "no such thing"},
-         QE_OUTCOME_REJECT,
-         QE_FAIL_PERMANENT,
-         NULL,
-         "HTTP status 404: no such thing",
-         -1,
-         -1},
-        {{.status = 422, .headers = "X-Queue-Reason: bad_address: no street\r\n"},
-         QE_OUTCOME_REJECT,
-         QE_FAIL_PERMANENT,
-         "bad_address",
-         "no street",
-         -1,
-         -1},
-        {{.status = 500, .headers = "Retry-After: 7\r\n", .body = "downstream"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         "downstream",
-         "",
-         -1,
-         -1},
-        {{.status = 302, .headers = "Location: http://elsewhere/\r\n"},
-         QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR,
-         NULL,
-         "HTTP status 302: redirects are not followed, set url to http://elsewhere/",
-         -1,
-         -1},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof s_rows / sizeof s_rows[0]; i++) {
         const struct qe_handler_common common = case_common(0);
         struct post_case post;
 
-        start(&post, &rows[i].step, 1, &common);
-        case_expect(case_one(&post.at, "body"), rows[i].outcome, rows[i].reason, rows[i].label,
-                    rows[i].detail);
-        assert_in_range(post.at.handled[0].retry_delay_ms + 1, rows[i].delay_min_ms + 1,
-                        rows[i].delay_max_ms + 1);
+        start(&post, &s_rows[i].step, 1, &common);
+        case_expect(case_one(&post.at, "body"), s_rows[i].outcome, s_rows[i].reason,
+                    s_rows[i].label, s_rows[i].detail);
+        assert_in_range(post.at.handled[0].retry_delay_ms + 1, s_rows[i].delay_min_ms + 1,
+                        s_rows[i].delay_max_ms + 1);
         assert_int_equal(script_server_requests(post.server), 1); /* nothing is asked twice */
         end(&post);
     }
