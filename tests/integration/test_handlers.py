@@ -36,6 +36,7 @@ consumers:
     reasons: [bad_address]
     retry: {{initial: 10ms, max: 20ms}}
     handler: {handler}
+{more}
 """
 
 # Appends the body of each message to the file it is given; dies, babbles or hangs when it is told to.
@@ -82,8 +83,8 @@ class Embedded(WithFolder):
     def write_handler_config(self, extra, shutdown="5s"):
         return self.write_config(CONFIG.format(folder=self.folder, extra=extra, shutdown=shutdown))
 
-    def with_handler(self, handler, workers=4, **more):
-        return self.write_handler_config(CONSUMER.format(handler=handler, workers=workers), **more)
+    def with_handler(self, handler, workers=4, more="", **how):
+        return self.write_handler_config(CONSUMER.format(handler=handler, workers=workers, more=more), **how)
 
     def send_all(self, queue, bodies):
         self.queuectl("dlq", "import", "local", queue,
@@ -169,6 +170,43 @@ class Changing(Embedded):
                 [row] = [row for row in self.stats() if row["queue"] == "orders"]
                 self.assertEqual((row["ready"], row["in_flight"]), (20, 0))
                 self.queuectl("purge", "local", "orders", "--yes")
+
+
+BATCHES = """
+import json, sys
+for line in sys.stdin:
+    questions = json.loads(line)
+    with open(sys.argv[1], "a") as done:
+        done.write(f"{len(questions)} {' '.join(q['message']['body'] for q in questions)}\\n")
+    print(json.dumps([{"id": q["id"], "result": "reject" if q["message"]["body"] == "m7" else "ack"}
+                      for q in reversed(questions)]), flush=True)
+"""
+
+
+class Together(Embedded):
+    def test_a_batch_is_one_line_each_way_and_a_result_per_message(self):
+        program = python_program(self.folder, "batches", BATCHES)
+        self.daemon(config=self.with_handler(f"{{type: coprocess, command: [{program}, {self.folder}/done]}}", workers=1,
+                                             more="    batch: {size: 10, wait: 200ms}"))
+        self.send_all("orders", [f"m{n}" for n in range(40)])
+        wait_for("all are handled", lambda: self.left("orders") == 0)
+        self.assertEqual(self.left("orders-dlq"), 1, "m7 alone")
+        lines = [line.split() for line in self.done()]
+        self.assertEqual({body for _, *bodies in lines for body in bodies}, {f"m{n}" for n in range(40)})
+        self.assertLessEqual(len(lines), 12, lines)
+
+    def test_who_asked_gets_what_a_handler_replies(self):
+        (self.folder / "upper.py").write_text("import json, sys\nfor line in sys.stdin:\n"
+                                              "    q = json.loads(line)\n"
+                                              "    print(json.dumps({'id': q['id'], 'result': 'ack',"
+                                              " 'reply': q['message']['body'].upper()}), flush=True)\n")
+        for handler in ("{type: exec, command: [tr, a-z, A-Z]}",
+                        f"{{type: coprocess, command: [{sys.executable}, {self.folder}/upper.py]}}"):
+            with self.subTest(handler):
+                daemon = self.daemon(config=self.with_handler(handler))
+                said = self.queuectl("request", "local", "orders", "--body", "hello", "--timeout", "20s").stdout
+                self.assertIn("HELLO", said)
+                self.assertEqual(daemon.stop(), 0)
 
 
 class Readme(Embedded):
