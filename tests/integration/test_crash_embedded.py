@@ -1,0 +1,22 @@
+#!/usr/bin/python3
+"""The reference consumer on the embedded store, killed again and again: see crash_case.py."""
+import unittest
+
+from crash_case import CrashCase, Embedded
+
+
+class Crash(CrashCase):
+    broker = Embedded
+
+    def test_no_message_is_lost_when_the_daemon_is_killed(self):
+        self.survive()
+
+    def test_none_is_lost_by_coprocesses_that_hang_crash_leak_print_and_fork(self):
+        self.survive_mischief("coprocess")
+
+    def test_none_is_lost_by_commands_that_hang_crash_leak_print_and_fork(self):
+        self.survive_mischief("exec")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
