@@ -27,35 +27,32 @@ static double value_or(const struct qe_sample *sample, enum qe_field field, doub
     return qe_sample_has(sample, field) ? sample->values[field] : otherwise;
 }
 
-/* --- what was last seen when --- */
+/* --- since when all readings say so --- */
 
-static void note(int64_t *mono_ms, bool seen, int64_t now_mono_ms)
+static void note(int64_t *mono_ms, bool says_so, int64_t now_mono_ms)
 {
-    if (seen) {
+    if (!says_so) {
+        *mono_ms = INT64_MAX;
+    } else if (*mono_ms == INT64_MAX) {
         *mono_ms = now_mono_ms;
     }
 }
 
-/* Not once in a whole window, up to now. */
-static bool never(const struct qe_backlog *backlog, int64_t mono_ms,
-                  const struct qe_backlog_reading *reading)
+/* For a whole window, up to now. */
+static bool lasts(int64_t mono_ms, const struct qe_backlog_reading *reading)
 {
-    int64_t from = mono_ms > backlog->since_mono_ms ? mono_ms : backlog->since_mono_ms;
-
-    return reading->now_mono_ms - from >= reading->window_ms;
+    return mono_ms != INT64_MAX && reading->now_mono_ms - mono_ms >= reading->window_ms;
 }
 
 static void begin(struct qe_backlog *backlog, const struct qe_backlog_reading *reading)
 {
-    const int64_t before = reading->now_mono_ms - 1;
-
     *backlog = (struct qe_backlog){.is_begun = true,
                                    .since_mono_ms = reading->now_mono_ms,
-                                   .empty_mono_ms = before,
-                                   .not_empty_mono_ms = before,
-                                   .consumer_mono_ms = before,
-                                   .in_flight_mono_ms = before,
-                                   .settled_mono_ms = before,
+                                   .not_empty_mono_ms = INT64_MAX,
+                                   .empty_mono_ms = INT64_MAX,
+                                   .no_consumer_mono_ms = INT64_MAX,
+                                   .none_in_flight_mono_ms = INT64_MAX,
+                                   .settled_mono_ms = reading->now_mono_ms,
                                    .own_settled = reading->own_settled,
                                    .drain_seconds = -1};
     backlog->has_acknowledged = qe_sample_has(reading->sample, QE_FIELD_ACKNOWLEDGED_TOTAL);
@@ -90,20 +87,20 @@ static void take_marks(struct qe_backlog *backlog, const struct qe_backlog_readi
 {
     const struct qe_sample *sample = reading->sample;
     const int64_t now = reading->now_mono_ms;
+    const bool has_acknowledged = qe_sample_has(sample, QE_FIELD_ACKNOWLEDGED_TOTAL);
 
-    note(&backlog->settled_mono_ms, has_settled(backlog, reading, messages), now);
-    note(&backlog->empty_mono_ms, messages <= 0, now);
-    note(&backlog->not_empty_mono_ms, messages > 0, now);
-    /* Unknown counts as seen: only what is known to be 0 proves anything. */
-    note(&backlog->consumer_mono_ms, value_or(sample, QE_FIELD_CONSUMERS, 1) > 0, now);
-    note(&backlog->in_flight_mono_ms, value_or(sample, QE_FIELD_IN_FLIGHT_MESSAGES, 1) > 0, now);
-    if (qe_sample_has(sample, QE_FIELD_ACKNOWLEDGED_TOTAL)) {
-        if (!backlog->has_acknowledged) { /* from here on it can be told; before, it could not */
-            backlog->settled_mono_ms = now;
-        }
-        backlog->has_acknowledged = true;
-        backlog->acknowledged_total = sample->values[QE_FIELD_ACKNOWLEDGED_TOTAL];
+    /* A counter that comes or goes tells nothing of what was before. */
+    if (has_settled(backlog, reading, messages) || has_acknowledged != backlog->has_acknowledged) {
+        backlog->settled_mono_ms = now;
     }
+    note(&backlog->not_empty_mono_ms, messages > 0, now);
+    note(&backlog->empty_mono_ms, messages <= 0, now);
+    /* Unknown counts as seen: only what is known to be 0 proves anything. */
+    note(&backlog->no_consumer_mono_ms, value_or(sample, QE_FIELD_CONSUMERS, 1) <= 0, now);
+    note(&backlog->none_in_flight_mono_ms, value_or(sample, QE_FIELD_IN_FLIGHT_MESSAGES, 1) <= 0,
+         now);
+    backlog->has_acknowledged = has_acknowledged;
+    backlog->acknowledged_total = value_or(sample, QE_FIELD_ACKNOWLEDGED_TOTAL, 0);
     backlog->own_settled = reading->own_settled;
 }
 
@@ -219,20 +216,27 @@ static enum qe_backlog_state judge_trend(const struct qe_backlog *backlog,
 
 static bool is_stalled(const struct qe_backlog *backlog, const struct qe_backlog_reading *reading)
 {
-    return never(backlog, backlog->settled_mono_ms, reading) &&
-           (backlog->has_acknowledged || never(backlog, backlog->in_flight_mono_ms, reading));
+    return lasts(backlog->settled_mono_ms, reading) &&
+           (backlog->has_acknowledged || lasts(backlog->none_in_flight_mono_ms, reading));
+}
+
+/* Who asks for each message anew is attached to nothing, but what it settles shows that it is
+ * there. A backlog that falls does not: messages may have expired. */
+static bool has_nobody(const struct qe_backlog *backlog, const struct qe_backlog_reading *reading)
+{
+    return lasts(backlog->no_consumer_mono_ms, reading) &&
+           (!backlog->has_acknowledged || lasts(backlog->settled_mono_ms, reading));
 }
 
 static enum qe_backlog_state judge(const struct qe_backlog *backlog,
                                    const struct qe_backlog_reading *reading,
                                    const struct trend *trend)
 {
-    if (never(backlog, backlog->not_empty_mono_ms, reading)) {
-        return never(backlog, backlog->settled_mono_ms, reading) ? QE_BACKLOG_IDLE
-                                                                 : QE_BACKLOG_STEADY;
+    if (lasts(backlog->empty_mono_ms, reading)) {
+        return lasts(backlog->settled_mono_ms, reading) ? QE_BACKLOG_IDLE : QE_BACKLOG_STEADY;
     }
-    if (!reading->may_stand_still && never(backlog, backlog->empty_mono_ms, reading)) {
-        if (never(backlog, backlog->consumer_mono_ms, reading)) {
+    if (!reading->may_stand_still && lasts(backlog->not_empty_mono_ms, reading)) {
+        if (has_nobody(backlog, reading)) {
             return QE_BACKLOG_NO_CONSUMERS;
         }
         if (is_stalled(backlog, reading)) {

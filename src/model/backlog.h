@@ -4,7 +4,7 @@
  * for their time, not for anybody.
  *
  *   idle          empty at every reading of the window, and nothing settled in between
- *   no_consumers  messages at every reading, and never a consumer attached
+ *   no_consumers  messages at every reading, never a consumer attached, and nothing seen settled
  *   stalled       messages at every reading, and nothing settled
  *   growing       the backlog rises, by far more than it jitters
  *   draining      it falls so
@@ -14,9 +14,10 @@
  *
  * "Nothing settled" needs a proof: the broker's own counter of acknowledged messages stands still;
  * or, where it has none, nothing was ever in flight, the backlog never fell, and our own consumer
- * settled nothing. A dead-letter or delay queue is there to hold messages: never no_consumers nor
- * stalled. Hysteresis: a trend ends later than it begins, and a new state has to be found twice in
- * a row. */
+ * settled nothing. A window is counted from the first reading that says so: what is empty, and read
+ * again after an hour, may have got its messages a moment ago. A dead-letter or delay queue is
+ * there to hold messages: never no_consumers nor stalled. Hysteresis: a trend ends later than it
+ * begins, and a new state has to be found twice in a row. */
 #ifndef QE_MODEL_BACKLOG_H
 #define QE_MODEL_BACKLOG_H
 
@@ -54,13 +55,16 @@ struct qe_backlog_point {
 /* The history of one queue; plain data, = {0} is a valid start. */
 struct qe_backlog {
     bool is_begun;
-    bool has_acknowledged;
+    bool has_acknowledged; /* by the last reading: acknowledged_total is known */
     uint8_t points_count;
     uint8_t state;         /* enum qe_backlog_state, as published */
     uint8_t candidate;     /* what the last reading found */
     int64_t since_mono_ms; /* the first reading of this history */
-    /* When it was last so; before since_mono_ms: not in this history. */
-    int64_t empty_mono_ms, not_empty_mono_ms, consumer_mono_ms, in_flight_mono_ms, settled_mono_ms;
+    /* The first of the readings up to now that all say: not empty, empty, no consumer, nothing in
+     * flight. INT64_MAX: the newest one says otherwise. */
+    int64_t not_empty_mono_ms, empty_mono_ms, no_consumer_mono_ms, none_in_flight_mono_ms;
+    int64_t settled_mono_ms;   /* the newest reading before which something was settled, or before
+                                  which it cannot be told; else since_mono_ms */
     double acknowledged_total; /* the broker's, at the last reading */
     uint64_t own_settled;      /* our own consumer's, at the last reading */
     double drain_seconds;      /* < 0: not draining */

@@ -1,73 +1,5 @@
-#include <math.h>
+#include "unit/model/fixture_backlog.h"
 
-#include "model/backlog.h"
-#include "unit/model/fixture.h"
-
-#define WINDOW_MS 300000
-#define STEP_MS 15000
-#define UNKNOWN (-1.0)
-
-/* A queue as a function of time, read every STEP_MS. */
-struct reading {
-    double ready, in_flight, consumers, acknowledged; /* < 0: not known */
-    uint64_t own_settled;
-};
-typedef struct reading series_fn(int step);
-
-struct watch {
-    struct qe_backlog backlog;
-    int64_t now_mono_ms;
-    bool is_stream;
-    bool is_dead_letter_queue;
-};
-
-static void set_known(struct qe_sample *sample, enum qe_field field, double value)
-{
-    if (value >= 0) {
-        qe_sample_set(sample, field, value);
-    }
-}
-
-static enum qe_backlog_state read_one(struct watch *watch, struct reading reading)
-{
-    struct qe_sample sample = {0};
-
-    set_known(&sample, QE_FIELD_READY_MESSAGES, reading.ready);
-    set_known(&sample, QE_FIELD_IN_FLIGHT_MESSAGES, reading.in_flight);
-    set_known(&sample, QE_FIELD_CONSUMERS, reading.consumers);
-    set_known(&sample, QE_FIELD_ACKNOWLEDGED_TOTAL, reading.acknowledged);
-    qe_backlog_observe(&watch->backlog, &(struct qe_backlog_reading){
-                                            .sample = &sample,
-                                            .now_mono_ms = watch->now_mono_ms,
-                                            .window_ms = WINDOW_MS,
-                                            .own_settled = reading.own_settled,
-                                            .is_stream = watch->is_stream,
-                                            .may_stand_still = watch->is_dead_letter_queue});
-    watch->now_mono_ms += STEP_MS;
-    return (enum qe_backlog_state)watch->backlog.state;
-}
-
-static enum qe_backlog_state read_some(struct watch *watch, series_fn *series, int from, int to)
-{
-    enum qe_backlog_state state = QE_BACKLOG_UNKNOWN;
-
-    for (int step = from; step < to; step++) {
-        state = read_one(watch, series(step));
-    }
-    return state;
-}
-
-/* A jitter of about `share`, the same in each run. */
-static double jittered(double value, double share, int step)
-{
-    return value * (1 + share * sin(step * 12.9898));
-}
-
-static struct reading nothing(int step)
-{
-    (void)step;
-    return (struct reading){0, 0, 2, 100, 0};
-}
 static struct reading passing_through(int step)
 {
     return (struct reading){0, 0, 2, step * 10.0, 0};
@@ -86,22 +18,9 @@ static struct reading arriving_untouched(int step)
 {
     return (struct reading){40 + 10.0 * step, 0, 2, 100, 0};
 }
-static struct reading nobody_there(int step)
-{
-    (void)step;
-    return (struct reading){40, 0, 0, 100, 0};
-}
-static struct reading flowing(int step)
-{
-    return (struct reading){jittered(1000, 0.05, step), 5, 2, step * 50.0, 0};
-}
 static struct reading rising(int step)
 {
     return (struct reading){jittered(1000 + 20.0 * step, 0.01, step), 5, 2, step * 50.0, 0};
-}
-static struct reading falling(int step)
-{
-    return (struct reading){6000 - 100.0 * step, 0, 2, step * 100.0, 0};
 }
 static struct reading jumping_up(int step)
 {
@@ -125,11 +44,6 @@ static struct reading sqs_untouched(int step)
     (void)step;
     return (struct reading){40, 0, UNKNOWN, UNKNOWN, 0};
 }
-static struct reading sqs_held(int step)
-{
-    (void)step;
-    return (struct reading){40, 3, UNKNOWN, UNKNOWN, 0};
-}
 static struct reading sqs_flowing(int step)
 {
     return (struct reading){jittered(1000, 0.08, step), 20, UNKNOWN, UNKNOWN, 0};
@@ -137,11 +51,6 @@ static struct reading sqs_flowing(int step)
 static struct reading sqs_ours(int step)
 {
     return (struct reading){40, 0, UNKNOWN, UNKNOWN, (uint64_t)step};
-}
-static struct reading sqs_empty(int step)
-{
-    (void)step;
-    return (struct reading){0, 0, UNKNOWN, UNKNOWN, 0};
 }
 static struct reading without_counts(int step)
 {
