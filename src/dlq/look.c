@@ -1,11 +1,10 @@
 #include "dlq/look.h"
 
+#include "dlq/receive.h"
 #include "util/clock.h"
 #include "util/mem.h"
 
 #define LOT_MAX 100
-/* An empty queue is empty when it still is after this: the long poll that asks every part of it. */
-#define RECEIVE_WAIT_MS 1000
 /* So often a receive may bring nothing but messages that are in hand already. */
 #define KNOWN_ROUNDS_MAX 3
 #define RELEASE_TRIES 3
@@ -61,8 +60,8 @@ static int receive_all(const struct qe_dlq_look *look, struct qe_aside *hand, st
         size_t room = look->max - hand->count;
         size_t fresh = 0;
 
-        rc = look->driver->receive(look->handle, look->queue, room < LOT_MAX ? room : LOT_MAX,
-                                   qe_clock_mono_ms() + RECEIVE_WAIT_MS, &lot, err);
+        rc = qe_dlq_receive(look->driver, look->handle, look->queue,
+                            room < LOT_MAX ? room : LOT_MAX, &lot, err);
         bool is_empty = lot.count == 0;
 
         if (rc == 0 && !is_empty) {

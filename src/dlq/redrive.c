@@ -4,12 +4,11 @@
 #include <string.h>
 
 #include "dlq/facts.h"
+#include "dlq/receive.h"
 #include "dlq/redrive_internal.h"
 #include "util/clock.h"
 #include "util/mem.h"
 
-/* An empty queue is empty when it still is after this: the long poll that asks every part of it. */
-#define RECEIVE_WAIT_MS 1000
 /* The first lot is small; it grows while its messages are. */
 #define LOT_FIRST 10
 #define LOT_BYTES_MAX ((size_t)16 << 20)
@@ -330,8 +329,8 @@ static int receive(struct qe_redrive *run, size_t count, struct qe_err *err)
     int rc = -1;
 
     for (unsigned tries = 1; rc != 0; tries++) {
-        rc = options->driver->receive(options->handle, options->from, count,
-                                      qe_clock_mono_ms() + RECEIVE_WAIT_MS, &run->lot, &why);
+        rc =
+            qe_dlq_receive(options->driver, options->handle, options->from, count, &run->lot, &why);
         if (rc != 0 && !qe_redrive_try_again(run, tries, why.code)) {
             *err = why;
             return qe_err_wrap(err, "receive from %s", options->from->name);

@@ -95,6 +95,13 @@ class ByTheBroker(WithFolder):
         wait_for("it can be moved", lambda: "moved 1 from orders-dlq to orders\n" in self.redrive(
             "--yes", "--to", "orders").stdout)
 
+    def test_faster_than_the_broker_does_it_they_are_moved_from_here(self):
+        self.sqs.set_queue_attributes(QueueUrl=self.dlq, Attributes={"VisibilityTimeout": "30"})
+        self.bury(5)  # this server answers a long poll for more than it has when its time is over, and a trip later
+        done = self.redrive("--yes", "--rate", "600")
+        self.assertIn("moved 5 from orders-dlq\n", done.stdout)
+        self.assertIn("moving them from here, since the broker does not: 600 messages per second", done.stderr)
+
     def test_with_a_limit_they_are_moved_from_here(self):
         self.bury(5)
         self.assertIn("moved 2 from orders-dlq\n", self.redrive("--yes", "--max", "2").stdout)

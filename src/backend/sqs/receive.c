@@ -16,7 +16,8 @@
 /* Behind the time that SQS may take by itself. */
 #define ANSWER_MS 10000
 /* Who looks without waiting still needs an answer, which is a trip away, or a handshake; a poll
- * that was in flight before would have answered already if there were anything. */
+ * that was in flight before would have answered already if there were anything, unless its wait has
+ * just ended. */
 #define LOOK_MS 2000
 #define LOOK_AGAIN_MS 80
 /* So many of a FIFO queue that wait for their turn are enough. */
@@ -54,6 +55,20 @@ static size_t count_polls(const struct qe_sqs_queue *queue)
         count += queue->polls[i].is_started ? 1 : 0;
     }
     return count;
+}
+
+/* A look without a wait has to wait for an answer: of its own question, or of one that is due. */
+static bool is_in_doubt(const struct qe_sqs_queue *queue, int64_t now_mono_ms)
+{
+    bool in_doubt = count_polls(queue) == 0;
+
+    for (size_t i = 0; i < QE_SQS_PARALLEL_MAX; i++) {
+        const struct qe_sqs_poll *poll = &queue->polls[i];
+
+        in_doubt =
+            in_doubt || (poll->is_started && poll->due_mono_ms <= now_mono_ms + LOOK_AGAIN_MS);
+    }
+    return in_doubt;
 }
 
 /* The visibility timeout goes with the request: so it is known, even when somebody has just changed
@@ -99,6 +114,7 @@ static int start_poll(const struct receive *receive, size_t messages, int64_t wa
     }
     poll->asked_messages = messages < QE_SQS_BATCH_MAX ? messages : QE_SQS_BATCH_MAX;
     poll->asked_mono_ms = now;
+    poll->due_mono_ms = now + wait_seconds * 1000;
     poll->visibility_ms = receive->queue->visibility_ms;
     qe_sqs_call_init(receive->sqs, &poll->call, QE_SQS_RECEIVE_MESSAGE,
                      now + wait_seconds * 1000 + ANSWER_MS);
@@ -303,7 +319,7 @@ static int begin(struct receive *receive, const struct qe_queue *from, struct qe
     receive->patience_mono_ms = receive->deadline_mono_ms;
     if (receive->deadline_mono_ms <= now) {
         receive->patience_mono_ms =
-            now + (count_polls(receive->queue) > 0 ? LOOK_AGAIN_MS : LOOK_MS);
+            now + (is_in_doubt(receive->queue, now) ? LOOK_MS : LOOK_AGAIN_MS);
     }
     return 0;
 }

@@ -95,7 +95,7 @@ int qe_sqs_redrive_start(void *self, const struct qe_queue *dlq, const struct qe
     struct qe_json *answer = NULL;
 
     if (messages_per_second > RATE_MAX) {
-        return qe_err_set(err, QE_ERR_INVALID,
+        return qe_err_set(err, QE_ERR_UNSUPPORTED,
                           "%llu messages per second: SQS moves 1 to %d, or as fast as it likes",
                           (unsigned long long)messages_per_second, RATE_MAX);
     }

@@ -21,6 +21,7 @@ struct qe_sqs_poll {
     bool is_started;
     size_t asked_messages;
     int64_t asked_mono_ms;
+    int64_t due_mono_ms; /* its wait is over, and the answer on its way, if there was none before */
     int64_t visibility_ms; /* as asked for */
 };
 

@@ -29,7 +29,7 @@ static void a_redrive_goes_by_arn_and_is_begun_once(void **state)
     expect_body(2, "{\"SourceArn\":\"" ARN "\",\"DestinationArn\":\"" ARN
                    "-other\",\"MaxNumberOfMessagesPerSecond\":7}");
     assert_int_equal(start(desk, NULL, 501, &err), -1);
-    assert_int_equal(err.code, QE_ERR_INVALID);
+    assert_int_equal(err.code, QE_ERR_UNSUPPORTED);
     expect_end();
 }
 
