@@ -51,14 +51,10 @@ struct import {
 /* 1: import->line holds the next one, 0: there is none, -1. */
 static int read_line(struct import *import, struct qe_err *err)
 {
-    char chunk[4096];
-
     qe_strbuf_reset(&import->line);
-    while (fgets(chunk, (int)sizeof chunk, import->file) != NULL) {
-        size_t length = strlen(chunk);
-
-        (void)qe_strbuf_append(&import->line, chunk, length);
-        if (length > 0 && chunk[length - 1] == '\n') {
+    for (int c = getc_unlocked(import->file); c != EOF; c = getc_unlocked(import->file)) {
+        (void)qe_strbuf_append_char(&import->line, (char)c); /* NUL too: no text line has one */
+        if (c == '\n') {
             break;
         }
     }
@@ -187,9 +183,9 @@ static int send_lot(struct import *import, struct qe_err *err)
     return rc;
 }
 
-static bool is_blank(const char *text)
+static bool is_blank(const struct qe_strbuf *line)
 {
-    return text[strspn(text, " \t\r\n")] == '\0';
+    return strspn(qe_strbuf_text(line), " \t\r\n") == line->length_bytes;
 }
 
 static int import_all(struct import *import, struct qe_err *err)
@@ -199,7 +195,7 @@ static int import_all(struct import *import, struct qe_err *err)
 
     while (rc == 1 && ctl_stopped == 0) {
         rc = read_line(import, err);
-        if (rc != 1 || import->line_number <= skip || is_blank(qe_strbuf_text(&import->line))) {
+        if (rc != 1 || import->line_number <= skip || is_blank(&import->line)) {
             continue;
         }
         if (take_line(import, err) != 0) {

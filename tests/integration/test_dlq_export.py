@@ -99,6 +99,7 @@ class DlqExport(WithFolder):
                            ('{"body_base64":"A==="}', "no base64"), ('{"body_base64":"AA=A"}', "no base64"),
                            ('{"body_base64":"AAA"}', "no base64"),
                            ('{"body":"b","attributes":[]}', "no object"),
+                           ('\0\n{"body":"b"}', "standard input:1: not JSON"),
                            ('{"body":"b","attributes":{"a":1}}', 'attribute "a" is no text')):
             done = self.queuectl("dlq", "import", "local", "orders", stdin=line, check=False)
             self.assertEqual(done.returncode, 1, line)
