@@ -13,22 +13,32 @@ import unittest
 from daemon import EXPORTER, PATIENCE_SECONDS, QUEUECTL, WithFolder
 
 
-class Shell:
-    """An interactive bash on a terminal of its own, with queuectl's completion."""
+# How each shell is started, and what makes it complete: where to look is its own business.
+SHELLS = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], "bind 'set bell-style none'; "
+             "bind 'set show-all-if-ambiguous on'; source <(queuectl completion bash)\n"),
+    "zsh": (["zsh", "-f", "-i"], "PS1='ready> '; unsetopt beep prompt_sp zle_bracketed_paste; autoload -Uz compinit; "
+            "compinit -u -D; source <(queuectl completion zsh)\n"),
+}
 
-    def __init__(self, test):
+
+class Shell:
+    """An interactive shell on a terminal of its own, with queuectl's completion."""
+
+    def __init__(self, test, name="bash"):
+        command, setup = SHELLS[name]
         pid, self.terminal = pty.fork()
         if pid == 0:
             os.chdir(test.folder)
-            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"],
+            os.execve(shutil.which(name), command,
                       {"PATH": f"{os.path.dirname(QUEUECTL)}:/usr/bin:/bin", "PS1": "ready> ", "TERM": "dumb",
                        "COLUMNS": "200", "INPUTRC": "/dev/null", "HISTFILE": "", "LC_ALL": "C.UTF-8",
-                       "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")})
+                       "HOME": str(test.folder), "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")})
         test.addCleanup(os.waitpid, pid, 0)
         test.addCleanup(os.close, self.terminal)
         test.addCleanup(os.kill, pid, 9)
         self.until("ready> ")
-        self.type("bind 'set bell-style none'; bind 'set show-all-if-ambiguous on'; source <(queuectl completion bash)\n")
+        self.type(setup)
         self.until("\nready> ")
 
     def type(self, text):
@@ -45,6 +55,40 @@ class Shell:
 
 
 class QueuectlShell(WithFolder):
+    def test_zsh_completes_commands_flags_and_files(self):
+        if shutil.which("zsh") is None:
+            self.skipTest("there is no zsh here")
+        shell = Shell(self, "zsh")
+        (self.folder / "body.json").write_text("x")
+        for typed, wanted in (("queuectl sen", "queuectl send"),
+                              ("queuectl to", "queuectl top"),
+                              ("queuectl dlq redr", "queuectl dlq redrive"),
+                              ("queuectl dlq redrive local orders-dlq --dry", "--dry-run"),
+                              ("queuectl --config.file body.json dlq insp", "dlq inspect"),
+                              ("queuectl send local orders --file bo", "--file body.json")):
+            with self.subTest(typed):
+                shell.type(typed + "\t")
+                shell.until(wanted)
+                shell.type("\x15")
+
+    def test_fish_completes_commands_flags_and_files(self):
+        if shutil.which("fish") is None:
+            self.skipTest("there is no fish here")
+        (self.folder / "body.json").write_text("x")
+        script = self.folder / "queuectl.fish"
+        script.write_text(self.queuectl("completion", "fish").stdout, encoding="utf-8")
+        for typed, wanted in (("queuectl sen", "send"),
+                              ("queuectl to", "top"),
+                              ("queuectl dlq redr", "redrive"),
+                              ("queuectl dlq redrive local orders-dlq --dry", "--dry-run"),
+                              ("queuectl --config.file=body.json dlq insp", "inspect"),
+                              ("queuectl send local orders --file bo", "body.json")):
+            with self.subTest(typed):
+                done = subprocess.run(["fish", "--no-config", "-c", f"source {script}; complete -C'{typed}'"], text=True,
+                                      capture_output=True, check=True, cwd=self.folder,
+                                      env={**os.environ, "HOME": str(self.folder)})
+                self.assertEqual([line.split("\t")[0] for line in done.stdout.splitlines()], [wanted], done.stderr)
+
     def test_bash_completes_commands_flags_and_files(self):
         shell = Shell(self)
         (self.folder / "body.json").write_text("x")

@@ -105,6 +105,12 @@ class Redrive(WithFolder):
         self.assertEqual(self.ready()["orders"], (moved, 0))
         self.assertEqual(self.ready()["orders-dlq"], (100 - moved, 0))
 
+    def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(self):
+        self.send("orders-dlq", "--count", "230")
+        process = self.start("--yes", "--rate", "20", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        errors = process.communicate(timeout=PATIENCE_SECONDS)[1]
+        self.assertRegex(errors, r"^moved 2\d\d of about 230, 20 per second, [0-9]s left\n$")
+
     def bury(self, body, reason, *words):
         self.queuectl("send", "local", "orders-dlq", "--body", body, "--attribute", "dead-letter-source=orders",
                       "--attribute", f"dead-letter-reason={reason}", *words)
