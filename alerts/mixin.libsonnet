@@ -436,6 +436,20 @@
             },
           },
           {
+            "alert": "QueueConsumerCircuitOpen",
+            "expr": "min without (%(replicas)s, state) (last_over_time(queue_consumer_circuit_state{state=\"closed\"}[%(hold)s])) == 0" % c,
+            "for": "%(settle)s" % c,
+            "labels": {
+              "severity": "warning",
+            },
+            "annotations": {
+              "summary": "A consumer has stopped to receive, since its handling fails.",
+              "description": "A consumer of {{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} receives nothing but single messages to try with, since its handling failed too often in a row. Messages wait meanwhile.",
+              "runbook_url": "%(runbook_base)s/QueueConsumerCircuitOpen.md" % c,
+              "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
+            },
+          },
+          {
             "alert": "QueueStaleSettles",
             "expr": "sum without (%(replicas)s) (increase(queue_consumer_stale_settles_total[%(poison_window)s])) > 3\nand sum without (%(replicas)s) (increase(queue_consumer_stale_settles_total[%(poison_window)s]))\n  > %(stale_settle_share)s\n    * sum without (%(replicas)s) (increase(queue_consumer_messages_received_total[%(poison_window)s]))" % c,
             "labels": {

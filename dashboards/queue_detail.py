@@ -145,7 +145,7 @@ CONSUMERS = Row("Consumers", [
           "message at a time (half open). What it waits for is the handler's own log.",
           Query('max by QUEUE (queue_consumer_circuit_state{Q, state="open"})', f"open {V}", RED),
           Query('max by QUEUE (queue_consumer_circuit_state{Q, state="half_open"})', f"half open {V}", YELLOW),
-          width=8, none="no circuit breaker", runbooks=["QueueConsumerErrorsFast"]),
+          width=24, none="no circuit breaker", runbooks=["QueueConsumerCircuitOpen"]),
 ])
 
 DEAD = Row("Dead letters", [

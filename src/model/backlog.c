@@ -169,7 +169,10 @@ static struct trend fit(const struct qe_backlog *backlog)
     const struct qe_backlog_point *points = backlog->points;
     const size_t count = backlog->points_count;
     const uint32_t oldest = points[0].mono_ms;
-    double mean_x = 0, mean_y = 0, xx = 0, xy = 0;
+    double mean_x = 0;
+    double mean_y = 0;
+    double xx = 0;
+    double xy = 0;
 
     for (size_t i = 0; i < count; i++) {
         mean_x += (double)(uint32_t)(points[i].mono_ms - oldest) / 1e3 / (double)count;

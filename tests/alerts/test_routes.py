@@ -87,6 +87,7 @@ class Inhibition(unittest.TestCase):
 
     def test_a_cause_silences_its_symptoms_on_the_same_queue_only(self):
         for cause, symptom in (("QueueConsumerStuck", "QueueBacklogGrowing"), ("QueueNoConsumers", "QueueDrainTooLong"),
+                               ("QueueConsumerCircuitOpen", "QueueDrainTooLong"),
                                ("QueueMessagesTooOld", "QueueMessagesOftenTooOld"),
                                ("QueueDeadLettersGrowing", "QueueDeadLetterQueueNotEmpty"),
                                ("QueueConsumerErrorsFast", "QueueConsumerErrorsSlow"),

@@ -133,7 +133,7 @@ struct qe_secret *qe_rmq_authorization(const char *username, const char *passwor
     "/api/nodes?columns=name,running,mem_alarm,disk_free_alarm,partitions,uptime"
 
 /* --- list.c, sample.c: slots of the driver interface --- */
-int qe_rmq_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+int qe_rmq_list(void *handle, int64_t deadline_mono_ms, struct qe_queue_list *out,
                 struct qe_err *err);
 int qe_rmq_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
 void qe_rmq_forget_vhosts(struct qe_rmq *self);
