@@ -38,6 +38,14 @@ char *qe_json_print(const struct qe_json *root, bool pretty) QE_MUST_CHECK;
  * message. The caller destroys the result. */
 struct qe_json *qe_json_parse(const char *text, size_t bytes, struct qe_err *err) QE_MUST_CHECK;
 
+/* One value of a list, borrowed for the call. -1 ends the reading. */
+typedef int qe_json_item_fn(void *context, const struct qe_json *item, struct qe_err *err);
+/* Parses a list value by value, so that a long one is never in memory as a whole. QE_ERR_PROTOCOL
+ * as above, and for what is no list; of what is neither cut short nor has a wrong byte, values that
+ * come before the fault may have been given. */
+int qe_json_each(const char *text, size_t bytes, qe_json_item_fn *item, void *context,
+                 struct qe_err *err) QE_MUST_CHECK;
+
 /* All accept NULL and then say "no". Borrowed from the root. */
 bool qe_json_is_object(const struct qe_json *value);
 bool qe_json_is_array(const struct qe_json *value);

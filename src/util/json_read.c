@@ -177,18 +177,10 @@ static size_t skip_space(const char *text, size_t bytes, size_t at)
     return at;
 }
 
-struct qe_json *qe_json_parse(const char *text, size_t bytes, struct qe_err *err)
+/* Parses what was looked over. at_bytes: where it stands in the whole text. */
+static struct qe_json *parse(const char *text, size_t bytes, size_t at_bytes, struct qe_err *err)
 {
     const char *end = text;
-
-    qe_json_prepare();
-    if (skip_space(text, bytes, 0) == bytes) {
-        (void)qe_err_set(err, QE_ERR_PROTOCOL, "not JSON: empty");
-        return NULL;
-    }
-    if (check(text, bytes, err) != 0) {
-        return NULL;
-    }
     /* cJSON also notes its last error in one variable for all threads. Nobody reads that one. */
     cJSON *node = cJSON_ParseWithLengthOpts(text, bytes, &end, 0);
     const size_t behind = skip_space(text, bytes, (size_t)(end - text));
@@ -196,11 +188,80 @@ struct qe_json *qe_json_parse(const char *text, size_t bytes, struct qe_err *err
     if (node == NULL && qe_json_ran_out()) {
         (void)qe_err_set(err, QE_ERR_NOMEM, "out of memory for %zu bytes of JSON", bytes);
     } else if (node == NULL || behind < bytes) {
-        (void)fail_at(err, behind);
+        (void)fail_at(err, at_bytes + behind);
         cJSON_Delete(node);
         node = NULL;
     }
     return (void *)node;
+}
+
+static int prepare(const char *text, size_t bytes, struct qe_err *err)
+{
+    qe_json_prepare();
+    return skip_space(text, bytes, 0) == bytes ? qe_err_set(err, QE_ERR_PROTOCOL, "not JSON: empty")
+                                               : check(text, bytes, err);
+}
+
+struct qe_json *qe_json_parse(const char *text, size_t bytes, struct qe_err *err)
+{
+    return prepare(text, bytes, err) == 0 ? parse(text, bytes, 0, err) : NULL;
+}
+
+/* The end of the value of a list that begins at `at`: at the comma or bracket behind it. */
+static bool scan_item(struct scan *scan)
+{
+    for (; scan->at < scan->bytes;) {
+        if (scan->depth == 1 && (has(scan, ',') || has(scan, ']'))) {
+            return true;
+        }
+        if ((scan->depth == 1 && has(scan, '}')) || !scan_piece(scan)) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static int give_item(const struct scan *scan, size_t first, qe_json_item_fn *item, void *context,
+                     struct qe_err *err)
+{
+    struct qe_json *value = parse(scan->text + first, scan->at - first, first, err);
+    const int rc = value == NULL ? -1 : item(context, value, err);
+
+    qe_json_destroy(value);
+    return rc;
+}
+
+int qe_json_each(const char *text, size_t bytes, qe_json_item_fn *item, void *context,
+                 struct qe_err *err)
+{
+    struct scan scan = {.text = text, .bytes = bytes, .depth = 1};
+    bool is_last = false;
+
+    if (prepare(text, bytes, err) != 0) {
+        return -1;
+    }
+    scan.at = skip_space(text, bytes, 0);
+    if (!has(&scan, '[')) {
+        return qe_err_set(err, QE_ERR_PROTOCOL, "no list");
+    }
+    scan.at = skip_space(text, bytes, scan.at + 1);
+    is_last = has(&scan, ']');
+    for (; !is_last; scan.at++) {
+        const size_t first = scan.at;
+
+        if (!scan_item(&scan)) {
+            return fail_at(err, scan.at);
+        }
+        is_last = has(&scan, ']');
+        if (give_item(&scan, first, item, context, err) != 0) {
+            return -1;
+        }
+        if (is_last) {
+            break;
+        }
+    }
+    scan.at = skip_space(text, bytes, scan.at + 1);
+    return scan.at == bytes ? 0 : fail_at(err, scan.at);
 }
 
 static const cJSON *to_node(const struct qe_json *json)

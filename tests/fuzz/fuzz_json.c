@@ -68,11 +68,33 @@ static void walk(const struct qe_json *root)
     }
 }
 
+static int count_item(void *context, const struct qe_json *item, struct qe_err *err)
+{
+    size_t *count = context;
+
+    (void)err;
+    require(item != NULL, "an item is a value");
+    (*count)++;
+    return 0;
+}
+
+/* Value by value, a list is what it is as a whole. */
+static void compare_each(const char *text, size_t bytes, const struct qe_json *root)
+{
+    struct qe_err err = {0};
+    size_t count = 0;
+    const bool is_read = qe_json_each(text, bytes, count_item, &count, &err) == 0;
+
+    require(is_read == qe_json_is_array(root), "a list is read, and nothing else");
+    require(!is_read || count == qe_json_count(root), "each value once");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct qe_err err = {0};
     struct qe_json *root = qe_json_parse((const char *)data, size, &err);
 
+    compare_each((const char *)data, size, root);
     if (root == NULL) {
         require(err.code == QE_ERR_PROTOCOL && err.message[0] != '\0', "a refusal says why");
         return 0;

@@ -87,23 +87,14 @@ static int take_nodes(struct qe_rmq *self, const struct qe_json *json, struct qe
     return 0;
 }
 
-static int take_queues(struct qe_rmq_listing *listing, const struct qe_json *json,
-                       struct qe_err *err)
+static int take_queue(void *context, const struct qe_json *queue, struct qe_err *err)
 {
-    if (!qe_json_is_array(json)) {
-        return qe_err_set(err, QE_ERR_PROTOCOL, "queues are no list");
-    }
-    for (const struct qe_json *at = qe_json_first(json); at != NULL; at = qe_json_next(at)) {
-        struct qe_rmq_definition definition;
+    struct qe_rmq_listing *listing = context;
+    struct qe_rmq_definition definition;
 
-        if (qe_rmq_definition_parse(at, &definition, err) != 0) {
-            return -1;
-        }
-        if (qe_rmq_table_add_take(listing->table, &definition, err) != 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return qe_rmq_definition_parse(queue, &definition, err) != 0
+               ? -1
+               : qe_rmq_table_add_take(listing->table, &definition, err);
 }
 
 static int take_json(struct qe_rmq_listing *listing, const struct qe_rmq_call *call,
@@ -119,12 +110,11 @@ static int take_json(struct qe_rmq_listing *listing, const struct qe_rmq_call *c
     case QE_RMQ_POLICIES:
         return qe_rmq_policies_parse(
             json, call->index == 0 ? &listing->policies : &listing->operator_policies, err);
-    case QE_RMQ_QUEUES:
-        return take_queues(listing, json, err);
     case QE_RMQ_EXCHANGES:
         return qe_rmq_topology_add_exchanges(&listing->topology, json, &listing->policies, err);
     case QE_RMQ_BINDINGS:
         return qe_rmq_topology_add_bindings(&listing->topology, json, err);
+    case QE_RMQ_QUEUES:
     case QE_RMQ_TOTALS_OF:
     case QE_RMQ_STATISTICS_OF:
     case QE_RMQ_NODE_METRICS:
@@ -137,8 +127,11 @@ static int take_json(struct qe_rmq_listing *listing, const struct qe_rmq_call *c
 int qe_rmq_list_take(void *context, const struct qe_rmq_call *call, const char *body,
                      size_t body_bytes, struct qe_err *err)
 {
+    if (call->operation == QE_RMQ_QUEUES) {
+        return qe_json_each(body, body_bytes, take_queue, context, err);
+    }
     struct qe_json *json = qe_json_parse(body, body_bytes, err);
-    int rc = json == NULL ? -1 : take_json(context, call, json, err);
+    const int rc = json == NULL ? -1 : take_json(context, call, json, err);
 
     qe_json_destroy(json);
     return rc;

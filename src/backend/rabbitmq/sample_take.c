@@ -11,9 +11,16 @@ static void take_fresh(struct qe_rmq_sampling *sampling, struct qe_rmq_record *r
     sampling->depths_count += qe_rmq_has(reading, QE_RMQ_READY) ? 1 : 0;
 }
 
-static int take_queue(struct qe_rmq_sampling *sampling, const struct qe_rmq_call *call,
-                      const struct qe_json *queue, struct qe_err *err)
+/* One answer, while it is read. */
+struct taking {
+    struct qe_rmq_sampling *sampling;
+    const struct qe_rmq_call *call;
+};
+
+static int take_queue(void *context, const struct qe_json *queue, struct qe_err *err)
 {
+    const struct taking *taking = context;
+    struct qe_rmq_sampling *sampling = taking->sampling;
     const char *vhost = qe_json_text(qe_json_get(queue, "vhost"));
     const char *name = qe_json_text(qe_json_get(queue, "name"));
     struct qe_rmq_record *record = NULL;
@@ -27,26 +34,12 @@ static int take_queue(struct qe_rmq_sampling *sampling, const struct qe_rmq_call
         return 0;
     }
     qe_rmq_reading_parse(queue, &reading);
-    if (call->index == QE_RMQ_FOR_DEPTHS) {
+    if (taking->call->index == QE_RMQ_FOR_DEPTHS) {
         take_fresh(sampling, record, &reading);
     }
-    return call->operation == QE_RMQ_STATISTICS_OF
+    return taking->call->operation == QE_RMQ_STATISTICS_OF
                ? qe_rmq_hold(record, QE_RMQ_EXTRA_STATISTICS, &reading, &sampling->poll, err)
                : 0;
-}
-
-static int take_queues(struct qe_rmq_sampling *sampling, const struct qe_rmq_call *call,
-                       const struct qe_json *json, struct qe_err *err)
-{
-    if (!qe_json_is_array(json)) {
-        return qe_err_set(err, QE_ERR_PROTOCOL, "queues are no list");
-    }
-    for (const struct qe_json *at = qe_json_first(json); at != NULL; at = qe_json_next(at)) {
-        if (take_queue(sampling, call, at, err) != 0) {
-            return -1;
-        }
-    }
-    return 0;
 }
 
 static int take_nodes(struct qe_rmq_sampling *sampling, const struct qe_json *json,
@@ -68,17 +61,11 @@ static int take_nodes(struct qe_rmq_sampling *sampling, const struct qe_json *js
     return 0;
 }
 
-/* One answer of a node, while it is read. */
-struct node_answer {
-    struct qe_rmq_sampling *sampling;
-    const struct qe_rmq_call *call;
-};
-
 /* A queue that moves may be told of by two nodes for a while: the first one counts. */
 static int take_value(void *context, const struct qe_rmq_named *queue, enum qe_rmq_value value,
                       double number, struct qe_err *err)
 {
-    const struct node_answer *answer = context;
+    const struct taking *answer = context;
     struct qe_rmq_sampling *sampling = answer->sampling;
     const uint64_t poll = sampling->self->poll;
     struct qe_rmq_record *record = qe_rmq_table_find(
@@ -127,7 +114,7 @@ static void forget_told(struct qe_rmq_sampling *sampling, const struct qe_rmq_ca
 static int take_text(struct qe_rmq_sampling *sampling, const struct qe_rmq_call *call,
                      const char *body, size_t body_bytes, struct qe_err *err)
 {
-    struct node_answer answer = {.sampling = sampling, .call = call};
+    struct taking answer = {.sampling = sampling, .call = call};
     struct qe_rmq_families families = {.value = take_value, .context = &answer};
 
     if (qe_rmq_families_read(&families, body, body_bytes, err) != 0) {
@@ -149,18 +136,18 @@ static int take_text(struct qe_rmq_sampling *sampling, const struct qe_rmq_call 
 int qe_rmq_take_answer(void *context, const struct qe_rmq_call *call, const char *body,
                        size_t body_bytes, struct qe_err *err)
 {
+    struct taking taking = {.sampling = context, .call = call};
     struct qe_json *json = NULL;
     int rc = 0;
 
     if (call->is_text) {
         return take_text(context, call, body, body_bytes, err);
     }
-    json = qe_json_parse(body, body_bytes, err);
-    if (json == NULL) {
-        return -1;
+    if (call->operation != QE_RMQ_NODES) {
+        return qe_json_each(body, body_bytes, take_queue, &taking, err);
     }
-    rc = call->operation == QE_RMQ_NODES ? take_nodes(context, json, err)
-                                         : take_queues(context, call, json, err);
+    json = qe_json_parse(body, body_bytes, err);
+    rc = json == NULL ? -1 : take_nodes(context, json, err);
     qe_json_destroy(json);
     return rc;
 }

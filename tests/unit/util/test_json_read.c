@@ -330,6 +330,82 @@ static void only_pointers_of_the_standard_are_valid(void **state)
     assert_true(qe_json_pointer_is_valid("/a~01"));
 }
 
+/* Counts, and adds up numbers; a text ends the reading. */
+struct seen {
+    size_t count;
+    double sum;
+};
+
+static int see(void *context, const struct qe_json *item, struct qe_err *err)
+{
+    struct seen *seen = context;
+    double number = 0;
+
+    if (qe_json_text(item) != NULL) {
+        return qe_err_set(err, QE_ERR_CANCELLED, "enough");
+    }
+    seen->count++;
+    seen->sum += qe_json_number(item, &number) ? number : 0;
+    return 0;
+}
+
+static void a_list_is_read_value_by_value(void **state)
+{
+    static const struct {
+        const char *text;
+        enum qe_err_code code;
+        size_t count;
+        double sum;
+    } rows[] = {
+        {"[]", QE_OK, 0, 0},
+        {" [ ] \n", QE_OK, 0, 0},
+        {"[1]", QE_OK, 1, 1},
+        {" [1 , 2,\n3 ] ", QE_OK, 3, 6},
+        {"[{\"a\":[1,2],\"b,]\":\"],}\\\"\"},[5,6],7,null,true]", QE_OK, 5, 7},
+        {"[1,\"a\",2]", QE_ERR_CANCELLED, 1, 1},
+        {"", QE_ERR_PROTOCOL, 0, 0},
+        {"{}", QE_ERR_PROTOCOL, 0, 0},
+        {"1", QE_ERR_PROTOCOL, 0, 0},
+        {"[1,2", QE_ERR_PROTOCOL, 0, 0},
+        {"[1,{\"a\":1]", QE_ERR_PROTOCOL, 0, 0},
+        {"[1,]", QE_ERR_PROTOCOL, 1, 1},
+        {"[,1]", QE_ERR_PROTOCOL, 0, 0},
+        {"[1 2]", QE_ERR_PROTOCOL, 0, 0},
+        {"[1]]", QE_ERR_PROTOCOL, 0, 0},
+        {"[1],[2]", QE_ERR_PROTOCOL, 1, 1},
+        {"[1}[", QE_ERR_PROTOCOL, 0, 0},
+        {"[{]}", QE_ERR_PROTOCOL, 0, 0},
+        {"[1,\x01]", QE_ERR_PROTOCOL, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct seen seen = {0};
+        struct qe_err err = {0};
+        const int rc = qe_json_each(rows[i].text, strlen(rows[i].text), see, &seen, &err);
+
+        if ((rc == 0) != (rows[i].code == QE_OK) || err.code != rows[i].code ||
+            seen.count != rows[i].count || seen.sum < rows[i].sum || seen.sum > rows[i].sum) {
+            fail_msg("%s: %s, %zu, %g", rows[i].text, err.message, seen.count, seen.sum);
+        }
+    }
+}
+
+static int read_each(void *context, struct qe_err *err)
+{
+    static const char text[] = "[{\"a\":[1,2]},3,{\"b\":\"c\"}]";
+    struct seen seen = {0};
+
+    (void)context;
+    return qe_json_each(text, sizeof text - 1, see, &seen, err);
+}
+
+static void a_list_that_memory_does_not_suffice_for_leaks_nothing(void **state)
+{
+    (void)state;
+    qe_check_torture(read_each, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +423,8 @@ int main(void)
         cmocka_unit_test(running_out_of_memory_is_not_bad_text),
         cmocka_unit_test(pointer_finds_what_the_standard_says),
         cmocka_unit_test(only_pointers_of_the_standard_are_valid),
+        cmocka_unit_test(a_list_is_read_value_by_value),
+        cmocka_unit_test(a_list_that_memory_does_not_suffice_for_leaks_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
