@@ -104,16 +104,15 @@ static void give_back(const struct qe_dlq_look *look, const struct qe_aside *han
 {
     /* Without it they come back by themselves. */
     struct qe_settlement *settlements = qe_calloc(LOT_MAX, sizeof *settlements);
+    size_t filled = 0;
 
-    for (size_t i = 0; settlements != NULL && i < hand->count; i += LOT_MAX) {
-        size_t count = hand->count - i < LOT_MAX ? hand->count - i : LOT_MAX;
-
-        for (size_t k = 0; k < count; k++) {
-            settlements[k] = (struct qe_settlement){.message = &hand->items[i + k].message,
-                                                    .verb = QE_SETTLE_RELEASE,
-                                                    .unhandled = true};
+    for (size_t i = 0; settlements != NULL && i < hand->count; i++) {
+        settlements[filled++] = (struct qe_settlement){
+            .message = &hand->items[i].message, .verb = QE_SETTLE_RELEASE, .unhandled = true};
+        if (filled == LOT_MAX || i + 1 == hand->count) {
+            release_lot(look, settlements, filled);
+            filled = 0;
         }
-        release_lot(look, settlements, count);
     }
     qe_free(settlements);
 }
