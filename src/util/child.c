@@ -25,10 +25,11 @@
 bool qe_child_keep(void *self, const char *bytes, size_t count)
 {
     struct qe_child_text *text = self;
-    const size_t room = text->max_bytes - text->text->length_bytes;
+    const size_t room = text->max_bytes - text->taken_bytes;
     const size_t taken = count < room ? count : room;
 
     text->is_cut = text->is_cut || taken < count;
+    text->taken_bytes += taken;
     return qe_strbuf_append(text->text, bytes, taken) == 0 && !(text->is_cut && text->stops);
 }
 

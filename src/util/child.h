@@ -27,10 +27,11 @@ struct qe_child_sink {
     void *self;
 };
 
-/* Keeps the first max_bytes and lets go of the rest. */
+/* Appends the first max_bytes and lets go of the rest. */
 struct qe_child_text {
     struct qe_strbuf *text; /* borrowed */
     size_t max_bytes;
+    size_t taken_bytes;
     bool stops; /* past max_bytes the child is ended, instead of read on */
     bool is_cut;
 };
