@@ -12,6 +12,7 @@
 #include "util/text.h"
 
 #define DELAY_MAX_SECONDS 43200.0
+#define KEEP_MAX_BYTES ((size_t)1 << 20)
 
 /* --- the question --- */
 
@@ -72,6 +73,14 @@ int qe_exchange_ask(const struct qe_exchange *exchange, struct qe_strbuf *out, s
     qe_free(text);
     qe_json_destroy(question);
     return rc;
+}
+
+void qe_exchange_reset(struct qe_strbuf *text)
+{
+    if (text->capacity_bytes > KEEP_MAX_BYTES) {
+        qe_strbuf_deinit(text);
+    }
+    qe_strbuf_reset(text);
 }
 
 /* --- the answer --- */

@@ -87,7 +87,7 @@ static void dispose(struct coprocess *coprocess, struct seat *seat, const char *
     qe_child_drain(&seat->child, &io);
     qe_output_flush(&seat->words);
     qe_child_reap(&seat->child, &end);
-    qe_strbuf_reset(&seat->answer);
+    qe_exchange_reset(&seat->answer);
     log_end(coprocess, why, &end);
     note_failure(seat);
 }
@@ -223,7 +223,7 @@ static int exchange_lines(struct seat *seat, const struct qe_exchange *exchange,
     if (qe_exchange_answer(exchange, seat->answer.data, bytes, out, err) != 0) {
         return qe_err_wrap(err, "the coprocess's answer was not understood");
     }
-    qe_strbuf_reset(&seat->answer);
+    qe_exchange_reset(&seat->answer);
     return 0;
 }
 
@@ -256,7 +256,7 @@ static void work(struct coprocess *coprocess, struct seat *seat, const struct qe
     int64_t deadline = qe_handler_deadline(&coprocess->common, handling, &by_timeout);
     struct qe_err err = {0};
 
-    qe_strbuf_reset(&seat->question);
+    qe_exchange_reset(&seat->question);
     seat->answer.max_bytes = answer_max_bytes(coprocess, exchange->count);
     if (qe_exchange_ask(exchange, &seat->question, &err) != 0 ||
         qe_strbuf_append_char(&seat->question, '\n') != 0) {

@@ -99,7 +99,7 @@ static int ask(const struct post *post, int64_t deadline_mono_ms, struct qe_err 
     const struct qe_message *message = post->exchange.messages[0];
     struct qe_facts facts;
 
-    qe_strbuf_reset(question);
+    qe_exchange_reset(question);
     if (options->common.in_batches && qe_exchange_ask(&post->exchange, question, err) != 0) {
         return -1;
     }
