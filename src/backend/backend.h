@@ -73,8 +73,10 @@ struct qe_driver {
     uint32_t caps;    /* what it can do at best */
     const struct qe_section *section; /* its settings: one table drives parsing, --config.check,
                                          defaults and reference */
-    const char *default_vhost;        /* what a queue named without a vhost is in; NULL: "" */
-    const char *const *operations;    /* names for qe_api_stats, static */
+    bool lists_elsewhere; /* list() asks another server than receive(): what it cannot tell now must
+                             keep nobody from working */
+    const char *default_vhost;     /* what a queue named without a vhost is in; NULL: "" */
+    const char *const *operations; /* names for qe_api_stats, static */
     size_t operations_count;
     const char *const *services; /* what its owner charges for, NULL-terminated; NULL: nothing */
 

@@ -142,6 +142,8 @@ struct qe_consumer {
     size_t holds_count;
     struct qe_random random;
     int64_t next_receive_mono_ms; /* backing off until then */
+    int64_t tend_mono_ms;         /* the driver wants a call by then; INT64_MAX: it does not */
+    int64_t find_mono_ms;         /* the queue is to be asked for again; INT64_MAX: it is known */
     uint64_t receive_failures_in_row;
     bool said_stuck;
     struct qe_repeat receive_trouble;
@@ -177,6 +179,8 @@ void *qe_worker_main(void *argument);   /* a struct qe_worker */
 
 int qe_handle_open(struct qe_consumer *consumer, struct qe_err *err) QE_MUST_CHECK;
 void qe_handle_close(struct qe_consumer *consumer); /* none is fine */
+/* What the driver has to do by the clock, and what could not be asked before. */
+void qe_handle_tend(struct qe_consumer *consumer, int64_t now_mono_ms);
 
 /* --- line.c; all with the lock held --- */
 

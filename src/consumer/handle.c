@@ -3,6 +3,9 @@
 #include "util/clock.h"
 
 #define LIST_CALL_MS 10000
+/* Where the list is another server's, which may be down. */
+#define LIST_ELSEWHERE_CALL_MS 3000
+#define LIST_AGAIN_MS 30000
 
 /* Without a list of all, where the driver can: 0 done, 1 list() may say. */
 static int find_alone(struct qe_consumer *consumer, struct qe_queue *queue, struct qe_err *err)
@@ -35,8 +38,15 @@ static int find_in_list(struct qe_consumer *consumer, struct qe_queue *queue, st
     if (driver->list == NULL) {
         return 0;
     }
-    if (driver->list(consumer->handle, qe_clock_mono_ms() + LIST_CALL_MS, &list, err) != 0) {
+    if (driver->list(consumer->handle,
+                     qe_clock_mono_ms() +
+                         (driver->lists_elsewhere ? LIST_ELSEWHERE_CALL_MS : LIST_CALL_MS),
+                     &list, err) != 0) {
         qe_queue_list_deinit(&list);
+        if (driver->lists_elsewhere && err->code != QE_ERR_CANCELLED) {
+            consumer->find_mono_ms = qe_clock_mono_ms() + LIST_AGAIN_MS;
+            return 0;
+        }
         return err->code == QE_ERR_AUTH ? 0 : qe_err_wrap(err, "list");
     }
     for (size_t i = 0; i < list.count; i++) {
@@ -61,6 +71,31 @@ static int find_queue(struct qe_consumer *consumer, struct qe_queue *queue, stru
     return rc <= 0 ? rc : find_in_list(consumer, queue, err);
 }
 
+static int find_queues(struct qe_consumer *consumer, struct qe_err *err)
+{
+    consumer->find_mono_ms = INT64_MAX;
+    return find_queue(consumer, &consumer->queue, err) == 0 &&
+                   (consumer->letters.name == NULL ||
+                    find_queue(consumer, &consumer->letters, err) == 0)
+               ? 0
+               : -1;
+}
+
+void qe_handle_tend(struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    struct qe_err ignored = {0};
+
+    if (consumer->handle == NULL) {
+        return;
+    }
+    if (consumer->tend_mono_ms <= now_mono_ms) {
+        consumer->tend_mono_ms = consumer->options.driver->tend(consumer->handle);
+    }
+    if (consumer->find_mono_ms <= now_mono_ms) {
+        (void)!find_queues(consumer, &ignored);
+    }
+}
+
 void qe_handle_close(struct qe_consumer *consumer)
 {
     pthread_mutex_lock(&consumer->lock);
@@ -81,8 +116,8 @@ int qe_handle_open(struct qe_consumer *consumer, struct qe_err *err)
     pthread_mutex_lock(&consumer->lock);
     consumer->handle = handle;
     pthread_mutex_unlock(&consumer->lock);
-    if (find_queue(consumer, &consumer->queue, err) != 0 ||
-        (consumer->letters.name != NULL && find_queue(consumer, &consumer->letters, err) != 0)) {
+    consumer->tend_mono_ms = consumer->options.driver->tend != NULL ? 0 : INT64_MAX;
+    if (find_queues(consumer, err) != 0) {
         qe_handle_close(consumer);
         return -1;
     }

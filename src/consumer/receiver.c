@@ -90,6 +90,9 @@ static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms
             wake = job->claimed ? min_ms(wake, job->renew_at_mono_ms) : wake;
         }
     }
+    if (consumer->handle != NULL) {
+        wake = min_ms(wake, consumer->tend_mono_ms);
+    }
     if (consumer->stopping && now_mono_ms < consumer->stop_deadline_mono_ms) {
         wake = min_ms(wake, consumer->stop_deadline_mono_ms);
     } else if (consumer->stopping && !consumer->said_stuck) {
@@ -299,6 +302,7 @@ static bool step(struct qe_consumer *consumer)
     qe_extend_due(consumer, now);
     qe_once_renew_due(consumer, now);
     qe_intake_tell_oldest(consumer);
+    qe_handle_tend(consumer, now);
     if (stopping) {
         return !stop_or_sleep(consumer);
     }

@@ -1,6 +1,5 @@
 #include "queuectl/ctl.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +15,7 @@
 #define NAMES_MAX 1000                /* candidates for "did you mean" */
 #define INTERVAL_MIN_MS 200
 #define RATE_MIN 0.001
+#define NAP_MS 5000
 #define RATE_MAX 100000.0
 
 volatile sig_atomic_t ctl_stopped = 0;
@@ -34,13 +34,19 @@ void ctl_catch_signals(void)
     (void)sigaction(SIGTERM, &action, NULL);
 }
 
-void ctl_sleep_until(int64_t mono_ms)
+/* In naps, between which the driver keeps its connections alive. */
+void ctl_sleep_until(const struct ctl *ctl, int64_t mono_ms)
 {
-    struct timespec at = {.tv_sec = mono_ms / 1000, .tv_nsec = (long)(mono_ms % 1000) * 1000000L};
+    for (int64_t now = qe_clock_mono_ms(); ctl_stopped == 0 && now < mono_ms;
+         now = qe_clock_mono_ms()) {
+        const int64_t until = mono_ms - now < NAP_MS ? mono_ms : now + NAP_MS;
+        const struct timespec at = {.tv_sec = until / 1000,
+                                    .tv_nsec = (long)(until % 1000) * 1000000L};
 
-    while (ctl_stopped == 0 &&
-           clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR) {
-        /* a signal that does not stop us */
+        if (ctl->handle != NULL && ctl->driver->tend != NULL) {
+            (void)ctl->driver->tend(ctl->handle);
+        }
+        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL); /* or a signal's end */
     }
 }
 
@@ -149,7 +155,8 @@ int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed, struc
         return 0;
     }
     /* Whoever may not list may still send and receive. */
-    if (why.code == QE_ERR_AUTH || why.code == QE_ERR_UNSUPPORTED) {
+    if (why.code == QE_ERR_AUTH || why.code == QE_ERR_UNSUPPORTED ||
+        (ctl->driver->lists_elsewhere && why.code != QE_ERR_CANCELLED)) {
         return 0;
     }
     *err = why;

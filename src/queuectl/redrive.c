@@ -57,6 +57,7 @@ static const struct qe_cli_flag s_flags[] = {
 /* --- from here --- */
 
 struct own {
+    const struct ctl *ctl; /* borrowed */
     struct ctl_progress progress;
     uint64_t total; /* UINT64_MAX unknown */
     const struct ctl_redrive_listener *listener;
@@ -64,8 +65,9 @@ struct own {
 
 static bool pause_until(void *context, int64_t until_mono_ms)
 {
-    (void)context;
-    ctl_sleep_until(until_mono_ms);
+    const struct own *own = context;
+
+    ctl_sleep_until(own->ctl, until_mono_ms);
     return ctl_stopped == 0;
 }
 
@@ -166,7 +168,7 @@ enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t m
                                    struct qe_err *err)
 {
     struct ctl *ctl = job->ctl;
-    struct own own = {.total = ctl_redrive_depth(job), .listener = listener};
+    struct own own = {.ctl = ctl, .total = ctl_redrive_depth(job), .listener = listener};
     struct qe_redrive_result result = {0};
     const struct qe_redrive_options options = {
         .driver = ctl->driver,

@@ -117,7 +117,7 @@ static int watch(struct flock *flock, struct qe_err *err)
         (void)snprintf(text, sizeof text, "%zu canaries are moved; none is back, %s to wait",
                        flock->count, qe_text_from_duration((end - now + 999) / 1000 * 1000, left));
         ctl_progress_say(&progress, text);
-        ctl_sleep_until(now + pause_ms < end ? now + pause_ms : end);
+        ctl_sleep_until(flock->job->ctl, now + pause_ms < end ? now + pause_ms : end);
         rc = ctl_stopped == 0 ? look(flock, err) : 0;
         now = qe_clock_mono_ms();
     }

@@ -137,7 +137,7 @@ enum qe_exit ctl_redrive_watch(const struct ctl_redrive_job *job,
         } else if (now >= appear_mono_ms) {
             break; /* it was begun, and nothing is told of it */
         }
-        ctl_sleep_until(now + STATUS_EVERY_MS);
+        ctl_sleep_until(job->ctl, now + STATUS_EVERY_MS);
     }
     ctl_progress_end(&progress);
     return say_left_running(job); /* whatever ended the watching, the broker does not know of it */

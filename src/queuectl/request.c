@@ -146,7 +146,7 @@ static int wait_for_reply(const struct request *request, struct qe_err *err)
 
         qe_message_list_deinit(&lot);
         if (is_crowded) {
-            ctl_sleep_until(qe_clock_mono_ms() + PAUSE_MS);
+            ctl_sleep_until(ctl, qe_clock_mono_ms() + PAUSE_MS);
         }
     }
     if (rc == 0 && !found && err->code == QE_OK) {

@@ -120,12 +120,14 @@ static int send_some(struct ctl *ctl, const struct qe_topic *topic, const struct
 }
 
 /* How many are due by now, given the rate; waits until at least one is. */
-static size_t wait_for_due(const struct ctl_options *options, int64_t start_mono_ms, uint64_t sent)
+static size_t wait_for_due(const struct ctl *ctl, int64_t start_mono_ms, uint64_t sent)
 {
+    const struct ctl_options *options = &ctl->options;
+
     if (options->rate <= 0) {
         return BATCH_MAX;
     }
-    ctl_sleep_until(start_mono_ms + (int64_t)((double)sent * 1000.0 / options->rate));
+    ctl_sleep_until(ctl, start_mono_ms + (int64_t)((double)sent * 1000.0 / options->rate));
     double elapsed_seconds = (double)(qe_clock_mono_ms() - start_mono_ms) / 1000.0;
     double due = elapsed_seconds * options->rate - (double)sent + 1;
     return due < 1 ? 1 : due > BATCH_MAX ? BATCH_MAX : (size_t)due;
@@ -144,7 +146,7 @@ static int send_all(struct ctl *ctl, const struct qe_topic *topic, const struct 
     }
     ctl_catch_signals();
     while (rc == 0 && ctl_stopped == 0 && (options->count == 0 || *out_sent < options->count)) {
-        size_t some = wait_for_due(options, start_mono_ms, *out_sent);
+        size_t some = wait_for_due(ctl, start_mono_ms, *out_sent);
         if (options->count > 0 && some > options->count - *out_sent) {
             some = (size_t)(options->count - *out_sent);
         }

@@ -306,7 +306,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         }
         good = good && ctl_flush(err) == 0;
         if (ctl->options.watch && good) {
-            ctl_sleep_until(begun_mono_ms + ctl->options.interval_ms);
+            ctl_sleep_until(ctl, begun_mono_ms + ctl->options.interval_ms);
         }
     } while (ctl->options.watch && ctl_stopped == 0 && good);
     qe_batch_deinit(&looks.last);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "model/dead_letter.h"
 #include "util/mem.h"
 #include "util/text.h"
 
@@ -187,9 +188,9 @@ static int add_death(const amqp_array_t *deaths, struct qe_message *out, struct 
             time->value.u64 <= UNIX_MAX_SECONDS) {
             out->enqueued_unix_ms = (int64_t)time->value.u64 * 1000;
         }
-        return add_fact("dead-letter-reason", member(death, "reason", AMQP_FIELD_KIND_UTF8), out,
+        return add_fact(QE_DEAD_LETTER_REASON, member(death, "reason", AMQP_FIELD_KIND_UTF8), out,
                         err) == 0 &&
-                       add_fact("dead-letter-source", queue, out, err) == 0
+                       add_fact(QE_DEAD_LETTER_SOURCE, queue, out, err) == 0
                    ? 0
                    : -1;
     }

@@ -306,12 +306,25 @@ static int write_decimal(const struct qe_attribute *attribute, amqp_field_value_
     return 0;
 }
 
+/* What printf writes for those that are no numbers is read back, too. */
+static int read_real(const char *text, double *out, struct qe_err *err)
+{
+    const char *plain = text + (*text == '-');
+
+    if (strcmp(plain, "nan") != 0 && strcmp(plain, "inf") != 0) {
+        return qe_text_to_double(text, out, err);
+    }
+    *out = *plain == 'n' ? (double)NAN : (double)INFINITY;
+    *out = *text == '-' ? -*out : *out;
+    return 0;
+}
+
 static int write_real(const struct qe_attribute *attribute, amqp_field_value_t *out,
                       struct qe_err *err)
 {
     double number = 0;
 
-    if (qe_text_to_double(attribute->value, &number, err) != 0) {
+    if (read_real(attribute->value, &number, err) != 0) {
         return not_one(attribute, err);
     }
     if (out->kind == AMQP_FIELD_KIND_F32) {

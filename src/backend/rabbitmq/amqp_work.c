@@ -218,14 +218,10 @@ int64_t qe_rmq_tend(void *handle)
 {
     struct qe_rmq *rmq = handle;
     struct qe_err ignored = {0}; /* told by the call that needs the connection */
-    bool is_open = false;
 
     for (size_t i = 0; i < rmq->work->spaces_count; i++) {
-        struct qe_amqp_space *space = rmq->work->spaces[i];
-
-        (void)!qe_amqp_drain(&space->in, &ignored);
-        (void)!qe_amqp_drain(&space->out, &ignored);
-        is_open = is_open || space->in.state != NULL || space->out.state != NULL;
+        (void)!qe_amqp_drain(&rmq->work->spaces[i]->in, &ignored);
+        (void)!qe_amqp_drain(&rmq->work->spaces[i]->out, &ignored);
     }
-    return is_open ? qe_clock_mono_ms() + TEND_MS : INT64_MAX;
+    return rmq->settings->amqp_url != NULL ? qe_clock_mono_ms() + TEND_MS : INT64_MAX;
 }

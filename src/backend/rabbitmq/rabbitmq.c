@@ -118,6 +118,7 @@ const struct qe_driver qe_driver_rabbitmq = {
     .name = "rabbitmq",
     .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_OLDEST_AGE | QE_CAP_DLQ_LINK | QE_CAP_SEND |
             QE_CAP_RECEIVE | QE_CAP_DELAY | QE_CAP_PURGE | QE_CAP_DEAD_LETTER | QE_CAP_TOPICS,
+    .lists_elsewhere = true,
     .default_vhost = "/",
     .section = &qe_rmq_section,
     .operations = s_operations,

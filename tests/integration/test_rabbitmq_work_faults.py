@@ -1,0 +1,192 @@
+#!/usr/bin/python3
+"""The consumer works at full rate while everything happens to the broker: nothing is lost, what comes twice is counted,
+and it recovers by itself."""
+import itertools
+import threading
+import time
+import unittest
+
+from child_server import need_test_python
+
+need_test_python()
+
+# pylint: disable=wrong-import-position
+import pika
+
+from rabbitmq_case import wait_for
+from rabbitmq_server import RabbitServer, quote
+from rabbitmq_work_case import WORKER, Working
+
+CONSUMER = """
+consumers:
+  - source: rabbit
+    queue: {queue}
+    workers: 4
+    handler: {{type: coprocess, command: [python3, {folder}/worker.py, {folder}/ids]}}
+    retry: {{initial: 10ms, max: 100ms}}
+"""
+PATIENCE = 120
+
+
+class Publisher(threading.Thread):
+    """pika, one confirm at a time; remembers what was confirmed, and goes on when it is cut off."""
+
+    def __init__(self, rabbit, queue):
+        super().__init__(daemon=True)
+        self.rabbit, self.queue = rabbit, queue
+        self.confirmed, self.ended = [], threading.Event()
+
+    def run(self):
+        numbers = itertools.count()
+        while not self.ended.is_set():
+            try:
+                connection = pika.BlockingConnection(pika.ConnectionParameters(
+                    "127.0.0.1", self.rabbit.amqp_port, heartbeat=0, blocked_connection_timeout=2, socket_timeout=2))
+                channel = connection.channel()
+                channel.confirm_delivery()
+                while not self.ended.is_set():
+                    body = str(next(numbers))
+                    channel.basic_publish("", self.queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+                    self.confirmed.append(body)
+                connection.close()
+            except (pika.exceptions.AMQPError, OSError):
+                time.sleep(0.2)
+
+    def stop(self):
+        self.ended.set()
+        self.join(30)
+
+
+class Faults(Working):
+    def setUp(self):
+        super().setUp()
+        (self.folder / "worker.py").write_text(WORKER)
+        self.ids = self.folder / "ids"
+
+    def begin(self, queue, kind="classic", rabbit=None):
+        rabbit = rabbit or self.rabbit
+        rabbit.queue(queue, kind=kind)
+        daemon = self.daemon(config=self.configure(
+            extra=CONSUMER.format(queue=queue, folder=self.folder),
+            amqp=f"amqp://127.0.0.1:{rabbit.amqp_port}"))
+        publisher = Publisher(rabbit, queue)
+        publisher.start()
+        self.addCleanup(publisher.ended.set)
+        return daemon, publisher
+
+    def handled(self):
+        return self.ids.read_text().split() if self.ids.exists() else []
+
+    def wait_more(self, publisher, count=300):
+        """It works: so many more are published, and handled."""
+        published, handled = len(publisher.confirmed), len(self.handled())
+        wait_for("published", lambda: len(publisher.confirmed) >= published + count, PATIENCE)
+        wait_for("handled", lambda: len(self.handled()) >= handled + count, PATIENCE)
+
+    def finish(self, daemon, publisher):
+        """Everything that was confirmed has been handled, and the queue is empty."""
+        publisher.stop()
+        wanted = set(publisher.confirmed)
+        wait_for("all is handled", lambda: wanted <= set(self.handled()), PATIENCE)
+        handled = self.handled()
+        lost = wanted - set(handled)
+        twice = len(handled) - len(set(handled))
+        print(f"\n{self.id().split('.')[-1]}: {len(wanted)} confirmed, {len(handled)} handled, {twice} of them twice, "
+              f"{len(lost)} lost")
+        self.assertFalse(lost)
+        daemon.is_alive()
+        return twice
+
+    def test_a_broker_that_is_killed_and_restarted(self):
+        rabbit = RabbitServer().start()
+        self.addCleanup(rabbit.stop)
+        for kind in ("classic", "quorum"):
+            with self.subTest(kind):
+                self.ids.unlink(missing_ok=True)
+                daemon, publisher = self.begin(f"killed-{kind}", kind, rabbit)
+                self.wait_more(publisher)
+                rabbit.kill()
+                rabbit.start()
+                self.wait_more(publisher)
+                rabbit.ctl("stop_app")
+                rabbit.ctl("start_app")
+                self.wait_more(publisher)
+                self.finish(daemon, publisher)
+                self.end(daemon)
+
+    def test_connections_that_are_closed_by_an_operator(self):
+        daemon, publisher = self.begin("closed")
+        for _ in range(3):
+            self.wait_more(publisher)
+            ours = wait_for("they are listed", lambda: [
+                one["name"] for one in self.rabbit.must("GET", "/api/connections")
+                if one.get("client_properties", {}).get("connection_name", "").startswith("queue-exporter rabbit")])
+            for name in ours:
+                self.rabbit.api("DELETE", f"/api/connections/{quote(name)}")
+        self.wait_more(publisher)
+        self.finish(daemon, publisher)
+        self.assertIn("CONNECTION_FORCED", daemon.log())
+
+    def test_a_queue_that_is_deleted_and_made_again(self):
+        daemon, publisher = self.begin("deleted")
+        self.wait_more(publisher)
+        publisher.stop()
+        self.finish(daemon, publisher)
+        self.rabbit.must("DELETE", "/api/queues/%2F/deleted")
+        wait_for("it is told", lambda: "reason=not_found" in daemon.log())
+        self.rabbit.queue("deleted")
+        again = Publisher(self.rabbit, "deleted")
+        again.start()
+        self.wait_more(again)
+        self.ids.read_text()
+        self.finish(daemon, again)
+
+    def test_an_alarm_stops_who_publishes_and_not_who_consumes(self):
+        self.configure()
+        self.rabbit.queue("alarm")
+        channel = self.connect()
+        for i in range(50):
+            channel.basic_publish("", "alarm", str(i))
+        self.rabbit.ctl("set_vm_memory_high_watermark", "0")
+        try:
+            done = self.queuectl("send", "rabbit", "alarm", "--body", "x", "--timeout", "2s", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("resource alarm", done.stderr)
+            self.daemon(config=self.configure(extra=CONSUMER.format(queue="alarm", folder=self.folder)))
+            wait_for("handled all the same", lambda: len(set(self.handled())) == 50)
+        finally:
+            self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
+        wait_for("sent", lambda: self.queuectl("send", "rabbit", "alarm", "--body", "y", check=False).returncode == 0)
+        wait_for("and handled", lambda: "y" in self.handled())
+
+    def test_a_full_queue_refuses_and_says_so(self):
+        self.configure()
+        self.rabbit.queue("full", max_length=1, overflow="reject-publish")
+        self.queuectl("send", "rabbit", "full", "--body", "fits")
+        done = self.queuectl("send", "rabbit", "full", "--body", "does not", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("full", done.stderr)
+        self.assertEqual(self.depth("full"), 1)
+
+    def test_a_handler_that_takes_long_keeps_its_connection(self):
+        """Longer than the broker waits for a heartbeat: nothing is delivered twice."""
+        self.rabbit.queue("long")
+        config = self.configure(extra=f"""
+consumers:
+  - source: rabbit
+    queue: long
+    workers: 1
+    handler: {{type: exec, command: [/bin/sh, -c, "sleep 75; echo done >>{self.folder}/ids"]}}
+""")
+        self.queuectl("send", "rabbit", "long", "--body", "x", config=config)
+        daemon = self.daemon(config=config)
+        wait_for("handled", lambda: self.handled() == ["done"], PATIENCE)
+        wait_for("acked", lambda: daemon.value(
+            'queue_consumer_messages_processed_total{source="rabbit",vhost="/",queue="long"}') == 1)
+        self.assertEqual(daemon.value(
+            'queue_consumer_messages_received_total{source="rabbit",vhost="/",queue="long"}'), 1)
+        self.assertNotIn("missed heartbeats", self.rabbit.log())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
