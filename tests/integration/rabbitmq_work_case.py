@@ -25,10 +25,10 @@ with open(sys.argv[1], "a", buffering=1) as out:
 
 
 class Working(WithRabbit):
-    def configure(self, extra="", amqp=None):
+    def configure(self, extra="", rabbit=None):
+        rabbit = rabbit or self.rabbit
         return self.write_config(CONFIG.format(
-            management=self.rabbit.url, extra=extra,
-            amqp=amqp or f"amqp://127.0.0.1:{self.rabbit.amqp_port}"))
+            management=rabbit.url, extra=extra, amqp=f"amqp://127.0.0.1:{rabbit.amqp_port}"))
 
     def connect(self, rabbit=None):
         """A channel of pika, with confirms."""

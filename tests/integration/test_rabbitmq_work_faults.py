@@ -67,8 +67,7 @@ class Faults(Working):
         rabbit = rabbit or self.rabbit
         rabbit.queue(queue, kind=kind)
         daemon = self.daemon(config=self.configure(
-            extra=CONSUMER.format(queue=queue, folder=self.folder),
-            amqp=f"amqp://127.0.0.1:{rabbit.amqp_port}"))
+            extra=CONSUMER.format(queue=queue, folder=self.folder), rabbit=rabbit))
         publisher = Publisher(rabbit, queue)
         publisher.start()
         self.addCleanup(publisher.ended.set)
@@ -170,22 +169,24 @@ class Faults(Working):
 
     def test_a_handler_that_takes_long_keeps_its_connection(self):
         """Longer than the broker waits for a heartbeat: nothing is delivered twice."""
-        self.rabbit.queue("long")
-        config = self.configure(extra=f"""
+        rabbit = RabbitServer(more="heartbeat = 3\n").start()
+        self.addCleanup(rabbit.stop)
+        rabbit.queue("long")
+        config = self.configure(rabbit=rabbit, extra=f"""
 consumers:
   - source: rabbit
     queue: long
     workers: 1
-    handler: {{type: exec, command: [/bin/sh, -c, "sleep 75; echo done >>{self.folder}/ids"]}}
+    handler: {{type: exec, command: [/bin/sh, -c, "sleep 12; echo done >>{self.folder}/ids"]}}
 """)
-        self.queuectl("send", "rabbit", "long", "--body", "x", config=config)
+        self.connect(rabbit).basic_publish("", "long", "x")
         daemon = self.daemon(config=config)
         wait_for("handled", lambda: self.handled() == ["done"], PATIENCE)
         wait_for("acked", lambda: daemon.value(
             'queue_consumer_messages_processed_total{source="rabbit",vhost="/",queue="long"}') == 1)
         self.assertEqual(daemon.value(
             'queue_consumer_messages_received_total{source="rabbit",vhost="/",queue="long"}'), 1)
-        self.assertNotIn("missed heartbeats", self.rabbit.log())
+        self.assertNotIn("missed heartbeats", rabbit.log())
 
 
 if __name__ == "__main__":

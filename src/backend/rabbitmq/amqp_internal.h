@@ -132,6 +132,9 @@ int qe_amqp_tell(struct qe_amqp_channel *channel, amqp_method_number_t method, v
 int qe_amqp_wait(struct qe_rmq *rmq, const struct qe_amqp_connection *writable, bool interruptible,
                  int64_t until_mono_ms, struct qe_err *err) QE_MUST_CHECK;
 
+/* How long its connections may go without being looked at. */
+int64_t qe_amqp_look_ms(const struct qe_rmq_work *work);
+
 /* --- amqp_error.c --- */
 
 /* A status of the library, in its own words. Returns -1. */

@@ -11,8 +11,6 @@
 #include "util/mem.h"
 #include "util/text.h"
 
-/* Heartbeats are looked for at least so often while a call waits. */
-#define HEARTBEAT_LOOK_MS (QE_AMQP_HEARTBEAT_SECONDS * 1000 / 4)
 #define POLLED_MAX 64
 
 static void copy_text(char *out, size_t size, amqp_bytes_t text)
@@ -347,6 +345,22 @@ static void collect(const struct qe_rmq_work *work, struct polled *out,
     }
 }
 
+/* The library sends a heartbeat after half the time that was agreed on, if it is called then. */
+int64_t qe_amqp_look_ms(const struct qe_rmq_work *work)
+{
+    int64_t seconds = QE_AMQP_HEARTBEAT_SECONDS;
+
+    for (size_t i = 0; i < work->spaces_count; i++) {
+        const struct qe_amqp_space *space = work->spaces[i];
+        const int in = space->in.state != NULL ? amqp_get_heartbeat(space->in.state) : 0;
+        const int out = space->out.state != NULL ? amqp_get_heartbeat(space->out.state) : 0;
+
+        seconds = in > 0 && in < seconds ? in : seconds; /* 0: the broker wants none */
+        seconds = out > 0 && out < seconds ? out : seconds;
+    }
+    return seconds * 1000 / 4;
+}
+
 static void clear_wake(const struct qe_rmq_work *work)
 {
     uint64_t count = 0;
@@ -359,9 +373,10 @@ int qe_amqp_wait(struct qe_rmq *rmq, const struct qe_amqp_connection *writable, 
 {
     struct polled polled;
     struct qe_err ignored = {0};
+    const int64_t look_ms = qe_amqp_look_ms(rmq->work);
     int64_t wait_ms = until_mono_ms - qe_clock_mono_ms();
 
-    wait_ms = wait_ms < 0 ? 0 : wait_ms < HEARTBEAT_LOOK_MS ? wait_ms : HEARTBEAT_LOOK_MS;
+    wait_ms = wait_ms < 0 ? 0 : wait_ms < look_ms ? wait_ms : look_ms;
     collect(rmq->work, &polled, writable, interruptible);
     if (poll(polled.fds, polled.count, (int)wait_ms) < 0 && errno != EINTR) {
         return qe_err_set_errno(err, errno, "poll");

@@ -11,7 +11,6 @@
 #define SPACES_MAX 16
 #define CONSUMERS_MAX 10000
 #define CLOSE_MS 500
-#define TEND_MS (QE_AMQP_HEARTBEAT_SECONDS * 1000 / 4)
 
 int qe_amqp_count(const struct qe_rmq *rmq, enum qe_rmq_amqp_operation operation, int64_t start_us,
                   int rc, const struct qe_err *err)
@@ -223,5 +222,6 @@ int64_t qe_rmq_tend(void *handle)
         (void)!qe_amqp_drain(&rmq->work->spaces[i]->in, &ignored);
         (void)!qe_amqp_drain(&rmq->work->spaces[i]->out, &ignored);
     }
-    return rmq->settings->amqp_url != NULL ? qe_clock_mono_ms() + TEND_MS : INT64_MAX;
+    return rmq->settings->amqp_url != NULL ? qe_clock_mono_ms() + qe_amqp_look_ms(rmq->work)
+                                           : INT64_MAX;
 }

@@ -94,7 +94,8 @@ static void every_value_comes_back_with_its_type(void **state)
     for (size_t i = 0; i < VALUES_COUNT; i++) {
         size_t at = 0;
 
-        for (; at < VALUES_COUNT && strcmp(message.attributes.items[at].name, s_values[i].name) != 0;
+        for (;
+             at < VALUES_COUNT && strcmp(message.attributes.items[at].name, s_values[i].name) != 0;
              at++) {
         }
         assert_true(at < VALUES_COUNT);
