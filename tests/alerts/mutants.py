@@ -119,17 +119,9 @@ def key_of(mutant):
     return f"{mutant[0]}: {mutant[1]}"
 
 
-def one_of_each_pair(mutants):
-    """Of what was doubled and halved one of the two, the same in every run; of everything else all."""
-    return [mutant for mutant in mutants
-            if mutant[1].startswith("comparison") or mutant[1].split(" to ")[0].endswith(" 0")
-            or zlib.crc32(key_of(mutant).rsplit(" to ", 1)[0].encode()) % 2 == is_half(mutant[1])]
-
-
-def is_half(what):
-    old, new = (re.search(r"(\d+(?:\.\d+)?)([smhd]?)$", side) for side in what.rsplit(" to ", 1))
-    size = [float(side.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[side.group(2)] for side in (old, new)]
-    return size[1] < size[0]
+def one_of_three(mutants):
+    """A third of them, spread over all rules and the same in every run."""
+    return [mutant for mutant in mutants if zlib.crc32(key_of(mutant).encode()) % 3 == 0]
 
 
 def survivors(only=(), listed=(), every=True):
@@ -137,7 +129,7 @@ def survivors(only=(), listed=(), every=True):
     survive."""
     hunt = Hunt()
     mutants = [mutant for mutant in all_mutants(hunt.groups) if not only or set(only) & set(hunt.users[mutant[0]])]
-    tried = mutants if every else one_of_each_pair(mutants)
+    tried = mutants if every else one_of_three(mutants)
     todo = [mutant for mutant in tried if key_of(mutant) not in listed]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         left = [key_of(mutant) for mutant, seen in zip(todo, pool.map(hunt.is_noticed, todo)) if not seen]
