@@ -110,14 +110,21 @@ static int compare(const void *a, const void *b)
     return compare_to(a, right->source, right->vhost != NULL ? right->vhost : "", right->queue);
 }
 
+/* NULL after the last. */
+static const char *next_line(const char *line)
+{
+    const char *end = strchr(line, '\n');
+
+    return end == NULL ? NULL : end + 1;
+}
+
 int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err)
 {
     struct qe_strbuf value;
     int taken = 0;
 
     qe_strbuf_init(&value, LABEL_MAX_BYTES);
-    for (const char *line = page; line != NULL && taken >= 0;
-         line = strchr(line, '\n'), line += line != NULL ? 1 : 0) {
+    for (const char *line = page; line != NULL && taken >= 0; line = next_line(line)) {
         struct ctl_trend trend = {0};
 
         if (strncmp(line, FAMILY, strlen(FAMILY)) != 0) {
