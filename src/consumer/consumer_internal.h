@@ -192,7 +192,7 @@ int64_t qe_line_ready_mono_ms(const struct qe_consumer *consumer);
  * work. They are RUNNING from here on. */
 size_t qe_line_take(struct qe_consumer *consumer, struct qe_job **out_jobs);
 /* Takes out the job; false: it is not in line. */
-bool qe_line_remove(struct qe_consumer *consumer, struct qe_job *job);
+bool qe_line_remove(struct qe_consumer *consumer, const struct qe_job *job);
 /* Of a group's or a message's name; not for security. */
 uint64_t qe_line_hash(const char *name);
 /* The next of the job's group may begin. */

@@ -58,7 +58,6 @@ void qe_forward_note(struct qe_consumer *consumer, struct qe_job *job)
     const struct qe_memory_entry *first = qe_memory_find(&consumer->memory, id);
     int64_t seen_unix_ms = job->message.receives == 1 ? job->received_unix_ms : 0;
     char last[360];
-    char seen[32];
     struct qe_err ignored = {0};
 
     error_text(&job->handled, last, sizeof last);
@@ -77,6 +76,8 @@ void qe_forward_note(struct qe_consumer *consumer, struct qe_job *job)
     add(&job->notes, QE_DEAD_LETTER_LAST_ERROR, last);
     seen_unix_ms = first != NULL ? first->first_seen_unix_ms : seen_unix_ms;
     if (seen_unix_ms != 0) {
+        char seen[32];
+
         (void)qe_text_from_unix_ms(seen_unix_ms, seen);
         add(&job->notes, QE_DEAD_LETTER_FIRST_SEEN, seen);
     }
@@ -89,7 +90,6 @@ void qe_forward_note(struct qe_consumer *consumer, struct qe_job *job)
 static int letter_attributes(const struct qe_consumer *consumer, const struct qe_job *job,
                              enum notes notes, struct qe_attributes *out, struct qe_err *err)
 {
-    char receives[16];
     char at[32];
 
     for (size_t i = 0; i < job->message.attributes.count; i++) {
@@ -109,6 +109,8 @@ static int letter_attributes(const struct qe_consumer *consumer, const struct qe
     }
     add(out, QE_DEAD_LETTER_SOURCE, consumer->queue.name);
     if (job->message.receives > 0) {
+        char receives[16];
+
         (void)snprintf(receives, sizeof receives, "%" PRIu32, job->message.receives);
         add(out, QE_DEAD_LETTER_RECEIVES, receives);
     }

@@ -70,7 +70,7 @@ static void take_out(struct qe_consumer *consumer, struct qe_job **link, struct 
     consumer->waiting_count--;
 }
 
-bool qe_line_remove(struct qe_consumer *consumer, struct qe_job *job)
+bool qe_line_remove(struct qe_consumer *consumer, const struct qe_job *job)
 {
     struct qe_job *before = NULL;
 

@@ -194,7 +194,8 @@ static size_t finish_keys(struct qe_consumer *consumer, size_t count)
     for (size_t i = 0; i < count; i++) {
         struct qe_job *job = consumer->picked[i];
         bool matters = job->claimed && job->verdict.verb == QE_SETTLE_ACK;
-        int64_t next = qe_clock_mono_ms() + SETTLE_RETRY_FIRST_MS * (job->settle_attempts + 1);
+        int64_t tries = (int64_t)job->settle_attempts + 1;
+        int64_t next = qe_clock_mono_ms() + SETTLE_RETRY_FIRST_MS * tries;
 
         if (matters && job->settle_attempts + 1 < SETTLE_ATTEMPTS_MAX &&
             next < job->renew_at_mono_ms) {
@@ -252,13 +253,16 @@ void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
     struct qe_settlement *settlements = consumer->settlements;
     struct qe_err err = {0};
 
-    if (consumer->handle == NULL || consumer->in_hand_count == 0) {
+    if (consumer->in_hand_count == 0 || (consumer->handle == NULL && consumer->once == NULL)) {
         return;
     }
     size_t count = pick_due(consumer, now_mono_ms);
     int64_t deadline_mono_ms = count > 0 ? call_deadline(consumer, now_mono_ms) : 0;
 
     count = finish_keys(consumer, count);
+    if (consumer->handle == NULL) {
+        return; /* what was handled is known, however long the broker is away */
+    }
     count = forward_all(consumer, count, deadline_mono_ms);
     if (count == 0) {
         return;

@@ -19,6 +19,26 @@ static void require(int condition, const char *what)
     }
 }
 
+/* A pointer made of a key finds a value of that key. */
+static void point_at(const struct qe_json *parent, const char *key)
+{
+    char pointer[256] = "/";
+    size_t length = 1;
+
+    for (const char *c = key; *c != '\0' && length < sizeof pointer - 2; c++) {
+        pointer[length++] = *c == '/' ? '~' : *c;
+        if (*c == '~' || *c == '/') {
+            pointer[length++] = *c == '~' ? '0' : '1';
+        }
+    }
+    pointer[length] = '\0';
+    require(qe_json_pointer_is_valid(pointer), "an escaped key is a pointer");
+    const struct qe_json *found = qe_json_at(parent, pointer);
+
+    require(length >= sizeof pointer - 2 || (found != NULL && strcmp(qe_json_key(found), key) == 0),
+            "a pointer finds its own");
+}
+
 /* Looks at one value with every question there is. */
 static void look_at(const struct qe_json *parent, const struct qe_json *value)
 {
@@ -37,6 +57,7 @@ static void look_at(const struct qe_json *parent, const struct qe_json *value)
         const struct qe_json *found = qe_json_get(parent, key);
 
         require(found == NULL || strcmp(qe_json_key(found), key) == 0, "a key finds its own");
+        point_at(parent, key);
     }
 }
 

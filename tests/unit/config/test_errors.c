@@ -165,17 +165,6 @@ static void rules_between_keys_are_checked(void **state)
               "  - {source: a, queue: q, handler: {type: discard}}\n",
          "c.yml:5:24: queue: \"q\" of this source has a consumer already, on line 3: raise its "
          "workers instead\n"},
-        {"a reason becomes a label value",
-         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, reasons: [No Such]}]\n",
-         "c.yml:2:70: reasons: \"No Such\" is no such word: a letter first, then a-z, 0-9 and _, "
-         "at "
-         "most 40 in all\n"},
-        {"what is built in would be two series of one name",
-         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, reasons: [timeout]}]\n",
-         "c.yml:2:70: reasons: \"timeout\" is built in: leave it out\n"},
-        {"so would a word that stands twice",
-         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, reasons: [a, a]}]\n",
-         "c.yml:2:70: reasons: \"a\" stands there twice\n"},
         {"no handler by default: discard would lose what others wait for",
          GOOD "consumers: [{source: a, queue: q}]\n",
          "c.yml:2:13: consumers: missing key \"handler\"\n"},

@@ -7,6 +7,17 @@
 static void keys_of_a_consumer_go_together(void **state)
 {
     static const struct row s_rows[] = {
+        {"a reason becomes a label value",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, reasons: [No Such]}]\n",
+         "c.yml:2:70: reasons: \"No Such\" is no such word: a letter first, then a-z, 0-9 and _, "
+         "at "
+         "most 40 in all\n"},
+        {"what is built in would be two series of one name",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, reasons: [timeout]}]\n",
+         "c.yml:2:70: reasons: \"timeout\" is built in: leave it out\n"},
+        {"so would a word that stands twice",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, reasons: [a, a]}]\n",
+         "c.yml:2:70: reasons: \"a\" stands there twice\n"},
         {"what was handled must be remembered somewhere", CONSUMER("delivery: effectively_once"),
          "c.yml:2:71: delivery: effectively_once needs to remember what was handled: "
          "deduplication: {store: /var/lib/queue-exporter/handled.db}\n"},

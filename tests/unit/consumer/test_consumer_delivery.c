@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "consumer/dedup_store.h"
 #include "unit/consumer/rig.h"
 
 /* --- at most once --- */
@@ -211,6 +212,38 @@ static void crash_between_key_and_acknowledgement_leaves_a_duplicate_that_is_ski
     rig_destroy(rig);
 }
 
+static enum qe_dedup_state state_of_key(const char *key)
+{
+    struct qe_err err = {0};
+    struct qe_dedup_store *store = qe_dedup_store_new(s_path, "test\n\norders", 60000, &err);
+    struct qe_dedup_claim claim = {.key = key};
+
+    assert_non_null(store);
+    assert_ok(qe_dedup_store_claim(store, &claim, 1, &err), err);
+    qe_dedup_store_destroy(store);
+    return claim.state;
+}
+
+static void what_was_handled_is_known_though_the_broker_is_away(void **state)
+{
+    const struct qe_fake_message like = {.customer = "away"};
+    struct rig *rig = rig_once(2, s_path);
+
+    (void)state;
+    qe_fake_send_like(rig->fake, "slow", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    qe_fake_fail(rig->fake, QE_FAKE_CREATE, 1000000, QE_ERR_NETWORK);
+    qe_fake_fail(rig->fake, QE_FAKE_RECEIVE, 1000000, QE_ERR_NETWORK);
+    qe_fake_send(rig->fake, "wakes the long poll", NULL);
+    QE_WAIT_FOR(qe_fake_calls(rig->fake, QE_FAKE_DESTROY) == 1);
+    assert_int_equal(state_of_key("text:away"), QE_DEDUP_BUSY);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(state_of_key("text:away") == QE_DEDUP_HANDLED);
+    assert_false(qe_fake_message(rig->fake, 0).gone);
+    rig_destroy(rig);
+}
+
 static void duplicate_of_a_request_gets_the_reply_again(void **state)
 {
     const struct qe_fake_message like = {.customer = "r", .reply_to = "answers"};
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test(second_of_one_key_waits_also_where_nothing_is_taken_back),
         cmocka_unit_test(what_failed_may_be_handled_again),
         cmocka_unit_test(crash_between_key_and_acknowledgement_leaves_a_duplicate_that_is_skipped),
+        cmocka_unit_test(what_was_handled_is_known_though_the_broker_is_away),
         cmocka_unit_test(duplicate_of_a_request_gets_the_reply_again),
         cmocka_unit_test(store_that_does_not_work_lets_nothing_be_received_and_says_why)};
     char wal[80];

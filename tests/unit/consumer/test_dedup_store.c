@@ -210,7 +210,7 @@ static void full_disk_fails_the_claim_and_space_mends_it(void **state)
     finish(store, &one, true);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     tight = before;
-    tight.rlim_cur = 200 * 1024;
+    tight.rlim_cur = (rlim_t)200 * 1024;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
     memset(key, 'x', sizeof key - 1);
     for (int i = 0; i < 1000 && rc == 0; i++) {
