@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "consumer/dedup_store.h"
 #include "unit/consumer/rig.h"
 
@@ -264,6 +266,33 @@ static void duplicate_of_a_request_gets_the_reply_again(void **state)
     rig_destroy(rig);
 }
 
+static void store_that_fails_in_between_gives_messages_back_unhandled_and_says_why(void **state)
+{
+    const struct qe_fake_message first = {.customer = "lock-1"};
+    const struct qe_fake_message second = {.customer = "lock-2"};
+    struct rig *rig = rig_once(1, s_path);
+    uint64_t warnings = qe_log_count(QE_LOG_WARN);
+    struct qe_fake_event event;
+    sqlite3 *other = NULL;
+
+    (void)state;
+    qe_fake_send_like(rig->fake, "quick", &first);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(sqlite3_open(s_path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    qe_fake_send_like(rig->fake, "quick", &second);
+    QE_WAIT_FOR(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    assert_int_equal(event.verb, QE_SETTLE_RELEASE);
+    assert_true(event.unhandled);
+    assert_int_equal(qe_log_count(QE_LOG_WARN), warnings + 1);
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    assert_int_equal(atomic_load(&rig->gate.started), 2);
+    rig_destroy(rig);
+}
+
 static void store_that_does_not_work_lets_nothing_be_received_and_says_why(void **state)
 {
     struct rig *rig = rig_once(1, "/nowhere/at/all/dedup.db");
@@ -294,6 +323,7 @@ int main(void)
         cmocka_unit_test(crash_between_key_and_acknowledgement_leaves_a_duplicate_that_is_skipped),
         cmocka_unit_test(what_was_handled_is_known_though_the_broker_is_away),
         cmocka_unit_test(duplicate_of_a_request_gets_the_reply_again),
+        cmocka_unit_test(store_that_fails_in_between_gives_messages_back_unhandled_and_says_why),
         cmocka_unit_test(store_that_does_not_work_lets_nothing_be_received_and_says_why)};
     char wal[80];
 

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #include "consumer/dedup_store.h"
 #include "support/check.h"
 
@@ -228,6 +230,26 @@ static void full_disk_fails_the_claim_and_space_mends_it(void **state)
     qe_dedup_store_destroy(store);
 }
 
+static void locked_store_fails_the_claim_in_time_and_says_so(void **state)
+{
+    struct qe_dedup_store *store = store_new("locked", 60000);
+    struct qe_dedup_claim one = claim(store, "before");
+    struct qe_err err = {0};
+    sqlite3 *other = NULL;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(s_path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+    one = (struct qe_dedup_claim){.key = "meanwhile"};
+    assert_int_equal(qe_dedup_store_claim(store, &one, 1, &err), -1);
+    assert_int_equal(err.code, QE_ERR_TIMEOUT);
+    assert_non_null(strstr(err.message, "locked"));
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    assert_int_equal(claim(store, "meanwhile").state, QE_DEDUP_CLAIMED);
+    assert_int_equal(claim(store, "before").state, QE_DEDUP_BUSY);
+    qe_dedup_store_destroy(store);
+}
+
 static int use_once(void *context, struct qe_err *err)
 {
     struct qe_dedup_store *store = qe_dedup_store_new(":memory:", "s", 60000, err);
@@ -255,6 +277,7 @@ int main(void)
         cmocka_unit_test(claim_of_one_who_died_is_busy_and_what_it_finished_is_kept),
         cmocka_unit_test(file_that_is_something_else_is_left_alone),
         cmocka_unit_test(full_disk_fails_the_claim_and_space_mends_it),
+        cmocka_unit_test(locked_store_fails_the_claim_in_time_and_says_so),
         cmocka_unit_test(construction_survives_failed_allocations)};
     char wal[80];
     int rc;
