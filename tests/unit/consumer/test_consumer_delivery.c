@@ -257,12 +257,12 @@ static void duplicate_of_a_request_gets_the_reply_again(void **state)
     qe_fake_send_like(rig->fake, "first", &like);
     rig_start(rig);
     QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
-    rig->gate.reply = "43";
     qe_fake_send_like(rig->fake, "second", &like);
     QE_WAIT_FOR(qe_counter_get(&rig->stats->duplicates_skipped) == 1);
     assert_true(qe_fake_sent(rig->fake, 1, &sent));
     assert_string_equal(sent.body, "42");
     assert_string_equal(sent.correlation_id, "second");
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
     rig_destroy(rig);
 }
 

@@ -158,14 +158,14 @@ static void rate_limit_holds_back_receiving_and_not_what_was_received(void **sta
     for (int i = 0; i < 1000; i++) {
         qe_fake_send(rig->fake, "quick", NULL);
     }
-    rig_start(rig);
     began = qe_clock_mono_ms();
-    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) >= 25);
-    int64_t spent_ms = qe_clock_mono_ms() - began;
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) >= 80);
     uint64_t received = qe_counter_get(&rig->stats->received);
+    int64_t spent_ms = qe_clock_mono_ms() - began;
     print_message("%llu in %lld ms\n", (unsigned long long)received, (long long)spent_ms);
-    assert_true(spent_ms >= 400);
-    assert_true(received <= (uint64_t)(spent_ms + 50) * 50 / 1000 + 2);
+    /* One second's worth at once, where the machine let it collect that much. */
+    assert_true(received <= (uint64_t)spent_ms * 50 / 1000 + 51);
     assert_int_equal(qe_counter_get(&rig->stats->released), 0);
     rig_destroy(rig);
 }
