@@ -28,11 +28,11 @@ KILLS = int(os.environ.get("QE_CRASH_KILLS", "8"))
 RESTARTS = int(os.environ.get("QE_CRASH_RESTARTS", "1"))
 SEED = int(os.environ.get("QE_CRASH_SEED", str(random.randrange(10000))))
 IS_FULL = MESSAGES > 10000
-MISCHIEF_MESSAGES, MISCHIEF_KILLS = max(MESSAGES // 25, 80), max(KILLS // 4, 2)
+MISCHIEF_MESSAGES, MISCHIEF_KILLS = max(min(MESSAGES // 25, 1000), 80), max(KILLS // 4, 2)
 WORKERS = 4
 IN_HAND_MAX = WORKERS + 100  # what a consumer of so many workers has in hand, at most
 LOT = 250  # messages per call of queuectl
-DRAIN_SECONDS = 60  # without any change
+DRAIN_SECONDS = float(os.environ.get("QE_CRASH_DRAIN_SECONDS", "60"))  # without any change
 QUEUE, DLQ = "crash", "crash-dlq"
 VISIBILITY_SECONDS = 3
 WORKER = pathlib.Path(__file__).with_name("crash_worker.py")
@@ -75,6 +75,10 @@ class Embedded:
 
     def start(self):
         pass
+
+    def tell(self):
+        """What helps to understand a failure."""
+        return self._ask("SELECT * FROM readable_queues")
 
     def config(self, _direct):
         return f"""  - name: it
@@ -274,19 +278,19 @@ class CrashCase(WithFolder):
         self.assertEqual(daemon.stop(), 0, log[-3000:])
         self.assertEqual(self.children(), [], "left behind by a daemon that was stopped")
         self.note_recorded()
-        self.judge(f"{self.id().rpartition('.')[2]}, seed {SEED}: {kills} kills, {restarts} restarts "
+        self.judge(f"\n{self.id()}, seed {SEED}: {kills} kills, {restarts} restarts "
                    f"({self.source.restart_is}), {time.monotonic() - began:.0f} s", kills, restarts)
 
     def drain(self, daemon):
-        """Until the queue is empty; where it stays as it is, waiting longer helps nobody."""
-        last, until = None, 0
-        while last != 0:
+        """Until the queue is empty. Where it gets no shorter any more, waiting longer helps nobody."""
+        least, until = None, 0
+        while least != 0:
             daemon.is_alive()
             count = self.source.count()
-            if count != last:
-                last, until = count, time.monotonic() + DRAIN_SECONDS
+            if least is None or count < least:
+                least, until = count, time.monotonic() + DRAIN_SECONDS
             if time.monotonic() > until:
-                self.fail(f"{count} messages stay in the queue:\n{daemon.ask('/metrics').text}\n{daemon.log()[-4000:]}")
+                self.fail(f"{count} messages stay in the queue; {self.source.tell()}\n{daemon.log()[-4000:]}")
             time.sleep(0.1)
 
     def survive_mischief(self, handler):

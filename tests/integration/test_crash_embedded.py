@@ -11,6 +11,9 @@ class Crash(CrashCase):
     def test_no_message_is_lost_when_the_daemon_is_killed(self):
         self.survive()
 
+    def test_what_is_recorded_as_handled_is_not_handled_again(self):
+        self.survive("effectively_once")
+
     def test_none_is_lost_by_coprocesses_that_hang_crash_leak_print_and_fork(self):
         self.survive_mischief("coprocess")
 

@@ -65,6 +65,9 @@ class Sqs:
         self.proxy.clear()
         self.break_some()
 
+    def tell(self):
+        return self.sqs.get_queue_attributes(QueueUrl=self.url(QUEUE), AttributeNames=["All"])["Attributes"]
+
     def url(self, queue):
         return self.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 
@@ -87,6 +90,9 @@ class Crash(CrashCase):
 
     def test_no_message_is_lost_when_the_daemon_is_killed(self):
         self.survive()
+
+    def test_what_is_recorded_as_handled_is_not_handled_again(self):
+        self.survive("effectively_once")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+#!/usr/bin/python3
+"""The reference consumer on RabbitMQ, killed again and again, and the broker with it: see crash_case.py."""
+import json
+import time
+import unittest
+
+from child_server import need_test_python
+from rabbitmq_server import HOST, RabbitServer, need_rabbitmq
+
+need_rabbitmq()  # before anything else
+need_test_python()
+
+# pylint: disable=wrong-import-position
+import pika
+
+from crash_case import DLQ, IS_FULL, QUEUE, CrashCase
+
+
+class Rabbit:
+    """One server for all tests of the program, each with queues of its own virtual host."""
+
+    can_restart = True
+    restart_is = "broker killed and started"
+    kind = "classic"
+    server = None
+
+    def __init__(self, case):
+        self.vhost = case.id().rpartition(".")[2][:40] + self.kind
+
+    @classmethod
+    def begin(cls):
+        if Rabbit.server is None:
+            Rabbit.server = RabbitServer().start()
+            unittest.addModuleCleanup(Rabbit.server.stop)
+
+    def start(self):
+        self.begin()
+        self.server.vhost(self.vhost)
+        self.server.must("PUT", f"/api/permissions/{self.vhost}/guest",
+                         {"configure": ".*", "write": ".*", "read": ".*"})
+        self.server.queue(DLQ, self.vhost, self.kind)
+        self.server.queue(QUEUE, self.vhost, self.kind, dead_letter_exchange="", dead_letter_routing_key=DLQ,
+                          **({"delivery_limit": 1000} if self.kind == "quorum" else {}))
+
+    def config(self, _direct):
+        return f"""  - name: it
+    type: rabbitmq
+    management_url: {self.server.url}
+    amqp_url: amqp://{HOST}:{self.server.amqp_port}
+    vhosts: [{self.vhost}]"""
+
+    def restart(self):
+        # RabbitMQ forgets half of a quorum queue that was declared within the last half second (its dets files, saved
+        # every 500 ms), and such a queue never confirms again.
+        time.sleep(1)
+        self.server.kill()
+        self.server.start()
+
+    def tell(self):
+        queues = self.server.must("GET", f"/api/queues/{self.vhost}")
+        return f"{json.dumps(queues)}\n{self.server.log()[-6000:]}"
+
+    def count(self):
+        return self.server.must("GET", f"/api/queues/{self.vhost}/{QUEUE}").get("messages", 1)
+
+    def read(self, queue):
+        """Takes them: another client may."""
+        numbers = []
+        connection = pika.BlockingConnection(pika.ConnectionParameters(
+            HOST, self.server.amqp_port, self.vhost, heartbeat=0))
+        channel = connection.channel()
+        while True:
+            found, _, body = channel.basic_get(queue, auto_ack=True)
+            if found is None:
+                break
+            numbers.append(json.loads(body)["n"])
+        connection.close()
+        return numbers
+
+
+class QuorumRabbit(Rabbit):
+    kind = "quorum"
+
+
+class ClassicQueue(CrashCase):
+    broker = Rabbit
+
+    def test_no_message_is_lost_when_daemon_and_broker_are_killed(self):
+        self.survive()
+
+
+class QuorumQueue(CrashCase):
+    broker = QuorumRabbit
+
+    @unittest.skipUnless(IS_FULL, "at full size only: the test below loses none either")
+    def test_no_message_is_lost_when_daemon_and_broker_are_killed(self):
+        self.survive()
+
+    def test_what_is_recorded_as_handled_is_not_handled_again(self):
+        self.survive("effectively_once")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
