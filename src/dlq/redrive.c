@@ -146,11 +146,9 @@ static bool is_of_the_target(const struct qe_redrive *run, enum qe_err_code code
     return run->options->to == NULL && code == QE_ERR_NOT_FOUND;
 }
 
-/* Sends every message of the lot that goes where `first` goes. */
-static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *err)
+/* The messages of the lot that go where `first` goes, in outgoing and picked. */
+static int pick(struct qe_redrive *run, size_t first, size_t *out_count, struct qe_err *err)
 {
-    const struct qe_redrive_options *options = run->options;
-    struct qe_err why = {0};
     size_t count = 0;
 
     for (size_t i = first; i < run->lot.count; i++) {
@@ -161,8 +159,38 @@ static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *e
             run->picked[count++] = i;
         }
     }
+    *out_count = count;
+    return 0;
+}
+
+/* What has become of a picked message. */
+static int note_sent(struct qe_redrive *run, size_t picked, const struct qe_err *result,
+                     struct qe_err *err)
+{
+    const struct qe_redrive_hooks *hooks = &run->options->hooks;
+    const size_t index = run->picked[picked];
+
+    if (result->code != QE_OK) {
+        return stay(run, index, result, err);
+    }
+    run->fates[index] = QE_FATE_DELETE;
+    if (hooks->sent != NULL) {
+        hooks->sent(hooks->context, &run->lot.items[index], run->outgoing[picked].id);
+    }
+    return 0;
+}
+
+/* Sends every message of the lot that goes where `first` goes. */
+static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *err)
+{
+    const struct qe_redrive_options *options = run->options;
+    struct qe_err why = {0};
+    size_t count = 0;
     bool failed = true;
 
+    if (pick(run, first, &count, err) != 0) {
+        return -1;
+    }
     for (unsigned tries = 1; failed; tries++) {
         failed = options->driver->send(options->handle, run->targets[first], run->outgoing, count,
                                        call_deadline(run), &why) != 0;
@@ -171,15 +199,7 @@ static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *e
         }
     }
     for (size_t k = 0; k < count; k++) {
-        const struct qe_err *result = failed ? &why : &run->outgoing[k].result;
-
-        if (result->code == QE_OK) {
-            run->fates[run->picked[k]] = QE_FATE_DELETE;
-            if (options->hooks.sent != NULL) {
-                options->hooks.sent(options->hooks.context, &run->lot.items[run->picked[k]],
-                                    run->outgoing[k].id);
-            }
-        } else if (stay(run, run->picked[k], result, err) != 0) {
+        if (note_sent(run, k, failed ? &why : &run->outgoing[k].result, err) != 0) {
             return -1;
         }
     }

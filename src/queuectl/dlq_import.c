@@ -52,7 +52,7 @@ struct import {
 static int read_line(struct import *import, struct qe_err *err)
 {
     qe_strbuf_reset(&import->line);
-    for (int c = getc_unlocked(import->file); c != EOF; c = getc_unlocked(import->file)) {
+    for (int c = getc(import->file); c != EOF; c = getc(import->file)) {
         (void)qe_strbuf_append_char(&import->line, (char)c); /* NUL too: no text line has one */
         if (c == '\n') {
             break;

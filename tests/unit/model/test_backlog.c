@@ -32,7 +32,7 @@ static struct reading purged(int step)
 }
 static struct reading a_few_more(int step)
 {
-    return (struct reading){step / 8, 0, 2, step * 5.0, 0};
+    return (struct reading){floor(step / 8.0), 0, 2, step * 5.0, 0};
 }
 static struct reading saw(int step)
 {

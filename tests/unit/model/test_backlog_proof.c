@@ -130,7 +130,7 @@ static void a_change_of_pace_makes_no_trend(void **state)
 static void the_clock_may_go_round(void **state)
 {
     (void)state;
-    struct watch watch = {.now_mono_ms = INT64_C(0xffffffff) - 12 * STEP_MS};
+    struct watch watch = {.now_mono_ms = INT64_C(0xffffffff) - INT64_C(12) * STEP_MS};
 
     assert_int_equal(read_some(&watch, falling, 0, 30), QE_BACKLOG_DRAINING);
     assert_int_equal(read_some(&watch, falling, 30, 50), QE_BACKLOG_DRAINING);
