@@ -31,8 +31,10 @@ int ctl_take_body_match(void *context, const char *value, struct qe_err *err);
     }
 /* clang-format on */
 
-/* Some queue's link leads to it. */
-bool ctl_is_dead_letter_queue(const struct qe_queue_list *list, const struct qe_queue *queue);
+/* Whether `queue` holds dead letters: some queue's link leads to it, and it is none of those that
+ * send everything back after a while. Takes the items out of `list`, which is left empty. */
+int ctl_is_dead_letter_queue(struct qe_queue_list *list, const struct qe_queue *queue, bool *out,
+                             struct qe_err *err) QE_MUST_CHECK;
 
 /* 1: the message is meant, 0: it is not, -1. */
 int ctl_is_meant(const struct ctl *ctl, const struct qe_message *message,

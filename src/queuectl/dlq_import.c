@@ -221,7 +221,10 @@ static int open_target(struct import *import, char **operands, struct qe_err *er
     rc = rc == 0 ? ctl_require(ctl, QE_CAP_SEND, "send", err) : rc;
     rc = rc == 0 ? ctl_list(ctl, &list, &is_listed, err) : rc;
     rc = rc == 0 ? ctl_find(ctl, &list, is_listed, operands[1], &ctl->queue, err) : rc;
-    import->keeps_facts = !is_listed || ctl_is_dead_letter_queue(&list, &ctl->queue);
+    import->keeps_facts = !is_listed;
+    if (rc == 0 && is_listed) {
+        rc = ctl_is_dead_letter_queue(&list, &ctl->queue, &import->keeps_facts, err);
+    }
     qe_queue_list_deinit(&list);
     return rc;
 }

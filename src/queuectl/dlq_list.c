@@ -81,7 +81,11 @@ static int add_queue(struct listing *listing, const struct qe_snapshot *snapshot
                           .queue = queue->name,
                           .dlq_vhost = queue->links[i].vhost,
                           .dlq = queue->links[i].queue};
+        const size_t target = snapshot->set->link_targets[index][i];
 
+        if (target != SIZE_MAX && !snapshot->set->is_dead_letter_queue[target]) {
+            continue; /* to or from a queue that sends everything back after a while */
+        }
         if (qe_grow(&listing->rows, listing->count, &listing->capacity, ROWS_MAX, sizeof row) !=
             0) {
             return qe_err_set(err, QE_ERR_NOMEM, "%zu dead-letter links", listing->count);

@@ -10,30 +10,35 @@ static const struct qe_cli_flag s_flags[] = {
     CTL_FLAG_TIMEOUT,
 };
 
-bool ctl_is_dead_letter_queue(const struct qe_queue_list *list, const struct qe_queue *queue)
+int ctl_is_dead_letter_queue(struct qe_queue_list *list, const struct qe_queue *queue, bool *out,
+                             struct qe_err *err)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        for (size_t k = 0; k < list->items[i].links_count; k++) {
-            const struct qe_dead_letter_link *link = &list->items[i].links[k];
+    struct qe_queue_set *set = qe_queue_set_new_take(list, err);
 
-            if (strcmp(link->queue, queue->name) == 0 && strcmp(link->vhost, queue->vhost) == 0) {
-                return true;
-            }
-        }
+    if (set == NULL) {
+        return -1;
     }
-    return false;
+    size_t index = qe_queue_set_find(set, queue->vhost, queue->name);
+
+    *out = index != SIZE_MAX && set->is_dead_letter_queue[index];
+    qe_queue_set_release(set);
+    return 0;
 }
 
 static int open_dlq(struct ctl *ctl, char **operands, struct qe_err *err)
 {
     struct qe_queue_list list = {0};
     bool is_listed = false;
+    bool is_dlq = false;
     int rc = ctl_open(ctl, operands[0], err);
 
     rc = rc == 0 ? ctl_require(ctl, QE_CAP_PURGE, "purge", err) : rc;
     rc = rc == 0 ? ctl_list(ctl, &list, &is_listed, err) : rc;
     rc = rc == 0 ? ctl_find(ctl, &list, is_listed, operands[1], &ctl->queue, err) : rc;
-    if (rc == 0 && (!is_listed || !ctl_is_dead_letter_queue(&list, &ctl->queue))) {
+    if (rc == 0 && is_listed) {
+        rc = ctl_is_dead_letter_queue(&list, &ctl->queue, &is_dlq, err);
+    }
+    if (rc == 0 && !is_dlq) {
         rc =
             qe_err_set(err, QE_ERR_INVALID,
                        "no queue of source %s is known to dead-letter into %.80s: `queuectl purge` "

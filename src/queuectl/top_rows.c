@@ -14,19 +14,24 @@ static double value_of(const struct qe_sample *sample, enum qe_field field)
     return qe_sample_has(sample, field) ? sample->values[field] : -1;
 }
 
-/* All that waits in the queue's dead-letter queues; not known unless each of them is. */
+/* All that waits in the queue's dead-letter queues; not known unless each of them is. Links to and
+ * from queues that send everything back after a while are left out. */
 static double dead_letters_of(const struct qe_snapshot *snapshot, size_t index)
 {
     const struct qe_queue *queue = &snapshot->set->items[index];
-    double sum = queue->links_count > 0 ? 0 : -1;
+    double sum = -1;
 
     for (size_t i = 0; i < queue->links_count; i++) {
+        const size_t target = snapshot->set->link_targets[index][i];
         double messages = 0;
 
+        if (target != SIZE_MAX && !snapshot->set->is_dead_letter_queue[target]) {
+            continue;
+        }
         if (!qe_derive_dead_letter_messages(snapshot, index, i, &messages)) {
             return -1;
         }
-        sum += messages;
+        sum = (sum < 0 ? 0 : sum) + messages;
     }
     return sum;
 }
