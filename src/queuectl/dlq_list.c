@@ -15,7 +15,7 @@
 #define TREND_TIMEOUT_MS 2000
 #define CELL_BYTES 40
 #define NAME_MAX_COLUMNS 40
-#define ROWS_MAX (QE_QUEUES_MAX * 2)
+#define ROWS_MAX ((size_t)QE_QUEUES_MAX * 2)
 
 static const struct qe_cli_flag s_flags[] = {
     {"exporter", "URL", "the metrics page of the running exporter, which knows the trend",
