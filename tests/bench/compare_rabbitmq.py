@@ -2,11 +2,12 @@
 """What watching many RabbitMQ queues costs the broker and us, for each way of reading, beside a plain GET of all
 queues, which is what other exporters do.
 
-Usage: compare_rabbitmq.py QUEUE_EXPORTER [--queues N] [--polls N] [--interval SECONDS] [--limits]
+Usage: compare_rabbitmq.py QUEUE_EXPORTER [--queues N] [--seconds N] [--limits]
 
 A real broker of one node (Debian's rabbitmq-server), durable classic queues of which every tenth holds messages; its cache
 of listings is off, so that each answer is computed. CPU of the broker is that of its process, less what it takes when
-nobody asks, per poll; ours is the exporter's own. --limits: exit code 1 when a goal is missed."""
+nobody asks, per poll; ours is the exporter's own. Polls follow each other closely, so that little of what nobody asked for
+comes between. --limits: exit code 1 when a goal is missed."""
 import argparse
 import base64
 import http.client
@@ -32,8 +33,7 @@ sources:
     method: {method}
     statistics_max_load: 0
 """
-WAYS = {"statistics": "each poll all that the management API tells", "totals": "its totals without statistics",
-        "metrics": "the node's own metrics"}
+WAYS = {"statistics": 8, "totals": 3, "metrics": 1}  # seconds between two polls of 10 000 queues
 
 
 def cpu_seconds(pid):
@@ -117,17 +117,18 @@ POLLS = 'queue_exporter_polls_total{source="rabbit"}'
 
 def wait_first_polls(port):
     """The first one lists, too."""
-    for _ in range(600):
+    for _ in range(6000):
         if page(port).get(POLLS, 0) >= 2:
             return
-        time.sleep(1)
+        time.sleep(0.1)
     sys.exit("the exporter does not poll")
 
 
 def measure_way(exporter, rabbit, beam, idle, method, options):
+    interval = max(1, round(WAYS[method] * options.queues / 10000))
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "c.yml"
-        config.write_text(CONFIG.format(interval=options.interval, queues=options.queues, url=rabbit.url, method=method))
+        config.write_text(CONFIG.format(interval=interval, queues=options.queues, url=rabbit.url, method=method))
         port = free_port()
         process = subprocess.Popen([exporter, f"--config.file={config}", f"--web.listen-address={HOST}:{port}"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -136,7 +137,7 @@ def measure_way(exporter, rabbit, beam, idle, method, options):
             source = rabbit.metrics_port if method == "metrics" else rabbit.management_port
             before = page(port)[POLLS]
             meter, own, size = Meter(beam, idle), own_seconds(process.pid), received_bytes(process.pid, source)
-            time.sleep(options.polls * options.interval)  # no scrape meanwhile
+            time.sleep(options.seconds)  # no scrape meanwhile
             broker, own, size = (meter.spent(), own_seconds(process.pid) - own,
                                  received_bytes(process.pid, source) - size)
             shown = page(port)
@@ -150,13 +151,12 @@ def measure_way(exporter, rabbit, beam, idle, method, options):
 
 
 def measure_plain(rabbit, beam, idle, options):
-    get_all(rabbit)
-    meter, size = Meter(beam, idle), 0
-    for _ in range(options.polls):
-        begin = time.monotonic()
+    size, count = get_all(rabbit), 0
+    meter = Meter(beam, idle)
+    while count < 2 or time.monotonic() - meter.time < options.seconds:
         size = get_all(rabbit)
-        time.sleep(max(0, options.interval - (time.monotonic() - begin)))
-    return {"broker": meter.spent() / options.polls, "bytes": size}
+        count += 1
+    return {"broker": meter.spent() / count, "bytes": size}
 
 
 def say(name, cost, plain):
@@ -182,20 +182,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("exporter")
     parser.add_argument("--queues", type=int, default=10000)
-    parser.add_argument("--polls", type=int, default=4)
-    parser.add_argument("--interval", type=int, default=15)
+    parser.add_argument("--seconds", type=int, default=40, help="for each way")
     parser.add_argument("--limits", action="store_true")
     options = parser.parse_args()
     # The real pace of statistics, unlike in tests, where they come every second.
     with RabbitServer(more="management.db_cache_multiplier = 0\n", is_fast=False) as rabbit:
         fill(rabbit, options.queues)
         beam = beam_of(rabbit)
-        time.sleep(min(20, options.interval))  # the first statistics of all queues
+        time.sleep(min(20, options.seconds))  # the first statistics of all queues
         meter = Meter(beam, 0)
-        time.sleep(2 * options.interval)
-        idle = meter.spent() / (2 * options.interval)
-        print(f"{options.queues} queues, {options.polls} polls every {options.interval} s; the broker takes "
-              f"{100 * idle:.0f} % of a core when nobody asks")
+        time.sleep(options.seconds)
+        idle = meter.spent() / options.seconds
+        print(f"{options.queues} queues, {options.seconds} s a way; the broker takes {100 * idle:.0f} % of a core when "
+              "nobody asks")
         print("| way                | broker CPU s |  to plain | MB/poll  | own ms   | RSS MB |")
         print("|--------------------|--------------|-----------|----------|----------|--------|")
         plain = measure_plain(rabbit, beam, idle, options)

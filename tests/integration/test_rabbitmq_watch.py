@@ -16,6 +16,8 @@ from rabbitmq_case import SharingRabbit, of_source, series, wait_for
 from rabbitmq_server import quote
 
 VHOSTS = ("/", "a/b", "ü")
+ODD_NAME = 'we"ird\\n {x="1"} %2F \U0001f407'  # RabbitMQ's own metrics escape nothing of it
+ODD_LABEL = ODD_NAME.replace("\\", "\\\\").replace('"', '\\"')
 # Dead-letter settings of a queue -> the queues that it dead-letters into; None: dead letters are lost.
 SHAPES = {
     "default": ({"dead_letter_exchange": "", "dead_letter_routing_key": "one"}, ["one"]),
@@ -120,6 +122,8 @@ class Ways(SharingRabbit):
         cls.rabbit.queue("quorum", kind="quorum", delivery_limit=4)
         cls.rabbit.queue("stream", kind="stream")
         cls.rabbit.queue("empty")
+        cls.rabbit.queue(ODD_NAME)
+        cls.rabbit.publish(ODD_NAME, 6)
         now = int(time.time())
         cls.published = now - 100
         cls.rabbit.publish("classic", 3, timestamp=cls.published)
@@ -127,7 +131,8 @@ class Ways(SharingRabbit):
         cls.rabbit.publish("stream", 5)
 
     def wanted(self, **streams):
-        return {series("queue_messages_ready", "classic"): 3, series("queue_messages_in_flight", "classic"): 0,
+        return {series("queue_messages_ready", ODD_LABEL): 6,
+                series("queue_messages_ready", "classic"): 3, series("queue_messages_in_flight", "classic"): 0,
                 series("queue_messages_ready", "quorum"): 4, series("queue_messages_ready", "empty"): 0,
                 series("queue_oldest_message_age_seconds", "empty", method="broker"): 0,
                 series("queue_max_length_messages", "classic"): 1000,

@@ -214,7 +214,41 @@ static int tell(struct qe_rmq_families *families, const struct line *line, enum 
                                        .name = queue_plain.at,
                                        .name_bytes = queue_plain.bytes};
 
-    return families->value(families->context, &named, value, line->value, err);
+    return families->value(families->context, &named, value, line->value, err) < 0 ? -1 : 0;
+}
+
+/* `{vhost="V",queue="Q"} NUMBER`, with V and Q as they stand; false: not of this form. */
+static bool read_as_it_stands(const char *at, const char *end, struct qe_rmq_named *out,
+                              double *out_number)
+{
+    static const char before[] = "{vhost=\"";
+    static const char between[] = "\",queue=\"";
+    const size_t before_bytes = sizeof before - 1;
+    const size_t between_bytes = sizeof between - 1;
+    const char *last = end;
+    const char *queue = NULL;
+
+    if ((size_t)(end - at) < before_bytes || memcmp(at, before, before_bytes) != 0) {
+        return false;
+    }
+    at += before_bytes;
+    for (; last > at && last[-1] != ' '; last--) {
+    }
+    if (last - at < 3 || last[-2] != '}' || last[-3] != '"' ||
+        !read_number((struct slice){.at = last, .bytes = (size_t)(end - last)}, out_number)) {
+        return false;
+    }
+    last -= 3;
+    for (queue = at; queue + between_bytes <= last; queue++) {
+        if (*queue == '"' && memcmp(queue, between, between_bytes) == 0) {
+            *out = (struct qe_rmq_named){.vhost = at,
+                                         .vhost_bytes = (size_t)(queue - at),
+                                         .name = queue + between_bytes,
+                                         .name_bytes = (size_t)(last - queue) - between_bytes};
+            return true;
+        }
+    }
+    return false;
 }
 
 static int take_line(struct qe_rmq_families *families, const char *at, const char *end,
@@ -223,7 +257,10 @@ static int take_line(struct qe_rmq_families *families, const char *at, const cha
     const char *name_end = at;
     const struct slice name = until(&name_end, end, "{ ");
     enum qe_rmq_value value = QE_RMQ_VALUE_COUNT;
+    struct qe_rmq_named named;
     struct line line;
+    double number = 0;
+    bool stands = false;
 
     const bool is_value = value_of(name, &value);
     const bool is_identity = !is_value && is(name, IDENTITY);
@@ -231,8 +268,16 @@ static int take_line(struct qe_rmq_families *families, const char *at, const cha
     if (!is_value && !is_identity) {
         return name.bytes > 0 ? 0 : qe_err_set(err, QE_ERR_PROTOCOL, "a line without a name");
     }
+    stands = is_value && read_as_it_stands(name_end, end, &named, &number);
+    if (stands && isfinite(number) && number >= 0) {
+        const int rc = families->value(families->context, &named, value, number, err);
+
+        if (rc != 0) {
+            return rc < 0 ? -1 : 0;
+        }
+    }
     if (!read_line(at, end, &line)) {
-        return qe_err_set(err, QE_ERR_PROTOCOL, "neither a comment nor a sample");
+        return stands ? 0 : qe_err_set(err, QE_ERR_PROTOCOL, "neither a comment nor a sample");
     }
     if (is_identity) {
         keep(&line, "rabbitmq_node", families->node, sizeof families->node);

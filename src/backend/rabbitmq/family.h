@@ -16,7 +16,7 @@ struct qe_rmq_named {
     size_t name_bytes;
 };
 
-/* One value of one queue. -1 ends the reading. */
+/* One value of one queue. 1: taken; 0: there is no such queue; -1 ends the reading. */
 typedef int qe_rmq_value_fn(void *context, const struct qe_rmq_named *queue,
                             enum qe_rmq_value value, double number, struct qe_err *err);
 
@@ -27,7 +27,10 @@ struct qe_rmq_families {
     char cluster[256]; /* result: of which cluster */
 };
 
-/* Reads a whole answer: lines it does not know are passed over. QE_ERR_PROTOCOL, with the line's
+/* RabbitMQ (3.10, 4.0) writes names as they are, so that a quote or a backslash in one breaks the
+ * text format. A name is read as it stands, and, where there is no such queue, as the format says.
+ *
+ * Reads a whole answer: lines it does not know are passed over. QE_ERR_PROTOCOL, with the line's
  * number, for what is no such text; QE_ERR_NOMEM. Source: rabbitmq_prometheus, /metrics/detailed;
  * the text format 0.0.4. */
 int qe_rmq_families_read(struct qe_rmq_families *families, const char *text, size_t bytes,

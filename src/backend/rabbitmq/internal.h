@@ -113,10 +113,18 @@ int qe_rmq_call_init(struct qe_rmq_call *call, enum qe_rmq_operation operation, 
 typedef int qe_rmq_take_fn(void *context, const struct qe_rmq_call *call, const char *body,
                            size_t body_bytes, struct qe_err *err);
 
-/* Sends all of them, a few at a time, and gives each answer to `take`. What failed says so in its
- * err. Errors: -1 only when interrupted or out of memory; nothing is in flight then. */
-int qe_rmq_run(struct qe_rmq *self, struct qe_rmq_call *calls, size_t count,
-               int64_t deadline_mono_ms, qe_rmq_take_fn *take, void *context,
+/* Calls that are sent together; borrowed. */
+struct qe_rmq_calls {
+    struct qe_rmq_call *items;
+    size_t count;
+    int64_t deadline_mono_ms;
+    qe_rmq_take_fn *take; /* gets each answer */
+    void *context;
+};
+
+/* Sends all of them, a few at a time. What failed says so in its err. Errors: -1 only when
+ * interrupted or out of memory; nothing is in flight then. */
+int qe_rmq_run(struct qe_rmq *self, const struct qe_rmq_calls *calls,
                struct qe_err *err) QE_MUST_CHECK;
 /* True, once per interrupt(): the running call ends with QE_ERR_CANCELLED. */
 bool qe_rmq_take_interrupt(struct qe_rmq *self);
@@ -135,7 +143,7 @@ struct qe_secret *qe_rmq_authorization(const char *username, const char *passwor
 /* --- list.c, sample.c: slots of the driver interface --- */
 int qe_rmq_list(void *handle, int64_t deadline_mono_ms, struct qe_queue_list *out,
                 struct qe_err *err);
-int qe_rmq_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
+int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
 void qe_rmq_forget_vhosts(struct qe_rmq *self);
 
 /* --- endpoint.c --- */

@@ -1,4 +1,5 @@
 /* What a list asks for, phase by phase. */
+#include <assert.h>
 #include <string.h>
 
 #include "backend/rabbitmq/list_internal.h"
@@ -24,10 +25,7 @@ void qe_rmq_listing_drop_calls(struct qe_rmq_listing *listing)
 static int begin(struct qe_rmq_listing *listing, size_t calls_max, struct qe_err *err)
 {
     qe_rmq_listing_drop_calls(listing);
-    if (calls_max == 0) {
-        return 0;
-    }
-    listing->calls = qe_calloc(calls_max, sizeof *listing->calls);
+    listing->calls = qe_calloc(calls_max + 1, sizeof *listing->calls); /* never none */
     return listing->calls != NULL ? 0 : qe_err_set(err, QE_ERR_NOMEM, "%zu requests", calls_max);
 }
 
@@ -36,6 +34,7 @@ static int add_call(struct qe_rmq_listing *listing, enum qe_rmq_operation operat
 {
     struct qe_rmq_call *call = &listing->calls[listing->calls_count];
 
+    assert(listing->calls != NULL);
     if (qe_rmq_call_init(call, operation, listing->self->base_url, path, part, err) != 0) {
         return -1;
     }
@@ -46,8 +45,13 @@ static int add_call(struct qe_rmq_listing *listing, enum qe_rmq_operation operat
 
 static int run(struct qe_rmq_listing *listing, struct qe_err *err)
 {
-    return qe_rmq_run(listing->self, listing->calls, listing->calls_count,
-                      listing->deadline_mono_ms, qe_rmq_list_take, listing, err);
+    const struct qe_rmq_calls calls = {.items = listing->calls,
+                                       .count = listing->calls_count,
+                                       .deadline_mono_ms = listing->deadline_mono_ms,
+                                       .take = qe_rmq_list_take,
+                                       .context = listing};
+
+    return qe_rmq_run(listing->self, &calls, err);
 }
 
 /* Without overview and virtual hosts there is nothing; the rest may be refused. */

@@ -1,6 +1,7 @@
 #include "backend/rabbitmq/policy.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,14 +32,8 @@ static const struct qe_json *member(const struct qe_json *object, const char *pr
                                     const char *key)
 {
     char name[KEY_BYTES];
-    const size_t prefix_bytes = strlen(prefix);
-    const size_t key_bytes = strlen(key);
 
-    if (prefix_bytes + key_bytes >= sizeof name) {
-        return NULL;
-    }
-    memcpy(name, prefix, prefix_bytes);
-    memcpy(name + prefix_bytes, key, key_bytes + 1);
+    (void)snprintf(name, sizeof name, "%s%s", prefix, key);
     return qe_json_get(object, name);
 }
 

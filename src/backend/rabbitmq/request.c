@@ -109,11 +109,16 @@ static void reason_of(const char *body, size_t body_bytes, char out[REASON_BYTES
     qe_json_destroy(json);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static bool is_json(const char *body, size_t body_bytes)
 {
     size_t at = 0;
 
-    for (; at < body_bytes && memchr(" \t\r\n", body[at], 4) != NULL; at++) {
+    for (; at < body_bytes && is_blank(body[at]); at++) {
     }
     return at < body_bytes && (body[at] == '[' || body[at] == '{');
 }
@@ -161,12 +166,8 @@ bool qe_rmq_take_interrupt(struct qe_rmq *self)
 
 struct run {
     struct qe_rmq *self;
-    struct qe_rmq_call *calls;
-    size_t count;
+    const struct qe_rmq_calls *calls;
     size_t next;
-    int64_t deadline_mono_ms;
-    qe_rmq_take_fn *take;
-    void *context;
 };
 
 static void count_call(const struct qe_rmq *self, const struct qe_rmq_call *call)
@@ -187,17 +188,17 @@ static int start(struct run *run, struct qe_rmq_call *call, struct qe_err *err)
         headers[headers_count++] = (struct qe_http_header){
             .name = "Authorization", .value = qe_secret_bytes(run->self->authorization)};
     }
-    const struct qe_http_request request = {.method = "GET",
-                                            .url = call->url,
-                                            .headers = headers,
-                                            .headers_count = headers_count,
-                                            .deadline_mono_ms = call->deadline_mono_ms != 0 &&
-                                                                        call->deadline_mono_ms <
-                                                                            run->deadline_mono_ms
-                                                                    ? call->deadline_mono_ms
-                                                                    : run->deadline_mono_ms,
-                                            .reply_max_bytes = REPLY_MAX_BYTES,
-                                            .context = call};
+    const struct qe_http_request request = {
+        .method = "GET",
+        .url = call->url,
+        .headers = headers,
+        .headers_count = headers_count,
+        .deadline_mono_ms =
+            call->deadline_mono_ms != 0 && call->deadline_mono_ms < run->calls->deadline_mono_ms
+                ? call->deadline_mono_ms
+                : run->calls->deadline_mono_ms,
+        .reply_max_bytes = REPLY_MAX_BYTES,
+        .context = call};
 
     if (qe_http_start(run->self->client, &request, &call->err) == 0) {
         return 0;
@@ -212,8 +213,8 @@ static int start(struct run *run, struct qe_rmq_call *call, struct qe_err *err)
 
 static int start_some(struct run *run, struct qe_err *err)
 {
-    for (; run->next < run->count && qe_http_in_flight(run->self->client) < IN_FLIGHT_MAX;) {
-        if (start(run, &run->calls[run->next++], err) != 0) {
+    for (; run->next < run->calls->count && qe_http_in_flight(run->self->client) < IN_FLIGHT_MAX;) {
+        if (start(run, &run->calls->items[run->next++], err) != 0) {
             return -1;
         }
     }
@@ -230,7 +231,8 @@ static int finish(struct run *run, const struct qe_http_reply *reply, struct qe_
     if (call->err.code == QE_OK &&
         qe_rmq_judge(reply->status, call->is_text, call->url, body, reply->body.length_bytes,
                      &call->err) == 0 &&
-        run->take(run->context, call, body, reply->body.length_bytes, &call->err) != 0) {
+        run->calls->take(run->calls->context, call, body, reply->body.length_bytes, &call->err) !=
+            0) {
         (void)qe_err_wrap(&call->err, "%s", call->url);
     }
     count_call(run->self, call);
@@ -256,21 +258,15 @@ static int wait_once(struct run *run, struct qe_http_reply *reply, struct qe_err
     return 0;
 }
 
-int qe_rmq_run(struct qe_rmq *self, struct qe_rmq_call *calls, size_t count,
-               int64_t deadline_mono_ms, qe_rmq_take_fn *take, void *context, struct qe_err *err)
+int qe_rmq_run(struct qe_rmq *self, const struct qe_rmq_calls *calls, struct qe_err *err)
 {
-    struct run run = {.self = self,
-                      .calls = calls,
-                      .count = count,
-                      .deadline_mono_ms = deadline_mono_ms,
-                      .take = take,
-                      .context = context};
+    struct run run = {.self = self, .calls = calls};
     struct qe_http_reply reply = {0};
     int rc = qe_rmq_take_interrupt(self) ? qe_err_set(err, QE_ERR_CANCELLED, "interrupted") : 0;
 
     for (; rc == 0;) {
         rc = start_some(&run, err);
-        if (rc != 0 || (run.next == count && qe_http_in_flight(self->client) == 0)) {
+        if (rc != 0 || (run.next == calls->count && qe_http_in_flight(self->client) == 0)) {
             break;
         }
         rc = wait_once(&run, &reply, err);

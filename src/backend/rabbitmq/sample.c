@@ -134,8 +134,13 @@ static int run(struct qe_rmq_sampling *sampling, bool *out_good, struct qe_err *
 
     sampling->poll.gap = (struct qe_err){0};
     sampling->depths_count = 0;
-    if (qe_rmq_run(sampling->self, sampling->calls, sampling->calls_count,
-                   sampling->deadline_mono_ms, qe_rmq_take_answer, sampling, err) != 0) {
+    const struct qe_rmq_calls calls = {.items = sampling->calls,
+                                       .count = sampling->calls_count,
+                                       .deadline_mono_ms = sampling->deadline_mono_ms,
+                                       .take = qe_rmq_take_answer,
+                                       .context = sampling};
+
+    if (qe_rmq_run(sampling->self, &calls, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < sampling->calls_count; i++) {

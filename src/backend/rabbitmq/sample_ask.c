@@ -23,13 +23,22 @@ void qe_rmq_forget_calls(struct qe_rmq_sampling *sampling)
     sampling->calls_capacity = 0;
 }
 
-static int add_call(struct qe_rmq_sampling *sampling, enum qe_rmq_operation operation,
-                    enum qe_rmq_purpose purpose, const char *base, const char *path,
-                    const char *part, struct qe_err *err)
+/* "<base><path>", with `part` for the %s of the path. */
+struct question {
+    enum qe_rmq_operation operation;
+    enum qe_rmq_purpose purpose;
+    const char *base;
+    const char *path;
+    const char *part;
+};
+
+static int add_call(struct qe_rmq_sampling *sampling, const struct question *question,
+                    struct qe_err *err)
 {
     struct qe_rmq_call call;
 
-    if (qe_rmq_call_init(&call, operation, base, path, part, err) != 0) {
+    if (qe_rmq_call_init(&call, question->operation, question->base, question->path, question->part,
+                         err) != 0) {
         return -1;
     }
     if (qe_grow(&sampling->calls, sampling->calls_count, &sampling->calls_capacity, QE_QUEUES_MAX,
@@ -37,7 +46,7 @@ static int add_call(struct qe_rmq_sampling *sampling, enum qe_rmq_operation oper
         qe_rmq_call_deinit(&call);
         return qe_err_set(err, QE_ERR_NOMEM, "requests of a poll");
     }
-    call.index = purpose;
+    call.index = question->purpose;
     sampling->calls[sampling->calls_count++] = call;
     return 0;
 }
@@ -48,16 +57,20 @@ static int ask_management(struct qe_rmq_sampling *sampling, enum qe_rmq_operatio
 {
     const struct qe_rmq *self = sampling->self;
     const bool is_totals = operation == QE_RMQ_TOTALS_OF;
+    struct question question = {.operation = operation,
+                                .purpose = purpose,
+                                .base = self->base_url,
+                                .path = is_totals ? "/api/queues" TOTALS_QUERY
+                                                  : "/api/queues" STATISTICS_QUERY,
+                                .part = ""};
 
     if (self->settings->vhosts.count == 0) {
-        return add_call(sampling, operation, purpose, self->base_url,
-                        is_totals ? "/api/queues" TOTALS_QUERY : "/api/queues" STATISTICS_QUERY, "",
-                        err);
+        return add_call(sampling, &question, err);
     }
+    question.path = is_totals ? "/api/queues/%s" TOTALS_QUERY : "/api/queues/%s" STATISTICS_QUERY;
     for (size_t i = 0; i < self->vhosts_count; i++) {
-        if (add_call(sampling, operation, purpose, self->base_url,
-                     is_totals ? "/api/queues/%s" TOTALS_QUERY : "/api/queues/%s" STATISTICS_QUERY,
-                     self->vhosts[i], err) != 0) {
+        question.part = self->vhosts[i];
+        if (add_call(sampling, &question, err) != 0) {
             return -1;
         }
     }
@@ -88,10 +101,14 @@ static int ask_metrics(struct qe_rmq_sampling *sampling, enum qe_rmq_purpose pur
         path = is_extra ? METRICS_QUERY "&vhost=%s" : COARSE_QUERY "&vhost=%s";
     }
     for (size_t i = 0; i < self->endpoints_count; i++) {
+        const struct question question = {.operation = QE_RMQ_NODE_METRICS,
+                                          .purpose = purpose,
+                                          .base = self->endpoints[i].url,
+                                          .path = path,
+                                          .part = is_narrow ? self->vhosts[0] : ""};
         struct qe_rmq_call *call = NULL;
 
-        if (add_call(sampling, QE_RMQ_NODE_METRICS, purpose, self->endpoints[i].url, path,
-                     is_narrow ? self->vhosts[0] : "", err) != 0) {
+        if (add_call(sampling, &question, err) != 0) {
             return -1;
         }
         call = &sampling->calls[sampling->calls_count - 1];
@@ -150,8 +167,13 @@ int qe_rmq_ask_extras(struct qe_rmq_sampling *sampling, struct qe_err *err)
 /* The nodes' state must not make a poll late that goes well without it. */
 int qe_rmq_ask_nodes(struct qe_rmq_sampling *sampling, struct qe_err *err)
 {
-    if (add_call(sampling, QE_RMQ_NODES, QE_RMQ_FOR_NODES, sampling->self->base_url,
-                 QE_RMQ_NODES_PATH, "", err) != 0) {
+    const struct question question = {.operation = QE_RMQ_NODES,
+                                      .purpose = QE_RMQ_FOR_NODES,
+                                      .base = sampling->self->base_url,
+                                      .path = QE_RMQ_NODES_PATH,
+                                      .part = ""};
+
+    if (add_call(sampling, &question, err) != 0) {
         return -1;
     }
     sampling->calls[sampling->calls_count - 1].deadline_mono_ms = half_way(sampling);

@@ -72,7 +72,7 @@ static int take_value(void *context, const struct qe_rmq_named *queue, enum qe_r
         sampling->self->table, queue->vhost, queue->vhost_bytes, queue->name, queue->name_bytes);
 
     (void)err;
-    if (record == NULL) {
+    if (record == NULL) { /* newer than the last list, or called otherwise */
         return 0;
     }
     if (answer->call->index == QE_RMQ_FOR_EXTRA_METRICS) {
@@ -81,7 +81,7 @@ static int take_value(void *context, const struct qe_rmq_named *queue, enum qe_r
             record->extra = (struct qe_rmq_reading){0};
         }
         qe_rmq_set(&record->extra, value, number);
-        return 0;
+        return 1;
     }
     if (record->fresh_poll != poll) {
         record->fresh_poll = poll;
@@ -92,7 +92,7 @@ static int take_value(void *context, const struct qe_rmq_named *queue, enum qe_r
         sampling->depths_count += value == QE_RMQ_READY ? 1 : 0;
         qe_rmq_set(&record->fresh, value, number);
     }
-    return 0;
+    return 1;
 }
 
 /* What another broker says of queues that happen to have the same names. */
