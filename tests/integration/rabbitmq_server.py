@@ -214,6 +214,10 @@ class RabbitServer:
             self.must("POST", f"/api/exchanges/{quote(vhost)}/amq.default/publish", {
                 "properties": properties, "routing_key": key, "payload": "x", "payload_encoding": "string"})
 
+    def signal(self, number):
+        """To all of its processes: SIGSTOP, and it stands still."""
+        os.killpg(self.process.pid, number)
+
     def kill(self):
         """At once, as when the power fails; start() brings it back with its data."""
         if self.process is not None:

@@ -2,6 +2,8 @@
 """The consumer works at full rate while everything happens to the broker: nothing is lost, what comes twice is counted,
 and it recovers by itself."""
 import itertools
+import signal
+import subprocess
 import threading
 import time
 import unittest
@@ -13,6 +15,7 @@ need_test_python()
 # pylint: disable=wrong-import-position
 import pika
 
+from daemon import QUEUECTL
 from rabbitmq_case import wait_for
 from rabbitmq_server import RabbitServer, quote
 from rabbitmq_work_case import WORKER, Working
@@ -157,6 +160,31 @@ class Faults(Working):
             self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
         wait_for("sent", lambda: self.queuectl("send", "rabbit", "alarm", "--body", "y", check=False).returncode == 0)
         wait_for("and handled", lambda: "y" in self.handled())
+
+    def test_a_broker_that_stands_still_holds_nobody_up(self):
+        """Stopped, not dead: the kernel still takes what fits, and nobody answers."""
+        rabbit = RabbitServer().start()
+        self.addCleanup(rabbit.stop)
+        rabbit.queue("still")
+        self.configure(rabbit=rabbit)
+        large = self.folder / "large"
+        large.write_bytes(b"x" * (8 << 20))
+        sender = subprocess.Popen(
+            [QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "send", "rabbit", "still", "--file", large,
+             "--count", "0", "--rate", "5", "--timeout", "3s"], stderr=subprocess.PIPE, text=True)
+        self.addCleanup(sender.kill)
+        wait_for("it sends", lambda: self.depth("still", rabbit) > 0)
+        rabbit.signal(signal.SIGSTOP)
+        begun = time.monotonic()
+        words = sender.communicate(timeout=30)[1]
+        self.assertEqual(sender.returncode, 1)
+        self.assertRegex(words, "confirm|lost")
+        self.assertLess(time.monotonic() - begun, 10)
+        begun = time.monotonic()
+        done = self.queuectl("receive", "rabbit", "still", "--timeout", "2s", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertLess(time.monotonic() - begun, 10)
+        rabbit.signal(signal.SIGCONT)
 
     def test_a_full_queue_refuses_and_says_so(self):
         self.configure()

@@ -16,9 +16,6 @@
 #define FRAME_MAX_BYTES 131072
 /* A socket that can be written to has room for a third of this: more than a frame. */
 #define SEND_BUFFER_BYTES (1 << 20)
-/* What was written and is not taken by the other side ends the connection after this; a broker
- * that reads nothing because of an alarm, too. */
-#define UNTAKEN_MS 60000
 #define CLOSE_MS 1000
 
 static struct timeval time_left(int64_t deadline_mono_ms, int64_t most_ms)
@@ -37,7 +34,7 @@ static int open_socket(struct qe_amqp_connection *self, const struct qe_amqp_url
 {
     const struct timeval patience = time_left(deadline_mono_ms, QE_AMQP_CONNECT_MS);
     const int size_bytes = SEND_BUFFER_BYTES;
-    const unsigned untaken_ms = UNTAKEN_MS;
+    const unsigned untaken_ms = QE_AMQP_UNTAKEN_MS;
     amqp_socket_t *socket =
         url->is_tls ? amqp_ssl_socket_new(self->state) : amqp_tcp_socket_new(self->state);
     char what[320];

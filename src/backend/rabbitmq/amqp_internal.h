@@ -25,6 +25,9 @@
 
 #define QE_AMQP_HEARTBEAT_SECONDS 30
 #define QE_AMQP_CONNECT_MS 3000
+/* What was written and is not taken by the other side ends the connection after this; a broker
+ * that reads nothing because of an alarm, too. */
+#define QE_AMQP_UNTAKEN_MS 60000
 /* A body past RabbitMQ's own limit: no broker sends one. */
 #define QE_AMQP_BODY_MAX_BYTES (UINT64_C(512) << 20)
 #define QE_AMQP_SHORT_MAX_BYTES 255 /* names, ids, keys */

@@ -1,11 +1,16 @@
 /* Publishing with confirms: a window of messages that the broker has not confirmed yet. */
-#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
 #include "util/text.h"
+
+/* What goes into a socket that is ready for some, at once: the library waits for the rest. */
+#define SMALL_BODY_BYTES 65536
 
 /* FNV-1a; parts are told apart by a zero behind each. */
 static uint64_t add_bytes(uint64_t hash, amqp_bytes_t bytes)
@@ -205,10 +210,20 @@ static int wait_room(struct qe_amqp_publisher *self, size_t bytes, int64_t deadl
     return -1;
 }
 
+/* The library would wait for ever for a broker that stands still: the kernel ends the connection
+ * when nothing was taken for so long. */
+static void set_untaken_ms(const struct qe_amqp_connection *connection, int64_t ms)
+{
+    const unsigned untaken_ms = ms < 1 ? 1 : (unsigned)ms;
+
+    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &untaken_ms, sizeof untaken_ms);
+}
+
 static int publish(struct qe_amqp_publisher *self, const struct qe_amqp_letter *letter,
-                   size_t index, struct qe_err *err)
+                   size_t index, int64_t deadline_mono_ms, struct qe_err *err)
 {
     struct qe_amqp_connection *connection = self->channel->connection;
+    const bool is_large = letter->body_bytes > SMALL_BODY_BYTES;
     const amqp_bytes_t exchange = qe_amqp_text(letter->exchange);
     const amqp_bytes_t routing_key = qe_amqp_text(letter->routing_key);
     amqp_basic_properties_t properties;
@@ -227,6 +242,9 @@ static int publish(struct qe_amqp_publisher *self, const struct qe_amqp_letter *
     pending->is_done = false;
     self->window_count++;
     self->window_bytes += pending->bytes;
+    if (is_large) {
+        set_untaken_ms(connection, deadline_mono_ms - qe_clock_mono_ms());
+    }
     const int status = amqp_basic_publish(connection->state, self->channel->number, exchange,
                                           routing_key, letter->is_mandatory, 0, &properties, body);
 
@@ -235,6 +253,8 @@ static int publish(struct qe_amqp_publisher *self, const struct qe_amqp_letter *
 
         (void)qe_amqp_fail(&why, status, "the connection is lost");
         qe_amqp_connection_lose(connection, &why); /* tells this one's result, too */
+    } else if (is_large) {
+        set_untaken_ms(connection, QE_AMQP_UNTAKEN_MS);
     }
     return 0;
 }
@@ -252,7 +272,7 @@ static void publish_each(struct qe_amqp_publisher *self, const struct qe_amqp_ba
             if (wait_room(self, letter.body_bytes, deadline_mono_ms, &err) != 0) {
                 end = err;
             } else {
-                (void)!publish(self, &letter, i, &err);
+                (void)!publish(self, &letter, i, deadline_mono_ms, &err);
             }
         }
         recycle_amqp_pool(&self->pool);
