@@ -91,6 +91,7 @@ static void every_value_comes_back_with_its_type(void **state)
 
     assert_ok(pass(&letter, false, &message, &err), err);
     assert_int_equal(message.attributes.count, VALUES_COUNT);
+    assert_non_null(message.attributes.items);
     for (size_t i = 0; i < VALUES_COUNT; i++) {
         size_t at = 0;
 
