@@ -159,8 +159,7 @@ static void the_reference_has_a_row_for_every_key(void **state)
         "| `buffer` | size | `64KiB` | 1KiB to 1MiB |",
         "| `retry.max_receives` | whole number | `0` |",
         "| `handler.type` | one of `discard`, `simulate`, `exec`, `coprocess`, `http` | required |",
-        "| `handler.environment[].value`, or the file `handler.environment[].value_file` | secret "
-        "|",
+        "| `handler.environment[].name` | text | required |",
         "| `match.queue` | regular expression | any |",
         "\n### `sources`: `type: vault`\n",
     };
