@@ -31,6 +31,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 TICKS = os.sysconf("SC_CLK_TCK")
 PATIENCE_SECONDS = 900
+TAIL = 20  # not waited for: local-aws-sqs keeps a lot of less than ten until the long poll's end
 
 EMBEDDED = """
 shutdown_timeout: 5s
@@ -157,7 +158,7 @@ def consume(exporter, config, folder, count):
     began = time.monotonic()
     done, before, peak = 0, None, 0
     try:
-        while done < count:
+        while done < count - TAIL:
             time.sleep(0.1)
             done = daemon.processed()
             if before is None and done > 0:  # the first moments are the program's start
@@ -219,6 +220,8 @@ def fill(queuectl, config, count, *words):
 def embedded(options, folder, handlers):
     head("embedded")
     for name, handler in handlers.all.items():
+        for old in pathlib.Path(folder).glob("queues.db*"):
+            old.unlink()
         path = pathlib.Path(folder) / "embedded.yml"
         path.write_text(EMBEDDED.format(folder=folder, workers=4, handler=handler), encoding="utf-8")
         count = options.exec_messages if name == "exec" else options.messages
