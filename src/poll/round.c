@@ -20,6 +20,7 @@ struct round {
     int64_t start_mono_us;
     int64_t deadline_mono_ms;
     struct qe_batch batch; /* batch.set NULL: nothing sampled */
+    bool has_readings;     /* of some queue */
     struct qe_err err;     /* why the poll failed, QE_OK: it did not */
 };
 
@@ -246,6 +247,7 @@ static void judge_batch(struct round *round)
     if (tally.asked > 0) {
         poller->missing_count = tally.missing;
     }
+    round->has_readings = tally.good > 0;
     if (tally.good > 0 || tally.failed == tally.missing) {
         log_partial(poller, &round->batch, tally);
         log_missing_facts(poller, &round->batch);
@@ -428,8 +430,9 @@ void qe_poll_round(struct qe_poller *poller)
             log_success(poller);
         } else {
             /* A handle that reads the queues is as good as a new one. */
-            poller->failures_in_row =
-                round.batch.source_error.code == QE_OK ? poller->failures_in_row + 1 : 0;
+            poller->failures_in_row = round.has_readings || round.batch.source_error.code != QE_OK
+                                          ? 0
+                                          : poller->failures_in_row + 1;
             log_failure(poller, &round.err);
         }
     }

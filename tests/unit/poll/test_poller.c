@@ -230,6 +230,24 @@ static void handle_of_a_source_that_is_read_and_down_is_kept(void **state)
     bench_destroy(bench);
 }
 
+/* A new handle would know no queue, and could not list them either. */
+static void handle_that_reads_queues_but_cannot_list_them_is_kept(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench_start(bench);
+    QE_WAIT_FOR(is_up(bench));
+    qe_fake_fail(bench->fake, QE_FAKE_LIST, 1000, QE_ERR_IO);
+    pthread_mutex_lock(&bench->fake->lock);
+    bench->fake->relist = true;
+    pthread_mutex_unlock(&bench->fake->lock);
+    QE_WAIT_FOR(failures(bench, QE_ERR_IO) >= 7);
+    assert_int_equal(qe_fake_calls(bench->fake, QE_FAKE_CREATE), 1);
+    assert_true(look(bench, "orders").queue.sample.known != 0);
+    bench_destroy(bench);
+}
+
 static void lasting_failure_is_one_line_not_one_per_poll(void **state)
 {
     struct bench *bench = bench_new(STALE_MS);
@@ -322,6 +340,7 @@ int main(void)
         cmocka_unit_test(poll_that_comes_back_after_its_source_is_gone_does_no_harm),
         cmocka_unit_test(handle_is_replaced_after_three_failures),
         cmocka_unit_test(handle_of_a_source_that_is_read_and_down_is_kept),
+        cmocka_unit_test(handle_that_reads_queues_but_cannot_list_them_is_kept),
         cmocka_unit_test(lasting_failure_is_one_line_not_one_per_poll),
         cmocka_unit_test(stale_samples_disappear_between_polls),
         cmocka_unit_test(cap_is_reported),
