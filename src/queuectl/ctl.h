@@ -182,7 +182,7 @@ int ctl_take_rate(void *context, const char *value, struct qe_err *err);
     }
 
 /* The one message that --body, --file or "-" gives. QE_ERR_INVALID: none of them, or two. */
-int ctl_read_body(const struct ctl_options *options, bool from_stdin, struct qe_strbuf *out,
+int ctl_read_body(const struct ctl_options *options, bool from_stdin, struct qe_strbuf *body,
                   struct qe_err *err) QE_MUST_CHECK;
 int ctl_take_attribute(void *context, const char *value, struct qe_err *err);
 /* A wait for messages, --wait. */

@@ -104,8 +104,7 @@ static bool is_stopped(void *context)
 }
 
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
-                 int (*visit)(void *context, const struct qe_message *message, struct qe_err *err),
-                 void *context, size_t *out_seen, struct qe_err *err)
+                 const struct ctl_visitor *visitor, size_t *out_seen, struct qe_err *err)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     size_t cap = ctl_dlq_look_cap(ctl);
@@ -116,8 +115,8 @@ int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t m
         .max = max < cap ? (size_t)max : cap,
         .call_timeout_ms = ctl->options.timeout_ms,
         .stopped = is_stopped,
-        .visit = visit,
-        .context = context,
+        .visit = visitor->visit,
+        .context = visitor->context,
     };
 
     if ((ctl->driver->caps & QE_CAP_PEEK) == 0 &&

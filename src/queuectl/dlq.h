@@ -44,10 +44,14 @@ int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, ui
                          struct qe_err *err) QE_MUST_CHECK;
 /* How many messages can be looked at: what is received is kept in hand. */
 size_t ctl_dlq_look_cap(const struct ctl *ctl);
+struct ctl_visitor {
+    int (*visit)(void *context, const struct qe_message *message, struct qe_err *err);
+    void *context;
+};
 /* Looks at up to `max` messages; see qe_dlq_look(). A wish to stop ends it well. */
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
-                 int (*visit)(void *context, const struct qe_message *message, struct qe_err *err),
-                 void *context, size_t *out_seen, struct qe_err *err) QE_MUST_CHECK;
+                 const struct ctl_visitor *visitor, size_t *out_seen,
+                 struct qe_err *err) QE_MUST_CHECK;
 /* Up to what number, for --look. */
 int ctl_take_look(void *context, const char *value, struct qe_err *err);
 

@@ -32,6 +32,7 @@ static int visit(void *context, const struct qe_message *message, struct qe_err 
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
     struct exporting exporting = {.ctl = ctl};
+    const struct ctl_visitor visitor = {.visit = visit, .context = &exporting};
     size_t seen = 0;
 
     (void)count;
@@ -45,8 +46,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         return QE_EXIT_FAILURE;
     }
     ctl_catch_signals();
-    if (ctl_dlq_look(ctl, &ctl->queue, max, visit, &exporting, &seen, err) != 0 ||
-        ctl_flush(err) != 0) {
+    if (ctl_dlq_look(ctl, &ctl->queue, max, &visitor, &seen, err) != 0 || ctl_flush(err) != 0) {
         return QE_EXIT_FAILURE;
     }
     (void)fprintf(stderr, "exported %" PRIu64 " of %zu messages of %s\n", exporting.written, seen,

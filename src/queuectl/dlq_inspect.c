@@ -76,8 +76,6 @@ static void put(const char *before, const char *text, const char *after)
 
 static void put_head(const struct qe_message *message, const struct qe_dlq_facts *facts)
 {
-    char text[32];
-
     put("id ", message->id, "");
     put(", ", facts->reason, "");
     if (facts->detail[0] != '\0') {
@@ -87,6 +85,8 @@ static void put_head(const struct qe_message *message, const struct qe_dlq_facts
         (void)printf(", %" PRIu64 " attempt%s", facts->attempts, facts->attempts == 1 ? "" : "s");
     }
     if (facts->age_ms >= 0) {
+        char text[32];
+
         (void)printf(message->enqueued_unix_ms != 0 ? ", here for %s" : ", first sent %s ago",
                      qe_text_from_duration(facts->age_ms / 1000 * 1000, text));
     }
@@ -245,6 +245,7 @@ static void print_groups(struct inspection *inspection, size_t seen)
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
     struct inspection inspection = {.ctl = ctl};
+    const struct ctl_visitor visitor = {.visit = visit, .context = &inspection};
     size_t seen = 0;
 
     (void)count;
@@ -254,7 +255,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         return QE_EXIT_FAILURE;
     }
     ctl_catch_signals();
-    int rc = ctl_dlq_look(ctl, &ctl->queue, ctl->options.look, visit, &inspection, &seen, err);
+    int rc = ctl_dlq_look(ctl, &ctl->queue, ctl->options.look, &visitor, &seen, err);
 
     if (rc == 0 && seen == 0) {
         (void)fprintf(stderr, "no message can be seen in %s\n", ctl->queue.name);

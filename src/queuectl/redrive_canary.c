@@ -82,10 +82,10 @@ static int visit(void *context, const struct qe_message *message, struct qe_err 
 static int look(struct flock *flock, struct qe_err *err)
 {
     const struct ctl_redrive_job *job = flock->job;
+    const struct ctl_visitor visitor = {.visit = visit, .context = flock};
     size_t seen = 0;
 
-    if (ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), visit, flock, &seen, err) !=
-        0) {
+    if (ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), &visitor, &seen, err) != 0) {
         return qe_err_wrap(err, "%zu canaries are moved, but what comes back cannot be seen",
                            flock->count);
     }

@@ -56,13 +56,14 @@ static void put(const char *before, const char *text)
 static void print_line(const struct qe_message *message, const struct qe_queue *to)
 {
     struct qe_dlq_facts facts;
-    char age[32];
 
     qe_dlq_facts_read(message, qe_clock_unix_ms(), &facts);
     put("", message->id);
     put(to != NULL ? " to " : " stays", to != NULL ? to->name : "");
     put(": ", facts.reason);
     if (facts.age_ms >= 0) {
+        char age[32];
+
         (void)printf(", %s", qe_text_from_duration(facts.age_ms / 1000 * 1000, age));
     }
     (void)printf(", %zu bytes\n", message->body_bytes);
@@ -126,14 +127,14 @@ enum qe_exit ctl_redrive_dry(const struct ctl_redrive_job *job, struct qe_err *e
 {
     struct rehearsal rehearsal = {.job = job,
                                   .origins = {.from = &job->from, .queues = job->queues}};
+    const struct ctl_visitor visitor = {.visit = visit, .context = &rehearsal};
     size_t seen = 0;
 
     if (ctl_dlq_confirm_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), err) != 0) {
         return QE_EXIT_FAILURE;
     }
     ctl_catch_signals();
-    int rc = ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), visit, &rehearsal,
-                          &seen, err);
+    int rc = ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), &visitor, &seen, err);
 
     if (rc == 0) {
         print_sums(&rehearsal, seen);

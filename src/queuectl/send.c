@@ -90,27 +90,34 @@ int ctl_read_body(const struct ctl_options *options, bool from_stdin, struct qe_
     return rc;
 }
 
-/* Sends `count` copies in one call, through `batch`. *out_sent says how many the broker took, also
- * on failure. */
-static int send_some(struct ctl *ctl, const struct qe_topic *topic, const struct qe_outgoing *like,
-                     struct qe_outgoing *batch, size_t count, size_t *out_sent, struct qe_err *err)
+struct outbox {
+    const struct qe_topic *topic; /* NULL: the queue */
+    const struct qe_outgoing *like;
+    struct qe_outgoing *batch; /* owned; room for BATCH_MAX */
+    uint64_t sent;             /* what the broker took */
+};
+
+/* Sends `count` copies in one call; what the broker took is counted also on failure. */
+static int send_some(struct ctl *ctl, struct outbox *outbox, size_t count, struct qe_err *err)
 {
+    const struct qe_driver *driver = ctl->driver;
+    struct qe_outgoing *batch = outbox->batch;
     int rc = 0;
 
     for (size_t i = 0; i < count; i++) {
-        batch[i] = *like;
+        batch[i] = *outbox->like;
     }
-    *out_sent = 0;
-    int called =
-        topic != NULL
-            ? ctl->driver->publish(ctl->handle, topic, batch, count, ctl_deadline(ctl), err)
-            : ctl->driver->send(ctl->handle, &ctl->queue, batch, count, ctl_deadline(ctl), err);
-    if (called != 0) {
+    if (outbox->topic != NULL) {
+        rc = driver->publish(ctl->handle, outbox->topic, batch, count, ctl_deadline(ctl), err);
+    } else {
+        rc = driver->send(ctl->handle, &ctl->queue, batch, count, ctl_deadline(ctl), err);
+    }
+    if (rc != 0) {
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
         if (batch[i].result.code == QE_OK) {
-            *out_sent += 1;
+            outbox->sent++;
         } else {
             *err = batch[i].result;
             rc = -1;
@@ -138,25 +145,25 @@ static int send_all(struct ctl *ctl, const struct qe_topic *topic, const struct 
 {
     const struct ctl_options *options = &ctl->options;
     int64_t start_mono_ms = qe_clock_mono_ms();
-    struct qe_outgoing *batch = qe_calloc(BATCH_MAX, sizeof *batch);
+    struct outbox outbox = {
+        .topic = topic, .like = like, .batch = qe_calloc(BATCH_MAX, sizeof *outbox.batch)};
     int rc = 0;
 
-    if (batch == NULL) {
+    if (outbox.batch == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "a batch of messages");
     }
     ctl_catch_signals();
-    while (rc == 0 && ctl_stopped == 0 && (options->count == 0 || *out_sent < options->count)) {
-        size_t some = wait_for_due(ctl, start_mono_ms, *out_sent);
-        if (options->count > 0 && some > options->count - *out_sent) {
-            some = (size_t)(options->count - *out_sent);
+    while (rc == 0 && ctl_stopped == 0 && (options->count == 0 || outbox.sent < options->count)) {
+        size_t some = wait_for_due(ctl, start_mono_ms, outbox.sent);
+        if (options->count > 0 && some > options->count - outbox.sent) {
+            some = (size_t)(options->count - outbox.sent);
         }
         if (ctl_stopped == 0) {
-            size_t taken = 0;
-            rc = send_some(ctl, topic, like, batch, some, &taken, err);
-            *out_sent += taken;
+            rc = send_some(ctl, &outbox, some, err);
         }
     }
-    qe_free(batch);
+    qe_free(outbox.batch);
+    *out_sent = outbox.sent;
     return rc;
 }
 

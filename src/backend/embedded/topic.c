@@ -80,27 +80,35 @@ static int read_subscribers(struct qe_embedded *self, const char *prefix, struct
     return row < 0 ? -1 : 0;
 }
 
-/* What one subscriber did not get, the message was not published to. */
-static int send_to(struct qe_embedded *self, const char *name, struct qe_outgoing *messages,
-                   struct qe_outgoing *copies, size_t count, int64_t deadline_mono_ms,
+struct publication {
+    struct qe_outgoing *messages; /* the caller's */
+    struct qe_outgoing *copies;   /* owned; for one subscriber at a time */
+    size_t count;
+    int64_t deadline_mono_ms;
+};
+
+/* What one subscriber did not get counts as not published. */
+static int send_to(struct qe_embedded *self, const char *name, const struct publication *what,
                    struct qe_err *err)
 {
+    struct qe_outgoing *messages = what->messages;
+    struct qe_outgoing *copies = what->copies;
     struct qe_queue queue = {0};
 
     if (qe_queue_init(&queue, "", name, QE_KIND_EMBEDDED, err) != 0) {
         return -1;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < what->count; i++) {
         copies[i] = messages[i];
     }
-    int rc = qe_embedded_send(self, &queue, copies, count, deadline_mono_ms, err);
+    int rc = qe_embedded_send(self, &queue, copies, what->count, what->deadline_mono_ms, err);
 
     qe_queue_deinit(&queue);
     if (rc != 0 && err->code == QE_ERR_NOT_FOUND) {
         *err = (struct qe_err){0};
         return 0; /* it has unsubscribed just now */
     }
-    for (size_t i = 0; rc == 0 && i < count; i++) {
+    for (size_t i = 0; rc == 0 && i < what->count; i++) {
         if (messages[i].result.code == QE_OK) {
             messages[i].result = copies[i].result;
             memcpy(messages[i].id, copies[i].id, sizeof messages[i].id);
@@ -114,7 +122,9 @@ int qe_embedded_publish(void *handle, const struct qe_topic *topic, struct qe_ou
 {
     struct qe_embedded *self = handle;
     struct subscribers subscribers = {0};
-    struct qe_outgoing *copies = NULL;
+    const struct qe_err none = {0};
+    struct publication what = {
+        .messages = messages, .count = count, .deadline_mono_ms = deadline_mono_ms};
     char prefix[NAME_BYTES];
     int rc = check_topic(topic, err);
 
@@ -125,18 +135,21 @@ int qe_embedded_publish(void *handle, const struct qe_topic *topic, struct qe_ou
     rc = qe_embedded_begin(self, QE_EMBEDDED_SEND, deadline_mono_ms, err);
     rc = rc == 0 ? read_subscribers(self, prefix, &subscribers, err) : rc;
     rc = qe_embedded_end(self, rc, err);
-    copies = rc == 0 ? qe_calloc(count, sizeof *copies) : NULL;
-    if (rc == 0 && copies == NULL) {
-        rc = qe_err_set(err, QE_ERR_NOMEM, "%zu messages", count);
+    if (rc == 0) {
+        what.copies = qe_calloc(count, sizeof *what.copies);
+        if (what.copies == NULL) {
+            (void)qe_err_set(err, QE_ERR_NOMEM, "%zu messages", count);
+            rc = -1;
+        }
     }
     for (size_t i = 0; i < count; i++) {
-        messages[i].result = rc == 0 ? (struct qe_err){0} : *err;
+        messages[i].result = rc == 0 ? none : *err;
         messages[i].id[0] = '\0';
     }
     for (size_t i = 0; rc == 0 && i < subscribers.count; i++) {
-        rc = send_to(self, subscribers.names[i], messages, copies, count, deadline_mono_ms, err);
+        rc = send_to(self, subscribers.names[i], &what, err);
     }
-    qe_free(copies);
+    qe_free(what.copies);
     deinit_subscribers(&subscribers);
     return rc;
 }

@@ -43,14 +43,15 @@ static void an_address_says_host_port_and_whether_tls(void **state)
         struct qe_err err = {0};
         const int rc = qe_amqp_url_parse(s_rows[i].text, &url, &err);
 
+        if ((rc == 0) != (s_rows[i].host != NULL)) {
+            fail_msg("%s: %s", s_rows[i].text, s_rows[i].why);
+        }
         if (s_rows[i].host == NULL) {
-            assert_int_equal(rc, -1);
             assert_int_equal(err.code, QE_ERR_INVALID);
             assert_null(strstr(err.message, "secret")); /* an error is read by others */
             assert_int_equal(url.port, 77);
             continue;
         }
-        assert_ok(rc, err);
         assert_string_equal(url.host, s_rows[i].host);
         assert_int_equal(url.port, s_rows[i].port);
         assert_int_equal(url.is_tls, s_rows[i].is_tls);

@@ -233,14 +233,14 @@ static void full_disk_fails_the_claim_and_space_mends_it(void **state)
 static void locked_store_fails_the_claim_in_time_and_says_so(void **state)
 {
     struct qe_dedup_store *store = store_new("locked", 60000);
-    struct qe_dedup_claim one = claim(store, "before");
+    struct qe_dedup_claim one = {.key = "meanwhile"};
     struct qe_err err = {0};
     sqlite3 *other = NULL;
 
     (void)state;
+    assert_int_equal(claim(store, "before").state, QE_DEDUP_CLAIMED);
     assert_int_equal(sqlite3_open(s_path, &other), SQLITE_OK);
     assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
-    one = (struct qe_dedup_claim){.key = "meanwhile"};
     assert_int_equal(qe_dedup_store_claim(store, &one, 1, &err), -1);
     assert_int_equal(err.code, QE_ERR_TIMEOUT);
     assert_non_null(strstr(err.message, "locked"));

@@ -122,14 +122,15 @@ static inline struct qe_cluster *world_cluster(void)
 {
     struct qe_err err = {0};
     struct qe_cluster *cluster = qe_cluster_new(&err);
-    char names[2][9] = {"rabbit@a", "rabbit@b"};
+    char first[] = "rabbit@a";
+    char second[] = "rabbit@b";
     const struct qe_node nodes[2] = {
-        {.name = names[0],
+        {.name = first,
          .is_up = true,
          .details_known = true,
          .has_memory_alarm = true,
          .partitions_count = 1},
-        {.name = names[1]},
+        {.name = second},
     };
 
     assert_non_null(cluster);
