@@ -106,6 +106,11 @@ class DlqExport(WithFolder):
             self.assertIn(text, done.stderr)
         self.assertEqual(self.ready("orders"), 3)
 
+    def test_an_import_into_a_queue_that_is_not_there_says_so(self):
+        done = self.queuectl("dlq", "import", "local", "order", stdin='{"body":"a"}', check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn('source local has no queue "order" (did you mean "orders"?)', done.stderr)
+
     def test_an_export_that_nobody_can_read_is_an_error(self):
         self.send("orders-dlq", "--body", "b")
         with open("/dev/full", "wb") as full:
