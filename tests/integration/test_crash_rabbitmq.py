@@ -13,7 +13,8 @@ need_test_python()
 # pylint: disable=wrong-import-position
 import pika
 
-from crash_case import DLQ, IS_FULL, QUEUE, CrashCase
+from crash_case import DLQ, IS_FULL, QUEUE, CrashCase, Sender
+from daemon import wait_for
 
 
 class Rabbit:
@@ -48,6 +49,10 @@ class Rabbit:
     management_url: {self.server.url}
     amqp_url: amqp://{HOST}:{self.server.amqp_port}
     vhosts: [{self.vhost}]"""
+
+    def delay_queues(self):
+        found = self.server.must("GET", f"/api/queues/{self.vhost}")
+        return [queue for queue in found if queue["name"].startswith("qe.delay.")]
 
     def restart(self):
         # RabbitMQ forgets half of a quorum queue that was declared within the last half second (its dets files, saved
@@ -87,6 +92,24 @@ class ClassicQueue(CrashCase):
 
     def test_no_message_is_lost_when_daemon_and_broker_are_killed(self):
         self.survive()
+
+
+    def test_a_delay_queue_that_never_answers_holds_up_nothing(self):
+        self.configure("at_least_once", "coprocess", False)
+        Sender(self, 50).end()
+        daemon = self.start_life()
+        wait_for("a delay queue", self.source.delay_queues)
+        self.source.server.kill()  # within half a second of its declaration: see restart()
+        self.source.server.start()
+        time.sleep(3)
+        if all("state" in queue for queue in self.source.delay_queues()):
+            self.skipTest("RabbitMQ has saved the queue in time")
+        Sender(self, 1000).end()
+        began = time.monotonic()
+        self.drain(daemon)
+        self.assertLess(time.monotonic() - began, 30, "each retry costs seconds")
+        self.assertEqual(daemon.stop(), 0)
+        self.judge(f"\n{self.id()}: {time.monotonic() - began:.0f} s", 0, 1)
 
 
 class QuorumQueue(CrashCase):

@@ -292,7 +292,8 @@ struct qe_amqp_space {
     struct qe_amqp_connection in;
     struct qe_amqp_connection out;
     struct qe_amqp_publisher publisher;
-    uint32_t declared_delays; /* bits */
+    uint32_t declared_delays;        /* bits */
+    int64_t no_delays_until_mono_ms; /* a delay queue did not answer: none is used until then */
 };
 
 struct qe_rmq_work {

@@ -10,6 +10,11 @@
 #include "util/mem.h"
 #include "util/text.h"
 
+/* How long the declaration of a delay queue may take, and how long none is used when one did not
+ * answer. */
+#define DELAY_PATIENCE_MS 1000
+#define NO_DELAYS_MS 30000
+
 /* What is published for a settlement. */
 struct job {
     size_t settlement;
@@ -176,6 +181,25 @@ static void add_facts(const struct settling *settling, const struct qe_settlemen
     }
 }
 
+/* A delay queue may be out of order (a quorum queue without its majority, or half lost in a crash
+ * of the broker): for a while none is used then, and a message goes straight to the end of its
+ * queue, where its receives are still counted. */
+static int find_way_back(const struct settling *settling, int64_t delay_ms,
+                         const char **out_exchange, struct qe_err *err)
+{
+    struct qe_amqp_space *space = settling->space;
+    const int64_t now = qe_clock_mono_ms();
+    const int64_t patience = now + DELAY_PATIENCE_MS;
+
+    if (delay_ms <= 0 || now < space->no_delays_until_mono_ms) {
+        return 0;
+    }
+    return qe_amqp_delay_exchange(
+        space->publisher.channel, &space->declared_delays, delay_ms,
+        patience < settling->deadline_mono_ms ? patience : settling->deadline_mono_ms, out_exchange,
+        err);
+}
+
 static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err)
 {
     struct settling *settling = context;
@@ -212,11 +236,7 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     out->enqueued_unix_ms = message->enqueued_unix_ms;
     out->receives =
         message->receives > 0 ? message->receives : (uint32_t)(message->tag % UINT32_MAX) + 1;
-    return settlement->delay_ms <= 0
-               ? 0
-               : qe_amqp_delay_exchange(settling->space->publisher.channel,
-                                        &settling->space->declared_delays, settlement->delay_ms,
-                                        settling->deadline_mono_ms, &out->exchange, err);
+    return find_way_back(settling, settlement->delay_ms, &out->exchange, err);
 }
 
 static void copied(void *context, size_t index, const struct qe_err *result)
@@ -225,6 +245,10 @@ static void copied(void *context, size_t index, const struct qe_err *result)
     const struct job *job = &settling->jobs[index];
     struct qe_settlement *settlement = &settling->settlements[job->settlement];
 
+    if (result->code == QE_ERR_TIMEOUT && job->link == SIZE_MAX && settlement->delay_ms > 0) {
+        /* One delay queue must not hold up all that is settled, again and again. */
+        settling->space->no_delays_until_mono_ms = qe_clock_mono_ms() + NO_DELAYS_MS;
+    }
     if (result->code != QE_OK && !settling->has_failed[job->settlement]) {
         settling->has_failed[job->settlement] = true;
         settlement->err = *result;
