@@ -21,11 +21,10 @@ from rabbitmq_server import RabbitServer, quote
 from rabbitmq_work_case import WORKER, Working
 
 CONSUMER = """
-consumers:
   - source: rabbit
     queue: {queue}
     workers: 4
-    handler: {{type: coprocess, command: [python3, {folder}/worker.py, {folder}/ids]}}
+    handler: {{type: coprocess, command: [python3, {folder}/worker.py, {folder}/{queue}.ids]}}
     retry: {{initial: 10ms, max: 100ms}}
 """
 PATIENCE = 120
@@ -34,13 +33,12 @@ PATIENCE = 120
 class Publisher(threading.Thread):
     """pika, one confirm at a time; remembers what was confirmed, and goes on when it is cut off."""
 
-    def __init__(self, rabbit, queue):
+    def __init__(self, rabbit, queue, first=0):
         super().__init__(daemon=True)
-        self.rabbit, self.queue = rabbit, queue
+        self.rabbit, self.queue, self.numbers = rabbit, queue, itertools.count(first)
         self.confirmed, self.ended = [], threading.Event()
 
     def run(self):
-        numbers = itertools.count()
         while not self.ended.is_set():
             try:
                 connection = pika.BlockingConnection(pika.ConnectionParameters(
@@ -48,7 +46,7 @@ class Publisher(threading.Thread):
                 channel = connection.channel()
                 channel.confirm_delivery()
                 while not self.ended.is_set():
-                    body = str(next(numbers))
+                    body = str(next(self.numbers))
                     channel.basic_publish("", self.queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
                     self.confirmed.append(body)
                 connection.close()
@@ -64,36 +62,40 @@ class Faults(Working):
     def setUp(self):
         super().setUp()
         (self.folder / "worker.py").write_text(WORKER)
-        self.ids = self.folder / "ids"
 
-    def begin(self, queue, kind="classic", rabbit=None):
-        rabbit = rabbit or self.rabbit
-        rabbit.queue(queue, kind=kind)
-        daemon = self.daemon(config=self.configure(
-            extra=CONSUMER.format(queue=queue, folder=self.folder), rabbit=rabbit))
-        publisher = Publisher(rabbit, queue)
+    def consumers(self, *queues):
+        return "consumers:" + "".join(CONSUMER.format(queue=queue, folder=self.folder) for queue in queues)
+
+    def begin(self, *queues, rabbit=None):
+        """A daemon with a consumer for each, and their publishers."""
+        daemon = self.daemon(config=self.configure(extra=self.consumers(*queues), rabbit=rabbit))
+        return daemon, [self.publish(queue, rabbit) for queue in queues]
+
+    def publish(self, queue, rabbit=None, first=0):
+        publisher = Publisher(rabbit or self.rabbit, queue, first)
         publisher.start()
         self.addCleanup(publisher.ended.set)
-        return daemon, publisher
+        return publisher
 
-    def handled(self):
-        return self.ids.read_text().split() if self.ids.exists() else []
+    def handled(self, queue):
+        ids = self.folder / f"{queue}.ids"
+        return ids.read_text().split() if ids.exists() else []
 
     def wait_more(self, publisher, count=300):
         """It works: so many more are published, and handled."""
-        published, handled = len(publisher.confirmed), len(self.handled())
+        published, handled = len(publisher.confirmed), len(self.handled(publisher.queue))
         wait_for("published", lambda: len(publisher.confirmed) >= published + count, PATIENCE)
-        wait_for("handled", lambda: len(self.handled()) >= handled + count, PATIENCE)
+        wait_for("handled", lambda: len(self.handled(publisher.queue)) >= handled + count, PATIENCE)
 
     def finish(self, daemon, publisher):
         """Everything that was confirmed has been handled, and the queue is empty."""
         publisher.stop()
         wanted = set(publisher.confirmed)
-        wait_for("all is handled", lambda: wanted <= set(self.handled()), PATIENCE)
-        handled = self.handled()
+        wait_for("all is handled", lambda: wanted <= set(self.handled(publisher.queue)), PATIENCE)
+        handled = self.handled(publisher.queue)
         lost = wanted - set(handled)
         twice = len(handled) - len(set(handled))
-        print(f"\n{self.id().split('.')[-1]}: {len(wanted)} confirmed, {len(handled)} handled, {twice} of them twice, "
+        print(f"\n{publisher.queue}: {len(wanted)} confirmed, {len(handled)} handled, {twice} of them twice, "
               f"{len(lost)} lost")
         self.assertFalse(lost)
         daemon.is_alive()
@@ -103,21 +105,19 @@ class Faults(Working):
         rabbit = RabbitServer().start()
         self.addCleanup(rabbit.stop)
         for kind in ("classic", "quorum"):
-            with self.subTest(kind):
-                self.ids.unlink(missing_ok=True)
-                daemon, publisher = self.begin(f"killed-{kind}", kind, rabbit)
+            rabbit.queue(kind, kind=kind)
+        daemon, publishers = self.begin("classic", "quorum", rabbit=rabbit)
+        for interrupt in (lambda: None, lambda: (rabbit.kill(), rabbit.start()),
+                          lambda: (rabbit.ctl("stop_app"), rabbit.ctl("start_app"))):
+            interrupt()
+            for publisher in publishers:
                 self.wait_more(publisher)
-                rabbit.kill()
-                rabbit.start()
-                self.wait_more(publisher)
-                rabbit.ctl("stop_app")
-                rabbit.ctl("start_app")
-                self.wait_more(publisher)
-                self.finish(daemon, publisher)
-                self.end(daemon)
+        for publisher in publishers:
+            self.finish(daemon, publisher)
 
     def test_connections_that_are_closed_by_an_operator(self):
-        daemon, publisher = self.begin("closed")
+        self.rabbit.queue("closed")
+        daemon, (publisher,) = self.begin("closed")
         for _ in range(3):
             self.wait_more(publisher)
             ours = wait_for("they are listed", lambda: [
@@ -130,17 +130,15 @@ class Faults(Working):
         self.assertIn("CONNECTION_FORCED", daemon.log())
 
     def test_a_queue_that_is_deleted_and_made_again(self):
-        daemon, publisher = self.begin("deleted")
+        self.rabbit.queue("deleted")
+        daemon, (publisher,) = self.begin("deleted")
         self.wait_more(publisher)
-        publisher.stop()
         self.finish(daemon, publisher)
         self.rabbit.must("DELETE", "/api/queues/%2F/deleted")
         wait_for("it is told", lambda: "reason=not_found" in daemon.log())
         self.rabbit.queue("deleted")
-        again = Publisher(self.rabbit, "deleted")
-        again.start()
+        again = self.publish("deleted", first=1000000)
         self.wait_more(again)
-        self.ids.read_text()
         self.finish(daemon, again)
 
     def test_an_alarm_stops_who_publishes_and_not_who_consumes(self):
@@ -154,12 +152,12 @@ class Faults(Working):
             done = self.queuectl("send", "rabbit", "alarm", "--body", "x", "--timeout", "2s", check=False)
             self.assertEqual(done.returncode, 1)
             self.assertIn("resource alarm", done.stderr)
-            self.daemon(config=self.configure(extra=CONSUMER.format(queue="alarm", folder=self.folder)))
-            wait_for("handled all the same", lambda: len(set(self.handled())) == 50)
+            self.daemon(config=self.configure(extra=self.consumers("alarm")))
+            wait_for("handled all the same", lambda: len(set(self.handled("alarm"))) == 50)
         finally:
             self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
         wait_for("sent", lambda: self.queuectl("send", "rabbit", "alarm", "--body", "y", check=False).returncode == 0)
-        wait_for("and handled", lambda: "y" in self.handled())
+        wait_for("and handled", lambda: "y" in self.handled("alarm"))
 
     def test_a_broker_that_stands_still_holds_nobody_up(self):
         """Stopped, not dead: the kernel still takes what fits, and nobody answers."""
@@ -205,11 +203,11 @@ consumers:
   - source: rabbit
     queue: long
     workers: 1
-    handler: {{type: exec, command: [/bin/sh, -c, "sleep 12; echo done >>{self.folder}/ids"]}}
+    handler: {{type: exec, command: [/bin/sh, -c, "sleep 12; echo done >>{self.folder}/long.ids"]}}
 """)
         self.connect(rabbit).basic_publish("", "long", "x")
         daemon = self.daemon(config=config)
-        wait_for("handled", lambda: self.handled() == ["done"], PATIENCE)
+        wait_for("handled", lambda: self.handled("long") == ["done"], PATIENCE)
         wait_for("acked", lambda: daemon.value(
             'queue_consumer_messages_processed_total{source="rabbit",vhost="/",queue="long"}') == 1)
         self.assertEqual(daemon.value(
