@@ -5,7 +5,17 @@ what it did (crash_worker.py), and what is in the queues at the end is read with
 
     sent = handled + dead letters + still there, as sets; nothing else is anywhere.
 
-By hand, at full size:  QE_CRASH_MESSAGES=100000 QE_CRASH_KILLS=30 ctest -R crash -V"""
+By hand, at full size:  QE_CRASH_MESSAGES=100000 QE_CRASH_KILLS=30 QE_CRASH_RESTARTS=5 python3 -B test_crash_sqs.py
+(ctest ends a test after four minutes). Measured on two busy cores with 10 000 messages, 30 kills and 5 restarts; none
+was lost, and none handled again whose key was recorded:
+
+                                    handled twice   of them: done, but not yet recorded, when it was killed
+    embedded, at least once                   330
+    embedded, effectively once                331   331
+    SQS, at least once                        148
+    SQS, effectively once                     151   151
+    RabbitMQ, classic, at least once          217
+    RabbitMQ, quorum, effectively once        430   430"""
 import collections
 import json
 import os

@@ -122,6 +122,14 @@ class QuorumQueue(CrashCase):
     def test_what_is_recorded_as_handled_is_not_handled_again(self):
         self.survive("effectively_once")
 
+    @unittest.skipUnless(IS_FULL, "at full size only: the embedded store is tried so each time")
+    def test_none_is_lost_by_coprocesses_that_hang_crash_leak_print_and_fork(self):
+        self.survive_mischief("coprocess")
+
+    @unittest.skipUnless(IS_FULL, "at full size only: the embedded store is tried so each time")
+    def test_none_is_lost_by_commands_that_hang_crash_leak_print_and_fork(self):
+        self.survive_mischief("exec")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=1)
