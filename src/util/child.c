@@ -268,7 +268,8 @@ void qe_child_reap(struct qe_child *child, struct qe_child_end *out)
     int status = 0;
 
     if (child->pid > 0) {
-        qe_child_signal(child, SIGKILL); /* before it is reaped: the group's number is still its */
+        qe_child_signal(child, SIGKILL); /* before it is reaped: the numbers are still its */
+        (void)kill(child->pid, SIGKILL); /* it may have left its group */
         while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR) {
         }
         out->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -204,6 +204,25 @@ static void grandchildren_are_not_waited_for_and_not_left(void **state)
     ran_deinit(&ran);
 }
 
+static void one_that_left_its_group_is_ended_all_the_same(void **state)
+{
+    const struct how how = {.ms = 1000, .max_bytes = 1000};
+    struct qe_err err = {0};
+    struct ran ran;
+
+    (void)state;
+    assert_ok(run_how(&ran,
+                      "exec perl -e 'setpgrp(0, getpgrp(getppid())) or die; $| = 1; "
+                      "print \"left\"; sleep 1000'",
+                      &how, &err),
+              err);
+    assert_string_equal(qe_strbuf_text(&ran.out), "left");
+    assert_true(ran.end.is_late);
+    assert_int_equal(ran.end.signal, SIGKILL);
+    assert_true(ran.spent_ms < LONG_MS / 2);
+    ran_deinit(&ran);
+}
+
 static void it_gets_no_descriptor_and_no_blocked_signal_of_ours(void **state)
 {
     sigset_t blocked;
@@ -295,6 +314,7 @@ int main(void)
         cmocka_unit_test(at_its_deadline_it_is_asked_first_and_then_killed),
         cmocka_unit_test(cancelled_it_has_a_moment),
         cmocka_unit_test(grandchildren_are_not_waited_for_and_not_left),
+        cmocka_unit_test(one_that_left_its_group_is_ended_all_the_same),
         cmocka_unit_test(it_gets_no_descriptor_and_no_blocked_signal_of_ours),
         cmocka_unit_test(our_own_closed_streams_confuse_nothing),
         cmocka_unit_test(nothing_is_left_of_many_runs),
