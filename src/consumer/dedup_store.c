@@ -11,8 +11,10 @@
 #define BUSY_TIMEOUT_MS 2000
 #define APPLICATION_ID "1902470254" /* "qedn": says that the file is ours */
 #define FORMAT "1"
-/* Keys past their window that one call removes: more than it can add. */
+/* Keys past their window that one call removes: more than it can add; and one that only looks. */
 #define EXPIRE_PER_KEY 2
+#define EXPIRE_PER_LOOK 1000
+#define IN_MEMORY ":memory:"
 #define MEMORY_PAGES_MAX "65536" /* 256 MiB */
 
 enum statement {
@@ -122,6 +124,12 @@ static int fail(const struct qe_dedup_store *store, int rc, struct qe_err *err)
     case SQLITE_NOMEM:
         return qe_err_set(err, QE_ERR_NOMEM, "deduplication store %s: out of memory", store->path);
     case SQLITE_FULL:
+        if (strcmp(store->path, IN_MEMORY) == 0) {
+            return qe_err_set(err, QE_ERR_LIMIT,
+                              "deduplication store %s: 256 MiB are full: name a file, or remember "
+                              "for a shorter window",
+                              store->path);
+        }
         return qe_err_set(err, QE_ERR_LIMIT, "deduplication store %s: disk full: free some space",
                           store->path);
     case SQLITE_READONLY:
@@ -226,7 +234,7 @@ static int open_db(struct qe_dedup_store *store, struct qe_err *err)
     (void)sqlite3_busy_timeout(store->db, BUSY_TIMEOUT_MS);
     if (run_text(store, "PRAGMA secure_delete = OFF; PRAGMA journal_mode = WAL", err) != 0 ||
         run_text(store, "PRAGMA max_page_count = 4294967294", err) != 0 ||
-        (strcmp(store->path, ":memory:") == 0 &&
+        (strcmp(store->path, IN_MEMORY) == 0 &&
          run_text(store, "PRAGMA max_page_count = " MEMORY_PAGES_MAX, err) != 0) ||
         check_owner(store, err) != 0 || prepare(store, err) != 0) {
         close_db(store);
@@ -257,7 +265,7 @@ static int end(struct qe_dedup_store *store, int rc, struct qe_err *err)
     }
     if (rc != 0 && store->db != NULL) {
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-        if (strcmp(store->path, ":memory:") != 0) {
+        if (strcmp(store->path, IN_MEMORY) != 0) {
             close_db(store); /* so that a mended cause is seen */
         }
     }
@@ -305,6 +313,9 @@ static int look(struct qe_dedup_store *store, struct qe_dedup_claim *claim, int6
     }
     claim->state = sqlite3_column_int(statement, 0) != 0 ? QE_DEDUP_HANDLED : QE_DEDUP_BUSY;
     claim->busy_ms = sqlite3_column_int64(statement, 1) - now_unix_ms;
+    if (claim->busy_ms > QE_DEDUP_LEASE_MS) { /* the clock was set back */
+        claim->busy_ms = QE_DEDUP_LEASE_MS;
+    }
     if (claim->state == QE_DEDUP_HANDLED && sqlite3_column_bytes(statement, 2) > 0) {
         (void)qe_strbuf_append(&claim->old_reply, sqlite3_column_blob(statement, 2),
                                (size_t)sqlite3_column_bytes(statement, 2));
@@ -327,6 +338,16 @@ static int claim_one(struct qe_dedup_store *store, struct qe_dedup_claim *claim,
     return sqlite3_changes(store->db) > 0 ? 0 : look(store, claim, now_unix_ms, err);
 }
 
+static int expire(struct qe_dedup_store *store, size_t count, int64_t now_unix_ms,
+                  struct qe_err *err)
+{
+    sqlite3_stmt *statement = store->statements[SQL_EXPIRE];
+
+    (void)sqlite3_bind_int64(statement, 1, now_unix_ms);
+    (void)sqlite3_bind_int64(statement, 2, (int64_t)count);
+    return step(store, statement, err);
+}
+
 int qe_dedup_store_claim(struct qe_dedup_store *store, struct qe_dedup_claim *claims, size_t count,
                          struct qe_err *err)
 {
@@ -335,6 +356,9 @@ int qe_dedup_store_claim(struct qe_dedup_store *store, struct qe_dedup_claim *cl
 
     for (size_t i = 0; i < count && rc == 0; i++) {
         rc = claim_one(store, &claims[i], now_unix_ms, err);
+    }
+    if (count == 0 && rc == 0) { /* a full one would else stay full: nothing is finished there */
+        rc = expire(store, EXPIRE_PER_LOOK, now_unix_ms, err);
     }
     return end(store, rc, err);
 }
@@ -356,16 +380,6 @@ static int finish_one(struct qe_dedup_store *store, const struct qe_dedup_claim 
     return rc;
 }
 
-static int expire(struct qe_dedup_store *store, size_t count, int64_t now_unix_ms,
-                  struct qe_err *err)
-{
-    sqlite3_stmt *statement = store->statements[SQL_EXPIRE];
-
-    (void)sqlite3_bind_int64(statement, 1, now_unix_ms);
-    (void)sqlite3_bind_int64(statement, 2, (int64_t)count * EXPIRE_PER_KEY);
-    return step(store, statement, err);
-}
-
 int qe_dedup_store_finish(struct qe_dedup_store *store, const struct qe_dedup_claim *claims,
                           size_t count, struct qe_err *err)
 {
@@ -376,7 +390,7 @@ int qe_dedup_store_finish(struct qe_dedup_store *store, const struct qe_dedup_cl
         rc = finish_one(store, &claims[i], now_unix_ms, err);
     }
     if (rc == 0) {
-        rc = expire(store, count, now_unix_ms, err);
+        rc = expire(store, count * EXPIRE_PER_KEY, now_unix_ms, err);
     }
     return end(store, rc, err);
 }

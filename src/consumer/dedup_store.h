@@ -33,7 +33,7 @@ struct qe_dedup_claim {
     size_t reply_bytes;
     /* results of claim */
     enum qe_dedup_state state;
-    int64_t busy_ms;            /* BUSY: until the claim of the other ends */
+    int64_t busy_ms;            /* BUSY: until the claim of the other ends; a lease at most */
     struct qe_strbuf old_reply; /* HANDLED: owned by the caller; empty: none */
 };
 
@@ -47,7 +47,8 @@ void qe_dedup_store_destroy(struct qe_dedup_store *store); /* accepts NULL */
 
 /* Each call is one transaction: on -1 nothing was changed, and the next call opens the file anew.
  * QE_ERR_TIMEOUT: locked; QE_ERR_LIMIT: the disk is full; QE_ERR_AUTH: it may not be written;
- * QE_ERR_INVALID: it is something else; QE_ERR_PROTOCOL: corrupt. */
+ * QE_ERR_INVALID: it is something else; QE_ERR_PROTOCOL: corrupt. A claim of no key looks whether
+ * the store works, and removes some keys past their window. */
 int qe_dedup_store_claim(struct qe_dedup_store *store, struct qe_dedup_claim *claims, size_t count,
                          struct qe_err *err) QE_MUST_CHECK;
 /* On 0 it is on the disk. */

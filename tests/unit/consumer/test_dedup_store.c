@@ -4,12 +4,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
 
 #include "consumer/dedup_store.h"
 #include "support/check.h"
+#include "util/clock.h"
 
 static char s_folder[] = "/tmp/qe_dedup_XXXXXX";
 static char s_path[64];
@@ -230,6 +232,83 @@ static void full_disk_fails_the_claim_and_space_mends_it(void **state)
     qe_dedup_store_destroy(store);
 }
 
+/* Fills it to the last page; 0: it took all. */
+static int fill(struct qe_dedup_store *store, struct qe_err *err)
+{
+    static char key[1000];
+    int rc = 0;
+
+    for (size_t bytes = (size_t)16 << 20; bytes >= 1024; rc != 0 ? bytes /= 4 : 0) {
+        char *reply = calloc(1, bytes);
+        struct qe_dedup_claim one = {
+            .key = key, .handled = true, .reply = reply, .reply_bytes = bytes};
+
+        assert_non_null(reply);
+        (void)snprintf(key, sizeof key, "%zu-%d", bytes, rand());
+        rc = qe_dedup_store_finish(store, &one, 1, err);
+        free(reply);
+    }
+    memset(key, 'x', sizeof key - 1);
+    rc = 0;
+    for (int i = 0; i < 1000 && rc == 0; i++) {
+        struct qe_dedup_claim one = {.key = key, .handled = true};
+
+        (void)snprintf(key, 8, "%07d", i);
+        key[7] = 'x';
+        rc = qe_dedup_store_finish(store, &one, 1, err);
+    }
+    return rc;
+}
+
+static void full_memory_fails_the_claim_until_its_keys_are_past_their_window(void **state)
+{
+    struct qe_err err = {0};
+    struct qe_dedup_store *store = qe_dedup_store_new(":memory:", "s", 5000, &err);
+    char key[QE_DEDUP_KEY_MAX_BYTES] = "";
+    struct qe_dedup_claim one = {.key = key};
+    int64_t until = qe_clock_mono_ms() + 20000;
+    int rc = -1;
+
+    (void)state;
+    assert_non_null(store);
+    assert_int_equal(fill(store, &err), -1);
+    print_message("%s\n", err.message);
+    assert_int_equal(err.code, QE_ERR_LIMIT);
+    assert_non_null(strstr(err.message, "shorter window"));
+    memset(key, 'y', sizeof key - 1);
+    assert_int_equal(qe_dedup_store_claim(store, &one, 1, &err), -1);
+    while (rc != 0 && qe_clock_mono_ms() < until) {
+        const struct timespec pause = {.tv_nsec = 200000000};
+
+        (void)nanosleep(&pause, NULL);
+        assert_ok(qe_dedup_store_claim(store, NULL, 0, &err), err); /* as the consumer looks */
+        rc = qe_dedup_store_claim(store, &one, 1, &err);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(one.state, QE_DEDUP_CLAIMED);
+    qe_dedup_store_destroy(store);
+}
+
+static void claim_is_never_busy_for_longer_than_a_lease_though_the_clock_is_set_back(void **state)
+{
+    struct qe_dedup_store *store = store_new("back", 60000);
+    struct qe_dedup_claim one = claim(store, "later");
+    sqlite3 *other = NULL;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(s_path, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other,
+                                  "UPDATE keys SET expires_at = expires_at + 86400000"
+                                  " WHERE key = 'later'",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    one = claim(store, "later");
+    assert_int_equal(one.state, QE_DEDUP_BUSY);
+    assert_int_equal(one.busy_ms, QE_DEDUP_LEASE_MS);
+    qe_dedup_store_destroy(store);
+}
+
 static void locked_store_fails_the_claim_in_time_and_says_so(void **state)
 {
     struct qe_dedup_store *store = store_new("locked", 60000);
@@ -277,6 +356,8 @@ int main(void)
         cmocka_unit_test(claim_of_one_who_died_is_busy_and_what_it_finished_is_kept),
         cmocka_unit_test(file_that_is_something_else_is_left_alone),
         cmocka_unit_test(full_disk_fails_the_claim_and_space_mends_it),
+        cmocka_unit_test(full_memory_fails_the_claim_until_its_keys_are_past_their_window),
+        cmocka_unit_test(claim_is_never_busy_for_longer_than_a_lease_though_the_clock_is_set_back),
         cmocka_unit_test(locked_store_fails_the_claim_in_time_and_says_so),
         cmocka_unit_test(construction_survives_failed_allocations)};
     char wal[80];
