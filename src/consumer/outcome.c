@@ -109,6 +109,10 @@ static void decide(struct qe_consumer *consumer, struct qe_job *job)
         at.max_receives = at.receives = 1; /* there is no second try */
     }
     qe_verdict_decide(&job->handled, &at, &consumer->random, &job->verdict);
+    if (job->acked && !has_own_letters(consumer) && job->verdict.verb != QE_SETTLE_ACK) {
+        /* The broker has forgotten it, and cannot move it anywhere. */
+        job->verdict = (struct qe_verdict){.verb = QE_SETTLE_RELEASE};
+    }
     if (job->verdict.denied) {
         struct qe_err err = {0};
 

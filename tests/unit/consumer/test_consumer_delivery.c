@@ -70,6 +70,28 @@ static void at_most_once_loses_what_fails_and_counts_it(void **state)
     rig_destroy(rig);
 }
 
+static void at_most_once_counts_no_dead_letter_that_nobody_has_sent(void **state)
+{
+    struct rig *rig = rig_at_most_once(1);
+    uint64_t warnings = 0;
+
+    (void)state;
+    rig->options.max_receives = 1;
+    rig_start(rig);
+    warnings = qe_log_count(QE_LOG_WARN);
+    qe_fake_send(rig->fake, "reject", NULL);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->failed[QE_FAIL_PERMANENT]) == 1);
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0);
+    assert_int_equal(qe_log_count(QE_LOG_WARN), warnings + 1); /* it is lost, and said so */
+    qe_fake_send(rig->fake, "retry", NULL);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->failed[QE_FAIL_HANDLER_ERROR]) == 1);
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0);
+    for (size_t i = 0; i < QE_FAIL_COUNT; i++) {
+        assert_int_equal(qe_counter_get(&rig->stats->dead_lettered[i]), 0);
+    }
+    rig_destroy(rig);
+}
+
 static void at_most_once_keeps_what_fails_where_it_has_a_dead_letter_queue(void **state)
 {
     struct rig *rig = rig_at_most_once(2);
@@ -314,6 +336,7 @@ int main(void)
         cmocka_unit_test(at_most_once_acknowledges_before_the_handler_runs_and_says_so),
         cmocka_unit_test(at_most_once_never_handles_what_it_could_not_acknowledge),
         cmocka_unit_test(at_most_once_loses_what_fails_and_counts_it),
+        cmocka_unit_test(at_most_once_counts_no_dead_letter_that_nobody_has_sent),
         cmocka_unit_test(at_most_once_keeps_what_fails_where_it_has_a_dead_letter_queue),
         cmocka_unit_test(at_most_once_stops_without_losing_what_it_has_not_acknowledged),
         cmocka_unit_test(duplicate_is_acknowledged_counted_and_not_handled),
