@@ -180,7 +180,7 @@ static void release_group(struct qe_consumer *consumer, const struct qe_job *fai
     pthread_mutex_unlock(&consumer->lock);
 }
 
-static void hold_group(struct qe_consumer *consumer, const struct qe_job *job)
+void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *job)
 {
     size_t place = 0;
 
@@ -222,10 +222,11 @@ void qe_outcome_collect(struct qe_consumer *consumer)
 
         if (job->skipped) {
             qe_outcome_give_back(job, 0);
+            qe_outcome_hold_group(consumer, job);
             continue;
         }
         decide(consumer, job);
-        hold_group(consumer, job);
+        qe_outcome_hold_group(consumer, job);
         schedule(consumer, job);
     }
 }

@@ -132,6 +132,19 @@ static bool must_go(const struct qe_consumer *consumer, const struct qe_job *job
     return consumer->stopping || job->give_back_mono_ms <= now_mono_ms;
 }
 
+/* With the lock held. One of its group goes: what is behind must not overtake it. */
+static bool must_follow(const struct qe_consumer *consumer, size_t going, const struct qe_job *job)
+{
+    for (size_t i = 0; i < going && job->group != NULL && !job->acked; i++) {
+        const struct qe_job *before = consumer->picked[i];
+
+        if (before->group != NULL && before->group_hash == job->group_hash) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Gives back messages that wait for a worker too long, or all of them when stopping. */
 static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
@@ -141,7 +154,7 @@ static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
     for (struct qe_job *job = consumer->line_first; job != NULL;) {
         struct qe_job *next = job->next;
 
-        if (must_go(consumer, job, now_mono_ms)) {
+        if (must_go(consumer, job, now_mono_ms) || must_follow(consumer, count, job)) {
             consumer->picked[count++] = job;
         }
         job = next;

@@ -81,6 +81,18 @@ static void settled(struct qe_consumer *consumer, struct qe_job *job)
     forget(consumer, job);
 }
 
+/* Its letter or reply cannot be sent, and where a delivery never lapses, nothing else would bring
+ * the message back before the connection ends. */
+static void release_instead(struct qe_consumer *consumer, struct qe_job *job)
+{
+    job->verdict =
+        (struct qe_verdict){.verb = QE_SETTLE_RELEASE, .delay_ms = consumer->options.retry_max_ms};
+    job->letter_due = job->reply_due = job->ack_first = false;
+    job->settle_attempts = 0;
+    job->settle_at_mono_ms = 0;
+    qe_outcome_hold_group(consumer, job);
+}
+
 /* Tried again while the receipt is good; after that the visibility timeout brings it back. */
 static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
                           const struct qe_err *err)
@@ -92,6 +104,7 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
     if (job->verdict.verb == QE_SETTLE_DEAD_LETTER && !job->acked &&
         qe_verdict_lacks_dead_letter_queue(err->code)) {
         qe_outcome_lacks_dead_letter_queue(consumer, job, err);
+        qe_outcome_hold_group(consumer, job);
         job->settle_at_mono_ms = 0;
         return;
     }
@@ -101,6 +114,10 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
     job->settle_at_mono_ms = now + ((int64_t)SETTLE_RETRY_FIRST_MS << job->settle_attempts);
     if (job->settle_attempts >= SETTLE_ATTEMPTS_MAX ||
         (lapse > 0 && job->settle_at_mono_ms >= lapse)) {
+        if (!job->acked && lapse == 0 && job->verdict.verb != QE_SETTLE_RELEASE) {
+            release_instead(consumer, job);
+            return;
+        }
         if (job->acked) {
             qe_outcome_say_lost(consumer, job, "its letter or reply could not be sent");
         }

@@ -241,7 +241,8 @@ static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *o
     }
     from->receives++;
     from->delivery = ++fake->deliveries;
-    from->visible_from_mono_ms = qe_clock_mono_ms() + fake->visibility_ms;
+    from->visible_from_mono_ms =
+        fake->visibility_ms > 0 ? qe_clock_mono_ms() + fake->visibility_ms : INT64_MAX;
     (void)snprintf(receipt, sizeof receipt, "%llu", (unsigned long long)from->delivery);
     qe_free(message->id);
     qe_free(message->receipt);
@@ -250,7 +251,7 @@ static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *o
     message->receives = from->receives;
     message->sent_unix_ms = from->sent_unix_ms;
     message->enqueued_unix_ms = from->enqueued_unix_ms;
-    message->visible_until_mono_ms = from->visible_from_mono_ms;
+    message->visible_until_mono_ms = fake->visibility_ms > 0 ? from->visible_from_mono_ms : 0;
     message->tag = index;
     (void)note(fake, QE_FAKE_RECEIVE, index);
     return fill(from, message, err);

@@ -86,7 +86,7 @@ struct qe_fake {
     pthread_cond_t changed;
     struct qe_fake_queue queues[QE_FAKE_QUEUES_MAX];
     size_t queues_count;
-    int64_t visibility_ms;
+    int64_t visibility_ms; /* 0: a delivery never lapses */
     bool has_dead_letter_queue;
     bool can_find;     /* else find() leaves it to list() */
     bool hang_sample;  /* sample() answers for no queue before its deadline */

@@ -210,6 +210,22 @@ static void reply_that_fails_is_sent_again_and_the_handler_is_not_run_again(void
     rig_destroy(rig);
 }
 
+static void message_whose_reply_fails_for_long_comes_again_where_no_delivery_lapses(void **state)
+{
+    struct rig *rig = rig_with_reply("c1");
+    struct qe_fake_sent sent;
+
+    (void)state;
+    rig->fake->visibility_ms = 0;
+    rig->options.retry_max_ms = 1;
+    qe_fake_fail(rig->fake, QE_FAKE_SEND, 6, QE_ERR_NETWORK);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 0).gone);
+    assert_int_equal(qe_counter_get(&rig->stats->redeliveries), 1);
+    assert_true(qe_fake_sent(rig->fake, 0, &sent));
+    rig_destroy(rig);
+}
+
 static void requester_that_is_gone_holds_nothing_up(void **state)
 {
     struct rig *rig = rig_with_reply("c-1");
@@ -235,6 +251,7 @@ int main(void)
         cmocka_unit_test(reply_is_sent_with_its_correlation_id_before_the_acknowledgement),
         cmocka_unit_test(request_without_a_correlation_id_is_answered_with_its_own),
         cmocka_unit_test(reply_that_fails_is_sent_again_and_the_handler_is_not_run_again),
+        cmocka_unit_test(message_whose_reply_fails_for_long_comes_again_where_no_delivery_lapses),
         cmocka_unit_test(requester_that_is_gone_holds_nothing_up)};
 
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);

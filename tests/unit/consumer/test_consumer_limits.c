@@ -146,6 +146,50 @@ static void failure_holds_its_own_group_and_no_other(void **state)
     rig_destroy(rig);
 }
 
+static void message_that_no_dead_letter_queue_takes_holds_its_group(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct rig *rig = rig_in_order(2);
+    struct qe_fake_event event;
+
+    (void)state;
+    rig->fake->has_dead_letter_queue = false;
+    rig->options.retry_max_ms = 200;
+    qe_fake_send_like(rig->fake, "nap-reject", &a);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 1) >= 1);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    assert_int_equal(event.verb, QE_SETTLE_RELEASE);
+    assert_false(qe_fake_message(rig->fake, 1).gone);
+    rig_destroy(rig);
+}
+
+static void message_that_is_given_back_takes_along_what_is_behind_it_in_its_group(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct rig *rig = rig_in_order(3);
+    struct qe_fake_event event;
+
+    (void)state;
+    rig->fake->visibility_ms = 600;
+    qe_fake_send_like(rig->fake, "slow", &a);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 1).receives == 1);
+    qe_fake_pause_ms(150);
+    qe_fake_send_like(rig->fake, "quick", &a); /* waits a while less */
+    QE_WAIT_FOR(qe_fake_count_events(rig->fake, QE_FAKE_RECEIVE, 2) == 1);
+    QE_WAIT_FOR(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 1) >= 1);
+    QE_WAIT_FOR(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 2) >= 1);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    const int64_t first_mono_ms = event.at_mono_ms;
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 2, 0, &event));
+    assert_int_equal(event.verb, QE_SETTLE_RELEASE);
+    assert_true(event.at_mono_ms <= first_mono_ms + 50);
+    rig_destroy(rig);
+}
+
 /* --- rate --- */
 
 static void rate_limit_holds_back_receiving_and_not_what_was_received(void **state)
@@ -267,6 +311,8 @@ int main(void)
         cmocka_unit_test(
             messages_of_a_group_are_handled_one_after_the_other_and_groups_beside_each_other),
         cmocka_unit_test(failure_holds_its_own_group_and_no_other),
+        cmocka_unit_test(message_that_no_dead_letter_queue_takes_holds_its_group),
+        cmocka_unit_test(message_that_is_given_back_takes_along_what_is_behind_it_in_its_group),
         cmocka_unit_test(rate_limit_holds_back_receiving_and_not_what_was_received),
         cmocka_unit_test(circuit_opens_when_handling_fails_probes_with_one_and_closes),
         cmocka_unit_test(rejected_messages_do_not_open_the_circuit),
