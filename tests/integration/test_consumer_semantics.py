@@ -23,7 +23,7 @@ for line in sys.stdin:
         time.sleep(float(sys.argv[2]))
         fails = body.endswith("!") and message.get("receives", 1) <= 1
         os.write(out, f"{'failed' if fails else 'done'} {body}\\n".encode())
-        answers.append({"id": call["id"], "result": "retry", "delay": 1} if fails else
+        answers.append({"id": call["id"], "result": "retry", "delay": 5} if fails else
                        {"id": call["id"], "result": "ack", "reply": body.upper()})
     print(json.dumps(answers if isinstance(calls, list) else answers[0]), flush=True)
 """
