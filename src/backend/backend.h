@@ -128,6 +128,10 @@ struct qe_driver {
     int (*settle)(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
                   size_t count, int64_t deadline_mono_ms, struct qe_err *err);
 
+    /* How long a release that asks for this delay really takes, before any crowd at the end of the
+     * queue. Pure; NULL: as long as asked. */
+    int64_t (*delay_ms)(int64_t asked_ms);
+
     /* The delivery now lapses `by_ms` from now; updates message->visible_until_mono_ms.
      * QE_ERR_NOT_FOUND: the receipt is stale, and nothing was changed. */
     int (*extend)(void *self, const struct qe_queue *queue, struct qe_message *message,

@@ -182,11 +182,14 @@ static void release_group(struct qe_consumer *consumer, const struct qe_job *fai
 
 void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *job)
 {
+    const struct qe_driver *driver = consumer->options.driver;
+    int64_t delay_ms = job->verdict.delay_ms;
     size_t place = 0;
 
     if (job->group == NULL || job->acked || job->verdict.verb != QE_SETTLE_RELEASE) {
         return;
     }
+    delay_ms = driver->delay_ms != NULL ? driver->delay_ms(delay_ms) : delay_ms;
     if (consumer->holds_count < QE_HOLDS_MAX) {
         place = consumer->holds_count++;
     } else {
@@ -195,10 +198,10 @@ void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *jo
                 consumer->holds[i].until_mono_ms < consumer->holds[place].until_mono_ms ? i : place;
         }
     }
-    consumer->holds[place] = (struct qe_hold){
-        .group_hash = job->group_hash,
-        .id_hash = qe_line_hash(job->message.id),
-        .until_mono_ms = qe_clock_mono_ms() + job->verdict.delay_ms + HOLD_BEHIND_MS};
+    consumer->holds[place] =
+        (struct qe_hold){.group_hash = job->group_hash,
+                         .id_hash = qe_line_hash(job->message.id),
+                         .until_mono_ms = qe_clock_mono_ms() + delay_ms + HOLD_BEHIND_MS};
     release_group(consumer, job);
 }
 

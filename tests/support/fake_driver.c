@@ -326,6 +326,13 @@ static void copy_note(const struct qe_attributes *notes, const char *name, char 
     (void)snprintf(out, size_bytes, "%s", value == NULL ? "" : value);
 }
 
+static int64_t delay_of(const struct qe_fake *fake, int64_t asked_ms)
+{
+    int64_t step_ms = fake->delay_step_ms;
+
+    return step_ms > 0 ? (asked_ms + step_ms - 1) / step_ms * step_ms : asked_ms;
+}
+
 static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
 {
     struct qe_fake_message *message = current(fake, settlement->message);
@@ -343,7 +350,7 @@ static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
     } else if (settlement->verb == QE_SETTLE_RELEASE) {
         message->delivery = 0;
         message->receives -= settlement->unhandled ? 1 : 0;
-        message->visible_from_mono_ms = qe_clock_mono_ms() + settlement->delay_ms;
+        message->visible_from_mono_ms = qe_clock_mono_ms() + delay_of(fake, settlement->delay_ms);
     } else if (!fake->has_dead_letter_queue) {
         settlement->result = QE_SETTLE_FAILED;
         (void)qe_err_set(&settlement->err, QE_ERR_UNSUPPORTED,

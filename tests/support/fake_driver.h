@@ -87,6 +87,7 @@ struct qe_fake {
     struct qe_fake_queue queues[QE_FAKE_QUEUES_MAX];
     size_t queues_count;
     int64_t visibility_ms; /* 0: a delivery never lapses */
+    int64_t delay_step_ms; /* delays are rounded up to a multiple of it; 0: they are not */
     bool has_dead_letter_queue;
     bool can_find;     /* else find() leaves it to list() */
     bool hang_sample;  /* sample() answers for no queue before its deadline */

@@ -62,14 +62,29 @@ static int declare(struct qe_amqp_channel *channel, size_t tier, int64_t deadlin
     return 0;
 }
 
+static size_t find_tier(int64_t delay_ms)
+{
+    size_t tier = 0;
+
+    while (tier < TIERS_COUNT && s_tiers[tier].ms < delay_ms) {
+        tier++;
+    }
+    return tier;
+}
+
+int64_t qe_rmq_delay_ms(int64_t asked_ms)
+{
+    const size_t tier = find_tier(asked_ms);
+
+    return asked_ms <= 0 || tier == TIERS_COUNT ? asked_ms : s_tiers[tier].ms;
+}
+
 int qe_amqp_delay_exchange(struct qe_amqp_channel *channel, uint32_t *in_out_declared,
                            int64_t delay_ms, int64_t deadline_mono_ms, const char **out_exchange,
                            struct qe_err *err)
 {
-    size_t tier = 0;
+    const size_t tier = find_tier(delay_ms);
 
-    for (; tier < TIERS_COUNT && s_tiers[tier].ms < delay_ms; tier++) {
-    }
     if (tier == TIERS_COUNT) {
         return qe_err_set(err, QE_ERR_LIMIT, "a delay is at most 7d");
     }

@@ -133,6 +133,7 @@ const struct qe_driver qe_driver_rabbitmq = {
     .publish = qe_rmq_publish,
     .subscribe = qe_rmq_subscribe,
     .unsubscribe = qe_rmq_unsubscribe,
+    .delay_ms = qe_rmq_delay_ms,
     .tend = qe_rmq_tend,
     .interrupt = interrupt,
     .destroy = destroy,

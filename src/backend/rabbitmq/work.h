@@ -32,6 +32,7 @@ int qe_rmq_subscribe(void *handle, const struct qe_topic *topic, int64_t deadlin
                      struct qe_queue *out, struct qe_err *err);
 int qe_rmq_unsubscribe(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
                        struct qe_err *err);
+int64_t qe_rmq_delay_ms(int64_t asked_ms);
 int64_t qe_rmq_tend(void *handle);
 
 #endif

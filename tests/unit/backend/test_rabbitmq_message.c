@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "backend/rabbitmq/work.h"
 #include "support/check.h"
 
 static const struct {
@@ -319,9 +320,21 @@ static void running_out_of_memory_is_told(void **state)
     qe_attributes_deinit(&attributes);
 }
 
+static void delay_takes_as_long_as_the_next_queue_for_delays(void **state)
+{
+    static const int64_t rows[][2] = {{0, 0},     {1, 100},     {100, 100},
+                                      {101, 250}, {1100, 2000}, {INT64_C(25000000), 43200000}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(qe_rmq_delay_ms(rows[i][0]), rows[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(delay_takes_as_long_as_the_next_queue_for_delays),
         cmocka_unit_test(every_value_comes_back_with_its_type),
         cmocka_unit_test(a_nested_value_survives_a_move),
         cmocka_unit_test(a_value_that_is_not_its_type_is_refused),

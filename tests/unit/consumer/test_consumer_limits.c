@@ -146,6 +146,36 @@ static void failure_holds_its_own_group_and_no_other(void **state)
     rig_destroy(rig);
 }
 
+#define STEP_MS 500
+
+static int64_t in_steps(int64_t asked_ms)
+{
+    return (asked_ms + STEP_MS - 1) / STEP_MS * STEP_MS;
+}
+
+static void failure_holds_its_group_until_it_is_back_where_delays_are_rounded_up(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct rig *rig = rig_in_order(2);
+    struct qe_driver driver = qe_driver_fake;
+    struct qe_fake_event event;
+
+    (void)state;
+    driver.delay_ms = in_steps;
+    rig->options.driver = &driver;
+    rig->fake->delay_step_ms = STEP_MS;
+    rig->gate.retry_delay_ms = 20;
+    qe_fake_send_like(rig->fake, "once", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->released) == 1);
+    qe_fake_pause_ms(100); /* longer than was asked for */
+    qe_fake_send_like(rig->fake, "quick", &a);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    assert_int_equal(event.verb, QE_SETTLE_RELEASE);
+    rig_destroy(rig);
+}
+
 static void message_that_no_dead_letter_queue_takes_holds_its_group(void **state)
 {
     const struct qe_fake_message a = {.customer = "a"};
@@ -311,6 +341,7 @@ int main(void)
         cmocka_unit_test(
             messages_of_a_group_are_handled_one_after_the_other_and_groups_beside_each_other),
         cmocka_unit_test(failure_holds_its_own_group_and_no_other),
+        cmocka_unit_test(failure_holds_its_group_until_it_is_back_where_delays_are_rounded_up),
         cmocka_unit_test(message_that_no_dead_letter_queue_takes_holds_its_group),
         cmocka_unit_test(message_that_is_given_back_takes_along_what_is_behind_it_in_its_group),
         cmocka_unit_test(rate_limit_holds_back_receiving_and_not_what_was_received),
