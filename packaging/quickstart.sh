@@ -51,7 +51,7 @@ build_packages=(gcc libc6-dev cmake ninja-build pkg-config libyaml-dev libpcre2-
     libsqlite3-dev libmicrohttpd-dev zlib1g-dev libisal-dev libcurl4-openssl-dev libssl-dev
     librabbitmq-dev)
 test_packages=(libcmocka-dev clang clang-format clang-tidy cppcheck libclang-rt-14-dev llvm python3
-    python3-prometheus-client python3-yaml jsonnet tmux zsh fish man-db mandoc)
+    python3-prometheus-client python3-yaml jsonnet openssl tmux zsh fish man-db mandoc)
 
 # shellcheck source=packaging/quickstart/servers.sh
 . packaging/quickstart/servers.sh
@@ -249,8 +249,9 @@ count() { # count JUNIT_FILE: adds the file's tests to the totals
     passed=$((passed + of[tests] - of[failures] - of[skipped] - of[disabled]))
 }
 
-tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build, several per core, since most of them wait
-    local preset=$1 rc=0 at_once=$((jobs * 3))
+tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build; more than cores, since most of them wait
+    local preset=$1 rc=0 at_once=$((jobs * 2))
+    [ "$preset" = ci ] || at_once=$((jobs + 1)) # a sanitizer computes where others wait
     shift
     rm -f "build/$preset/junit.xml"
     quietly 150 "tests of $preset" "$@" ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure \
@@ -370,6 +371,7 @@ else
     # shellcheck disable=SC2046 # one word per package
     install "${build_packages[@]}" "${test_packages[@]}" $(server_packages)
     fetch_prometheus
+    unpack_tools nginx nginx # what handlers of type http post to
     test_servers
     dashboard_types
     export QE_REQUIRE_SERVERS=1

@@ -19,7 +19,7 @@ unpack() {
 unpack_tools() { # unpack_tools PACKAGE PROGRAM...
     local package=$1 program
     shift
-    export PATH="$root/build/tools/usr/bin:$PATH"
+    export PATH="$root/build/tools/usr/bin:$root/build/tools/usr/sbin:$PATH"
     for program in "$@"; do
         command -v "$program" >/dev/null || break
         program=

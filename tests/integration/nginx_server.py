@@ -1,4 +1,5 @@
 """A real nginx on the loopback: answers as a handler's endpoint does, plain and with TLS and client certificates."""
+import os
 import pathlib
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ http {{
 
 
 def have_nginx():
-    return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+    return shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 
 
 def openssl(folder, *words):
