@@ -99,6 +99,7 @@ static int ask(const struct post *post, int64_t deadline_mono_ms, struct qe_err 
     const struct qe_message *message = post->exchange.messages[0];
     struct qe_facts facts;
 
+    post->seat->reply.status = 0; /* of the call before */
     qe_exchange_reset(question);
     if (options->common.in_batches && qe_exchange_ask(&post->exchange, question, err) != 0) {
         return -1;
@@ -157,17 +158,26 @@ static void fail_all(const struct post *post, enum qe_outcome outcome, int64_t d
     }
 }
 
+static bool wants_reply(const struct post *post)
+{
+    return post->exchange.messages[0]->reply_to[0] != '\0';
+}
+
+static void refuse_reply(const struct post *post)
+{
+    qe_handled_fail(post->out, QE_OUTCOME_REJECT, QE_FAIL_PERMANENT,
+                    "its reply is longer than max_reply (%zu bytes)",
+                    post->http->options.common.reply_max_bytes);
+}
+
 static void take_reply(const struct post *post)
 {
     const struct qe_handler_common *common = &post->http->options.common;
     const struct qe_strbuf *body = &post->seat->reply.body;
 
-    const bool is_wanted = post->exchange.messages[0]->reply_to[0] != '\0';
-
-    if (is_wanted && body->length_bytes > common->reply_max_bytes) {
-        qe_handled_fail(post->out, QE_OUTCOME_REJECT, QE_FAIL_PERMANENT,
-                        "its reply is longer than max_reply (%zu bytes)", common->reply_max_bytes);
-    } else if (is_wanted &&
+    if (wants_reply(post) && body->length_bytes > common->reply_max_bytes) {
+        refuse_reply(post);
+    } else if (wants_reply(post) &&
                qe_strbuf_append(&post->out->reply, body->data, body->length_bytes) != 0) {
         qe_handled_fail(post->out, QE_OUTCOME_RETRY, QE_FAIL_INTERNAL, "out of memory for a reply");
     } else {
@@ -222,6 +232,38 @@ static void judge(const struct post *post)
     }
 }
 
+/* An answer with more to say than is read; its status still decides. */
+static void judge_long(const struct post *post, const struct qe_err *err)
+{
+    const unsigned status = post->seat->reply.status;
+
+    if (status < 200 || status >= 300) {
+        judge(post);
+    } else if (post->http->options.common.in_batches) {
+        qe_exchange_fail(&post->exchange, post->out, QE_FAIL_HANDLER_ERROR, err->message);
+    } else if (wants_reply(post)) {
+        refuse_reply(post);
+    } else {
+        post->out->outcome = QE_OUTCOME_SUCCESS;
+    }
+}
+
+static void judge_failure(const struct post *post, const struct qe_err *err)
+{
+    enum qe_fail_reason reason = QE_FAIL_HANDLER_ERROR;
+
+    if (err->code == QE_ERR_LIMIT && post->seat->reply.status != 0) {
+        judge_long(post, err);
+        return;
+    }
+    if (err->code == QE_ERR_TIMEOUT) {
+        reason = QE_FAIL_TIMEOUT;
+    } else if (err->code == QE_ERR_NOMEM) {
+        reason = QE_FAIL_INTERNAL;
+    }
+    qe_exchange_fail(&post->exchange, post->out, reason, err->message);
+}
+
 static void handle(void *self, const struct qe_message *const *messages, size_t count,
                    const struct qe_handling *handling, struct qe_handled *out)
 {
@@ -242,14 +284,7 @@ static void handle(void *self, const struct qe_message *const *messages, size_t 
     if (ask(&post, qe_handler_deadline(&http->options.common, handling, &by_timeout), &err) == 0) {
         judge(&post);
     } else {
-        enum qe_fail_reason reason = QE_FAIL_HANDLER_ERROR;
-
-        if (err.code == QE_ERR_TIMEOUT) {
-            reason = QE_FAIL_TIMEOUT;
-        } else if (err.code == QE_ERR_NOMEM) {
-            reason = QE_FAIL_INTERNAL;
-        }
-        qe_exchange_fail(&post.exchange, out, reason, err.message);
+        judge_failure(&post, &err);
     }
 }
 

@@ -56,7 +56,7 @@ struct qe_http_reply {
      * _LIMIT (too large), _INVALID (the URL), _CANCELLED (aborted); with host and port, never with
      * headers or body. */
     struct qe_err err;
-    unsigned status;          /* 0 without an answer */
+    unsigned status;          /* also of an answer that is too large; 0 without one */
     struct qe_strbuf body;    /* NUL-terminated */
     struct qe_strbuf headers; /* raw lines; use qe_http_reply_header() */
     int64_t sent_unix_ms;

@@ -359,6 +359,10 @@ void http_exchange_finish(struct http_exchange *exchange, CURLcode code)
         (void)qe_strbuf_text(&exchange->reply.body); /* NUL-terminated */
     } else {
         http_error(exchange, code, &exchange->reply.err);
+        if (exchange->reply.err.code == QE_ERR_LIMIT &&
+            curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK) {
+            exchange->reply.status = (unsigned)status;
+        }
     }
 }
 

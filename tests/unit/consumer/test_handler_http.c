@@ -221,6 +221,32 @@ static void a_reply_that_is_too_long_is_never_cut(void **state)
     end(&post);
 }
 
+static void the_status_decides_though_the_answer_is_too_long(void **state)
+{
+    static char s_body[70002];
+    const struct script_step steps[] = {{.status = 200, .body = s_body},
+                                        {.status = 200, .body = s_body},
+                                        {.status = 500, .body = s_body},
+                                        {.status = 404, .body = s_body}};
+    const struct qe_handler_common common = case_common(0);
+    struct post_case post;
+
+    (void)state;
+    memset(s_body, 'x', sizeof s_body - 1);
+    start(&post, steps, 4, &common);
+    assert_int_equal(case_one(&post.at, "x")->outcome, QE_OUTCOME_SUCCESS);
+    case_text(&post.at.messages[0].reply_to, "answers");
+    case_handle(&post.at);
+    case_expect(&post.at.handled[0], QE_OUTCOME_REJECT, QE_FAIL_PERMANENT, NULL,
+                "its reply is longer than max_reply (1000 bytes)");
+    case_handle(&post.at);
+    assert_int_equal(post.at.handled[0].outcome, QE_OUTCOME_RETRY);
+    case_handle(&post.at);
+    assert_int_equal(post.at.handled[0].outcome, QE_OUTCOME_REJECT);
+    assert_non_null(strstr(post.at.handled[0].detail, "HTTP status 404"));
+    end(&post);
+}
+
 static void no_answer_is_tried_again(void **state)
 {
     static const struct script_step steps[] = {{.resets = true}, {.resets = true}, {.status = 200}};
@@ -341,6 +367,7 @@ int main(void)
         cmocka_unit_test(retry_after_may_be_a_date),
         cmocka_unit_test(the_body_and_the_facts_are_sent),
         cmocka_unit_test(a_reply_that_is_too_long_is_never_cut),
+        cmocka_unit_test(the_status_decides_though_the_answer_is_too_long),
         cmocka_unit_test(no_answer_is_tried_again),
         cmocka_unit_test(a_stop_cuts_it_short_and_it_can_go_on),
         cmocka_unit_test(a_batch_is_a_list_each_way),
