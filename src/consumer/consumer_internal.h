@@ -229,6 +229,8 @@ void qe_outcome_give_back(struct qe_job *job, int64_t delay_ms);
 /* What is decided holds the others of the job's ordered group, if it is to be released: until it is
  * back. */
 void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *job);
+/* The same, but only those that have not come yet. */
+void qe_outcome_hold_next(struct qe_consumer *consumer, const struct qe_job *job);
 /* A message that belongs into a dead-letter queue, and there is none. */
 void qe_outcome_lacks_dead_letter_queue(struct qe_consumer *consumer, struct qe_job *job,
                                         const struct qe_err *err);

@@ -179,6 +179,16 @@ static void admit(struct qe_consumer *consumer, size_t count)
         heed_holds(consumer, consumer->picked[i]);
     }
     qe_once_admit(consumer, count);
+    for (size_t i = 0; i < count && consumer->once != NULL; i++) {
+        struct qe_job *job = consumer->picked[i];
+
+        /* One whose key somebody has holds its group as a failed one does. */
+        if (!job->has_verdict) {
+            heed_holds(consumer, job);
+        } else if (job->key != NULL) {
+            qe_outcome_hold_next(consumer, job);
+        }
+    }
     for (size_t i = 0; i < count && consumer->options.delivery == QE_DELIVERY_AT_MOST_ONCE; i++) {
         ack_first(consumer->picked[i]);
     }

@@ -180,13 +180,18 @@ static void release_group(struct qe_consumer *consumer, const struct qe_job *fai
     pthread_mutex_unlock(&consumer->lock);
 }
 
-void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *job)
+static bool holds(const struct qe_job *job)
+{
+    return job->group != NULL && !job->acked && job->verdict.verb == QE_SETTLE_RELEASE;
+}
+
+void qe_outcome_hold_next(struct qe_consumer *consumer, const struct qe_job *job)
 {
     const struct qe_driver *driver = consumer->options.driver;
     int64_t delay_ms = job->verdict.delay_ms;
     size_t place = 0;
 
-    if (job->group == NULL || job->acked || job->verdict.verb != QE_SETTLE_RELEASE) {
+    if (!holds(job)) {
         return;
     }
     delay_ms = driver->delay_ms != NULL ? driver->delay_ms(delay_ms) : delay_ms;
@@ -202,7 +207,14 @@ void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *jo
         (struct qe_hold){.group_hash = job->group_hash,
                          .id_hash = qe_line_hash(job->message.id),
                          .until_mono_ms = qe_clock_mono_ms() + delay_ms + HOLD_BEHIND_MS};
-    release_group(consumer, job);
+}
+
+void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    qe_outcome_hold_next(consumer, job);
+    if (holds(job)) {
+        release_group(consumer, job);
+    }
 }
 
 /* --- */

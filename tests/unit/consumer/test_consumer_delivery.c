@@ -181,6 +181,41 @@ static void two_with_one_key_are_never_handled_at_the_same_time(void **state)
     rig_destroy(rig);
 }
 
+static void message_whose_key_somebody_has_holds_its_group(void **state)
+{
+    const struct qe_fake_message like = {.customer = "a"};
+    struct rig *rig = rig_once(4, s_path);
+    struct qe_err err = {0};
+    struct qe_dedup_store *other = qe_dedup_store_new(s_path, "test\n\norders", 60000, &err);
+    struct qe_dedup_claim first = {.key = "id:first"};
+    struct qe_fake_event event;
+    int64_t first_mono_ms = 0;
+
+    (void)state;
+    assert_non_null(other);
+    assert_ok(qe_dedup_store_claim(other, &first, 1, &err), err);
+    rig->options.once.attribute = NULL;
+    rig->options.order_by = "customer";
+    qe_fake_send_like(rig->fake, "first", &like);
+    qe_fake_send_like(rig->fake, "next", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 0) >= 1);
+    QE_WAIT_FOR(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 1) >= 1);
+    assert_false(qe_fake_message(rig->fake, 1).gone);
+    assert_ok(qe_dedup_store_finish(other, &first, 1, &err), err); /* it was not handled */
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    for (size_t i = 0; i < 2; i++) {
+        size_t last = qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, i) - 1;
+
+        assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, i, last, &event));
+        assert_int_equal(event.verb, QE_SETTLE_ACK);
+        assert_true(event.at_mono_ms >= first_mono_ms);
+        first_mono_ms = event.at_mono_ms;
+    }
+    qe_dedup_store_destroy(other);
+    rig_destroy(rig);
+}
+
 static void second_of_one_key_waits_also_where_nothing_is_taken_back(void **state)
 {
     const struct qe_fake_message like = {.customer = "a"};
@@ -341,6 +376,7 @@ int main(void)
         cmocka_unit_test(at_most_once_stops_without_losing_what_it_has_not_acknowledged),
         cmocka_unit_test(duplicate_is_acknowledged_counted_and_not_handled),
         cmocka_unit_test(two_with_one_key_are_never_handled_at_the_same_time),
+        cmocka_unit_test(message_whose_key_somebody_has_holds_its_group),
         cmocka_unit_test(second_of_one_key_waits_also_where_nothing_is_taken_back),
         cmocka_unit_test(what_failed_may_be_handled_again),
         cmocka_unit_test(crash_between_key_and_acknowledgement_leaves_a_duplicate_that_is_skipped),
