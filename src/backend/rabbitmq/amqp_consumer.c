@@ -43,17 +43,32 @@ static int set_receipt(const struct qe_amqp_consumer *consumer, uint64_t tag,
     return 0;
 }
 
-/* What cannot be kept is not lost: its delivery stays open, and the receive that is told of the
- * trouble closes the channel, which gives all of them back. */
+/* What cannot be kept is not lost: its delivery stays open, in the ledger, so that no ack of later
+ * ones settles it; and the receive that is told of the trouble closes the channel, which gives all
+ * of them back. */
+static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *content,
+                struct qe_err *err)
+{
+    if (!consumer->is_auto_acked &&
+        qe_amqp_ledger_add(&consumer->ledger, content->tag, content->round, err) != 0) {
+        return -1;
+    }
+    if (content->err.code != QE_OK) {
+        *err = content->err;
+        return -1;
+    }
+    return set_receipt(consumer, content->tag, &content->message, err) == 0 &&
+                   hold_take(consumer, &content->message, err) == 0
+               ? 0
+               : -1;
+}
+
 static void delivered(void *owner, struct qe_amqp_content *content)
 {
     struct qe_amqp_consumer *consumer = owner;
-    struct qe_err err = content->err;
+    struct qe_err err = {0};
 
-    if (err.code != QE_OK || set_receipt(consumer, content->tag, &content->message, &err) != 0 ||
-        (!consumer->is_auto_acked &&
-         qe_amqp_ledger_add(&consumer->ledger, content->tag, content->round, &err) != 0) ||
-        hold_take(consumer, &content->message, &err) != 0) {
+    if (keep(consumer, content, &err) != 0) {
         consumer->trouble = err;
         consumer->must_reset = true;
     }

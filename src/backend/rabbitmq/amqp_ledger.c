@@ -17,6 +17,7 @@ int qe_amqp_ledger_add(struct qe_amqp_ledger *ledger, uint64_t tag, uint32_t rou
 {
     if (qe_grow(&ledger->entries, ledger->count, &ledger->capacity, ENTRIES_MAX,
                 sizeof(struct qe_amqp_entry)) != 0) {
+        ledger->has_gap = true;
         return qe_err_set(err, QE_ERR_NOMEM, "%zu deliveries in hand", ledger->count);
     }
     ledger->entries[ledger->count++] = (struct qe_amqp_entry){.tag = tag, .round = round};
@@ -26,6 +27,7 @@ int qe_amqp_ledger_add(struct qe_amqp_ledger *ledger, uint64_t tag, uint32_t rou
 void qe_amqp_ledger_clear(struct qe_amqp_ledger *ledger)
 {
     ledger->count = 0;
+    ledger->has_gap = false;
 }
 
 /* Index, or count. */
@@ -87,7 +89,8 @@ bool qe_amqp_ledger_take_ack(struct qe_amqp_ledger *ledger, uint64_t *out_tag, b
     size_t first = 0;
     size_t count = 0;
 
-    for (; count < ledger->count && ledger->entries[count].is_settled; count++) {
+    for (; !ledger->has_gap && count < ledger->count && ledger->entries[count].is_settled;
+         count++) {
     }
     if (count == 0) {
         for (; first < ledger->count && !ledger->entries[first].is_settled; first++) {

@@ -20,9 +20,10 @@ struct qe_amqp_ledger {
     struct qe_amqp_entry *entries; /* owned; in the order of tags, which is that of delivery */
     size_t count;
     size_t capacity;
+    bool has_gap; /* a delivery is missing here: nothing may be acked but one by one */
 };
 void qe_amqp_ledger_deinit(struct qe_amqp_ledger *ledger); /* twice is safe */
-/* Tags grow. */
+/* Tags grow. One that cannot be added is a gap until clear(). */
 int qe_amqp_ledger_add(struct qe_amqp_ledger *ledger, uint64_t tag, uint32_t round,
                        struct qe_err *err) QE_MUST_CHECK;
 void qe_amqp_ledger_clear(struct qe_amqp_ledger *ledger);

@@ -1,6 +1,7 @@
 /* Which deliveries may be acked together. */
-#include "backend/rabbitmq/amqp_ledger.h"
+#include "backend/rabbitmq/amqp_internal.h"
 #include "support/check.h"
+#include "util/mem.h"
 
 static void fill(struct qe_amqp_ledger *ledger, uint64_t count)
 {
@@ -92,6 +93,64 @@ static void rounds_are_told_apart(void **state)
     qe_amqp_ledger_deinit(&ledger);
 }
 
+static void deliver(struct qe_amqp_consumer *consumer, uint64_t tag, enum qe_err_code code)
+{
+    struct qe_amqp_content content = {.kind = QE_AMQP_DELIVERY, .tag = tag, .round = 1};
+    struct qe_err err = {0};
+
+    assert_ok(qe_message_init(&content.message, &err), err);
+    if (code != QE_OK) {
+        (void)qe_err_set(&content.err, code, "it cannot be kept");
+    }
+    consumer->channel.events->delivered(consumer, &content);
+    qe_amqp_content_reset(&content);
+}
+
+/* An ack of all up to 3 would settle 2, which nobody has seen. */
+static void what_could_not_be_kept_is_not_acked_with_the_rest(void **state)
+{
+    struct qe_rmq rmq = {0};
+    struct qe_amqp_connection connection = {.rmq = &rmq};
+    struct qe_err err = {0};
+    struct qe_amqp_consumer *consumer = qe_amqp_consumer_new(&rmq, &connection, "/", "q", &err);
+
+    (void)state;
+    assert_non_null(consumer);
+    deliver(consumer, 1, QE_OK);
+    deliver(consumer, 2, QE_ERR_NOMEM);
+    deliver(consumer, 3, QE_OK);
+    assert_int_equal(qe_amqp_held_count(consumer), 2);
+    assert_true(consumer->must_reset);
+    assert_true(qe_amqp_ledger_mark(&consumer->ledger, 1));
+    assert_true(qe_amqp_ledger_mark(&consumer->ledger, 3));
+    expect_ack(&consumer->ledger, 1, false);
+    expect_ack(&consumer->ledger, 3, false);
+    qe_amqp_consumer_destroy(consumer);
+}
+
+static void beside_a_delivery_that_it_could_not_note_each_is_acked_alone(void **state)
+{
+    struct qe_amqp_ledger ledger = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    qe_mem_fail_at(1);
+    assert_int_equal(qe_amqp_ledger_add(&ledger, 1, 1, &err), -1);
+    qe_mem_fail_at(0);
+    for (uint64_t tag = 2; tag <= 3; tag++) {
+        assert_ok(qe_amqp_ledger_add(&ledger, tag, 1, &err), err);
+        assert_true(qe_amqp_ledger_mark(&ledger, tag));
+    }
+    expect_ack(&ledger, 2, false);
+    expect_ack(&ledger, 3, false);
+    qe_amqp_ledger_clear(&ledger); /* the channel is another */
+    fill(&ledger, 2);
+    assert_true(qe_amqp_ledger_mark(&ledger, 1));
+    assert_true(qe_amqp_ledger_mark(&ledger, 2));
+    expect_ack(&ledger, 2, true);
+    qe_amqp_ledger_deinit(&ledger);
+}
+
 static int add_some(void *context, struct qe_err *err)
 {
     struct qe_amqp_ledger ledger = {0};
@@ -118,6 +177,8 @@ int main(void)
         cmocka_unit_test(what_a_gap_held_back_is_acked_together_once_it_is_done),
         cmocka_unit_test(a_delivery_settles_once),
         cmocka_unit_test(rounds_are_told_apart),
+        cmocka_unit_test(what_could_not_be_kept_is_not_acked_with_the_rest),
+        cmocka_unit_test(beside_a_delivery_that_it_could_not_note_each_is_acked_alone),
         cmocka_unit_test(running_out_of_memory_is_told),
     };
     return cmocka_run_group_tests_name("rabbitmq ledger", tests, NULL, NULL);
