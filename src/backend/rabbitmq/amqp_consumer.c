@@ -57,6 +57,9 @@ static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *conte
         *err = content->err;
         return -1;
     }
+    if (content->redelivered) {
+        consumer->released_mono_ms = 0; /* it is back */
+    }
     return set_receipt(consumer, content->tag, &content->message, err) == 0 &&
                    hold_take(consumer, &content->message, err) == 0
                ? 0
@@ -205,12 +208,17 @@ static int begin_round(struct qe_amqp_consumer *consumer, size_t prefetch, int64
     consumer->round++;
     (void)snprintf(tag, sizeof tag, "%" PRIu32, consumer->round);
     consume.consumer_tag = qe_amqp_text(tag);
-    if (qe_amqp_call(&consumer->channel, AMQP_BASIC_QOS_METHOD, &qos, deadline_mono_ms, err) != 0 ||
-        qe_amqp_call(&consumer->channel, AMQP_BASIC_CONSUME_METHOD, &consume, deadline_mono_ms,
-                     err) != 0) {
+    if (qe_amqp_call(&consumer->channel, AMQP_BASIC_QOS_METHOD, &qos, deadline_mono_ms, err) != 0) {
         return -1;
     }
+    /* Before its answer, which a cancel may follow at once: the queue was deleted meanwhile. */
     consumer->is_consuming = true;
+    if (qe_amqp_call(&consumer->channel, AMQP_BASIC_CONSUME_METHOD, &consume, deadline_mono_ms,
+                     err) != 0) {
+        consumer->is_consuming = false;
+        return -1;
+    }
+    consumer->begun_mono_ms = qe_clock_mono_ms();
     consumer->has_settled = false;
     return 0;
 }

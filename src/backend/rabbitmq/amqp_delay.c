@@ -97,3 +97,10 @@ int qe_amqp_delay_exchange(struct qe_amqp_channel *channel, uint32_t *in_out_dec
     *out_exchange = s_tiers[tier].name;
     return 0;
 }
+
+void qe_amqp_delays_forget(uint32_t *declared, const struct qe_err *result)
+{
+    if (result->code == QE_ERR_NOT_FOUND) {
+        *declared = 0;
+    }
+}

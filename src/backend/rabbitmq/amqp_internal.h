@@ -165,6 +165,7 @@ struct qe_amqp_letter {
     const char *exchange;
     const char *routing_key;
     bool is_mandatory;
+    bool is_copy; /* of a message of the broker's, which may be larger than ours */
     const char *body;
     size_t body_bytes;
     const struct qe_attributes *attributes;
@@ -196,9 +197,10 @@ struct qe_amqp_consumer {
     size_t held_first;
     uint32_t round; /* counts basic.consume; its consumer tag */
     bool is_consuming;
+    int64_t begun_mono_ms;               /* the present round */
     uint16_t prefetch;                   /* of the present round */
     bool has_settled;                    /* something, since the present round began */
-    int64_t released_mono_ms;            /* in place, the last time; 0 never */
+    int64_t released_mono_ms;            /* in place, and not back yet; 0: nothing */
     bool is_own;                         /* made by subscribe(): gone with the connection */
     bool is_auto_acked;                  /* direct replies: nothing to settle */
     struct qe_amqp_publisher *requester; /* owned; direct replies: publishes on `channel` */
@@ -283,6 +285,9 @@ uint64_t qe_amqp_publish_key(amqp_bytes_t exchange, amqp_bytes_t routing_key, am
 int qe_amqp_delay_exchange(struct qe_amqp_channel *channel, uint32_t *in_out_declared,
                            int64_t delay_ms, int64_t deadline_mono_ms, const char **out_exchange,
                            struct qe_err *err) QE_MUST_CHECK;
+/* After a message did not get through: what was not found may have been a delay's, deleted since.
+ */
+void qe_amqp_delays_forget(uint32_t *declared, const struct qe_err *result);
 
 /* --- amqp_work.c --- */
 

@@ -115,6 +115,14 @@ static void fail_window(struct qe_amqp_publisher *self, const struct qe_err *why
     self->window_bytes = 0;
 }
 
+/* Confirms of what is left behind come later, and are passed over: their tags are not the window's.
+ */
+static void leave_behind(struct qe_amqp_publisher *self, const struct qe_err *why)
+{
+    self->first_tag += self->window_count;
+    fail_window(self, why);
+}
+
 void qe_amqp_publisher_closed(void *publisher, const struct qe_err *why)
 {
     struct qe_amqp_publisher *self = publisher;
@@ -301,8 +309,13 @@ int qe_amqp_publish_all(struct qe_amqp_publisher *self, const struct qe_amqp_bat
         }
         if (late.code != QE_OK ||
             qe_amqp_wait(self->rmq, NULL, false, deadline_mono_ms, &late) != 0) {
-            /* Their confirms must not be taken for those of the next batch. */
-            qe_amqp_connection_lose(self->channel->connection, &late);
+            if (self->channel->connection->is_blocked) {
+                /* The broker has them and takes them when the alarm is over. On a new connection,
+                 * which is told of the alarm by its first message, each try would add another. */
+                leave_behind(self, &late);
+            } else {
+                qe_amqp_connection_lose(self->channel->connection, &late);
+            }
         }
     }
     self->batch = NULL;

@@ -6,8 +6,10 @@
 #define LOOK_MS 2000
 /* A quorum queue takes back what is released a moment later than it answers: it is looked for again
  * and again. */
-#define RETURN_MS 500
+#define RETURN_MS 1000
 #define RETURN_LOOK_MS 10
+/* So long after a consumer began, its first messages are here. */
+#define PUSH_MS 500
 
 /* Called when nothing is held. */
 static int tell_trouble(struct qe_amqp_consumer *consumer, struct qe_err *err)
@@ -37,7 +39,7 @@ static int look_once(struct qe_amqp_consumer *consumer, size_t max, struct qe_er
             return qe_amqp_held_count(consumer) > 0 ? 0 : -1;
         }
         if (consumer->channel.answer == AMQP_BASIC_GET_EMPTY_METHOD &&
-            (qe_amqp_held_count(consumer) > 0 ||
+            (qe_amqp_held_count(consumer) > 0 || consumer->released_mono_ms == 0 ||
              qe_clock_mono_ms() >= consumer->released_mono_ms + RETURN_MS ||
              qe_amqp_wait(consumer->rmq, NULL, false, qe_clock_mono_ms() + RETURN_LOOK_MS, err) !=
                  0)) {
@@ -47,11 +49,31 @@ static int look_once(struct qe_amqp_consumer *consumer, size_t max, struct qe_er
     return 0;
 }
 
+/* What there is would have been pushed by now. To look all the same would take from the one active
+ * consumer of a single-active queue what is his, or end the channel: a quorum queue refuses it. */
+static bool is_all_pushed(const struct qe_amqp_consumer *consumer)
+{
+    const int64_t now = qe_clock_mono_ms();
+
+    return consumer->is_consuming && now >= consumer->begun_mono_ms + PUSH_MS &&
+           qe_amqp_ledger_count_round(&consumer->ledger, consumer->round) < consumer->prefetch;
+}
+
+/* Of a call to the broker: one that is not answered costs the connection and all that is in hand,
+ * so it has a while, however soon the receive is to end. */
+static int64_t call_deadline(int64_t deadline_mono_ms)
+{
+    const int64_t least = qe_clock_mono_ms() + LOOK_MS;
+
+    return deadline_mono_ms > least ? deadline_mono_ms : least;
+}
+
 static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err)
 {
     struct qe_rmq *rmq = consumer->rmq;
     struct qe_err lost = {0};
+    bool has_waited = false;
     bool has_looked = false;
 
     (void)!qe_amqp_drain(consumer->channel.connection, &lost); /* told as trouble */
@@ -62,7 +84,8 @@ static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadli
         if (consumer->trouble.code != QE_OK) {
             return tell_trouble(consumer, err);
         }
-        if (has_looked) {
+        if (has_looked ||
+            (has_waited && is_all_pushed(consumer) && qe_clock_mono_ms() >= deadline_mono_ms)) {
             return 0;
         }
         if (qe_clock_mono_ms() >= deadline_mono_ms) {
@@ -70,9 +93,12 @@ static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadli
             if (look_once(consumer, max, err) != 0) {
                 return -1;
             }
-        } else if (qe_amqp_consume(consumer, max, deadline_mono_ms, err) != 0 ||
-                   (qe_amqp_held_count(consumer) == 0 &&
-                    qe_amqp_wait(rmq, NULL, true, deadline_mono_ms, err) != 0)) {
+            continue;
+        }
+        has_waited = true;
+        if (qe_amqp_consume(consumer, max, call_deadline(deadline_mono_ms), err) != 0 ||
+            (qe_amqp_held_count(consumer) == 0 &&
+             qe_amqp_wait(rmq, NULL, true, deadline_mono_ms, err) != 0)) {
             return -1;
         }
     }

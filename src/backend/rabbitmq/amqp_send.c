@@ -66,6 +66,7 @@ static void done(void *context, size_t index, const struct qe_err *result)
 
     message->result = *result;
     if (result->code != QE_OK) {
+        qe_amqp_delays_forget(&sending->space->declared_delays, result);
         message->id[0] = '\0';
         (void)qe_err_wrap(&message->result, "%s %s", sending->queue != NULL ? "queue" : "topic",
                           sending->queue != NULL ? sending->queue->name : sending->topic->name);

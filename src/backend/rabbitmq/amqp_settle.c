@@ -221,6 +221,7 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         .exchange = "",
         .routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name,
         .is_mandatory = true,
+        .is_copy = true,
         .body = message->body,
         .body_bytes = message->body_bytes,
         .attributes = &settling->attributes,
@@ -251,6 +252,7 @@ static void copied(void *context, size_t index, const struct qe_err *result)
     }
     if (result->code != QE_OK && !settling->has_failed[job->settlement]) {
         settling->has_failed[job->settlement] = true;
+        qe_amqp_delays_forget(&settling->space->declared_delays, result);
         settlement->err = *result;
         if (job->link != SIZE_MAX) {
             (void)qe_err_wrap(&settlement->err, "dead-letter queue %s",

@@ -44,7 +44,7 @@ static int check(const struct qe_amqp_letter *letter, struct qe_err *err)
     const struct qe_attributes *attributes = letter->attributes;
     size_t bytes = 0;
 
-    if (letter->body_bytes > QE_MESSAGE_BODY_MAX_BYTES) {
+    if (!letter->is_copy && letter->body_bytes > QE_MESSAGE_BODY_MAX_BYTES) {
         return qe_err_set(err, QE_ERR_LIMIT, "a body of %zu bytes: at most %zu", letter->body_bytes,
                           QE_MESSAGE_BODY_MAX_BYTES);
     }

@@ -191,6 +191,9 @@ static void what_does_not_fit_is_refused_before_it_is_sent(void **state)
     letter.body_bytes = QE_MESSAGE_BODY_MAX_BYTES + 1;
     assert_int_equal(pass(&letter, false, &message, &err), -1);
     assert_int_equal(err.code, QE_ERR_LIMIT);
+    letter.is_copy = true; /* the broker has one of this size already */
+    assert_ok(pass(&letter, false, &message, &err), err);
+    qe_message_deinit(&message);
     assert_ok(qe_attributes_add(&attributes, "large", long_text, &err), err);
     letter = letter_of(&attributes);
     assert_int_equal(pass(&letter, false, &message, &err), -1);
