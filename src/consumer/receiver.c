@@ -68,6 +68,20 @@ static void receive_failed(struct qe_consumer *consumer, const struct qe_err *er
 
 /* --- the loop --- */
 
+/* With the lock held: what a stop is waited for; INT64_MAX: nothing. */
+static int64_t stop_wake(const struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    const int64_t deadline = consumer->stop_deadline_mono_ms;
+
+    if (!consumer->stopping) {
+        return INT64_MAX;
+    }
+    if (now_mono_ms < deadline) {
+        return deadline;
+    }
+    return consumer->said_stuck ? INT64_MAX : deadline + QE_CONSUMER_GRACE_MS;
+}
+
 /* With the lock held: when the receiver must act at the latest. */
 static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms)
 {
@@ -93,12 +107,7 @@ static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms
     if (consumer->handle != NULL) {
         wake = min_ms(wake, consumer->tend_mono_ms);
     }
-    if (consumer->stopping && now_mono_ms < consumer->stop_deadline_mono_ms) {
-        wake = min_ms(wake, consumer->stop_deadline_mono_ms);
-    } else if (consumer->stopping && !consumer->said_stuck) {
-        wake = min_ms(wake, consumer->stop_deadline_mono_ms + QE_CONSUMER_GRACE_MS);
-    }
-    return wake;
+    return min_ms(wake, stop_wake(consumer, now_mono_ms));
 }
 
 /* Cancels what ran too long, or everything once the stop deadline has passed. */

@@ -236,16 +236,18 @@ static void full_disk_fails_the_claim_and_space_mends_it(void **state)
 static int fill(struct qe_dedup_store *store, struct qe_err *err)
 {
     static char key[1000];
+    size_t bytes = (size_t)16 << 20;
     int rc = 0;
 
-    for (size_t bytes = (size_t)16 << 20; bytes >= 1024; rc != 0 ? bytes /= 4 : 0) {
+    for (int i = 0; bytes >= 1024; i++) {
         char *reply = calloc(1, bytes);
         struct qe_dedup_claim one = {
             .key = key, .handled = true, .reply = reply, .reply_bytes = bytes};
 
         assert_non_null(reply);
-        (void)snprintf(key, sizeof key, "%zu-%d", bytes, rand());
+        (void)snprintf(key, sizeof key, "large %d", i);
         rc = qe_dedup_store_finish(store, &one, 1, err);
+        bytes = rc == 0 ? bytes : bytes / 4;
         free(reply);
     }
     memset(key, 'x', sizeof key - 1);
@@ -292,10 +294,11 @@ static void full_memory_fails_the_claim_until_its_keys_are_past_their_window(voi
 static void claim_is_never_busy_for_longer_than_a_lease_though_the_clock_is_set_back(void **state)
 {
     struct qe_dedup_store *store = store_new("back", 60000);
-    struct qe_dedup_claim one = claim(store, "later");
+    const struct qe_dedup_claim before = claim(store, "later");
     sqlite3 *other = NULL;
 
     (void)state;
+    assert_int_equal(before.state, QE_DEDUP_CLAIMED);
     assert_int_equal(sqlite3_open(s_path, &other), SQLITE_OK);
     assert_int_equal(sqlite3_exec(other,
                                   "UPDATE keys SET expires_at = expires_at + 86400000"
@@ -303,7 +306,7 @@ static void claim_is_never_busy_for_longer_than_a_lease_though_the_clock_is_set_
                                   NULL, NULL, NULL),
                      SQLITE_OK);
     assert_int_equal(sqlite3_close(other), SQLITE_OK);
-    one = claim(store, "later");
+    const struct qe_dedup_claim one = claim(store, "later");
     assert_int_equal(one.state, QE_DEDUP_BUSY);
     assert_int_equal(one.busy_ms, QE_DEDUP_LEASE_MS);
     qe_dedup_store_destroy(store);
