@@ -2,7 +2,7 @@
 """What watching many RabbitMQ queues costs the broker and us, for each way of reading, beside a plain GET of all
 queues, which is what other exporters do.
 
-Usage: compare_rabbitmq.py QUEUE_EXPORTER [--queues N] [--seconds N] [--limits]
+Usage: compare_rabbitmq.py QUEUE_EXPORTER [--queues N] [--seconds N] [--slower FACTOR] [--limits]
 
 A real broker of one node (Debian's rabbitmq-server), durable classic queues of which every tenth holds messages; its cache
 of listings is off, so that each answer is computed. CPU of the broker is that of its process, less what it takes when
@@ -125,7 +125,7 @@ def wait_first_polls(port):
 
 
 def measure_way(exporter, rabbit, beam, idle, method, options):
-    interval = max(1, round(WAYS[method] * options.queues / 10000))
+    interval = max(1, round(WAYS[method] * options.slower * options.queues / 10000))
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "c.yml"
         config.write_text(CONFIG.format(interval=interval, queues=options.queues, url=rabbit.url, method=method))
@@ -183,6 +183,7 @@ def main():
     parser.add_argument("exporter")
     parser.add_argument("--queues", type=int, default=10000)
     parser.add_argument("--seconds", type=int, default=40, help="for each way")
+    parser.add_argument("--slower", type=float, default=1, help="polls farther apart, on a machine that does more than this")
     parser.add_argument("--limits", action="store_true")
     options = parser.parse_args()
     # The real pace of statistics, unlike in tests, where they come every second.
