@@ -108,7 +108,8 @@ class Semantics(WithFolder):
         counts = collections.Counter(json.loads(body)["id"] for body in self.handled())
         self.assertEqual(sorted(counts), sorted(ids), "none is lost")
         again = sum(counts.values()) - len(counts)
-        self.assertLessEqual(again, 2 * kills, "only what ran while it was killed")
+        # Its two workers' messages, and what they had done while the last keys were written: at most what is in hand.
+        self.assertLessEqual(again, 12 * kills, "only what was in hand when it was killed")
         skipped = steady.value(series("duplicates_skipped_total"))
         print(f"{kills} kills, {again} of {len(ids)} handled again, {skipped:.0f} duplicates skipped by the one that lived")
         self.assertGreater(skipped, 0)
