@@ -118,7 +118,9 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     struct qe_cli_flag flags[QE_CLI_FLAGS_MAX] = {0};
     size_t flags_count = command->flags_count;
 
-    memcpy(flags, command->flags, flags_count * sizeof flags[0]);
+    for (size_t i = 0; i < flags_count; i++) { /* of some commands there are none */
+        flags[i] = command->flags[i];
+    }
     flags[flags_count++] = ctl_flags[0]; /* --config.file, before or after COMMAND */
     flags[flags_count++] = ctl_flags[ctl_flags_count - 1]; /* --help */
     int first = qe_cli_parse(flags, flags_count, false, argc, argv, &ctl->options, &err);
