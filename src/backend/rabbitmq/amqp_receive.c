@@ -10,6 +10,8 @@
 #define RETURN_LOOK_MS 10
 /* So long after a consumer began, its first messages are here. */
 #define PUSH_MS 500
+/* So far behind an empty answer, a message that it has overtaken comes. */
+#define OVERTAKEN_MS 100
 
 /* Called when nothing is held. */
 static int tell_trouble(struct qe_amqp_consumer *consumer, struct qe_err *err)
@@ -22,11 +24,21 @@ static int tell_trouble(struct qe_amqp_consumer *consumer, struct qe_err *err)
     return -1;
 }
 
-/* basic.get also waits for what was pushed before it: all of it comes in order. */
+/* True when an empty answer is the last word: nothing is on its way back to the queue. */
+static bool is_nothing_to_come(struct qe_amqp_consumer *consumer, struct qe_err *err)
+{
+    return qe_amqp_held_count(consumer) > 0 || consumer->released_mono_ms == 0 ||
+           qe_clock_mono_ms() >= consumer->released_mono_ms + RETURN_MS ||
+           qe_amqp_wait(consumer->rmq, NULL, false, qe_clock_mono_ms() + RETURN_LOOK_MS, err) != 0;
+}
+
+/* By basic.get, whose empty answer may overtake a message that the queue has just pushed to us:
+ * RabbitMQ's channel asks the queue before it passes on what came from it. */
 static int look_once(struct qe_amqp_consumer *consumer, size_t max, struct qe_err *err)
 {
     const int64_t deadline = qe_clock_mono_ms() + LOOK_MS;
     amqp_basic_get_t get = {.queue = qe_amqp_text(consumer->queue)};
+    bool may_be_overtaken = consumer->is_consuming;
 
     if (consumer->is_auto_acked) {
         return 0; /* such a queue can only push, and what it has pushed is held */
@@ -38,11 +50,16 @@ static int look_once(struct qe_amqp_consumer *consumer, size_t max, struct qe_er
         if (qe_amqp_call(&consumer->channel, AMQP_BASIC_GET_METHOD, &get, deadline, err) != 0) {
             return qe_amqp_held_count(consumer) > 0 ? 0 : -1;
         }
-        if (consumer->channel.answer == AMQP_BASIC_GET_EMPTY_METHOD &&
-            (qe_amqp_held_count(consumer) > 0 || consumer->released_mono_ms == 0 ||
-             qe_clock_mono_ms() >= consumer->released_mono_ms + RETURN_MS ||
-             qe_amqp_wait(consumer->rmq, NULL, false, qe_clock_mono_ms() + RETURN_LOOK_MS, err) !=
-                 0)) {
+        if (consumer->channel.answer != AMQP_BASIC_GET_EMPTY_METHOD) {
+            continue;
+        }
+        if (may_be_overtaken && qe_amqp_held_count(consumer) == 0) {
+            may_be_overtaken = false;
+            if (qe_amqp_wait(consumer->rmq, NULL, false, qe_clock_mono_ms() + OVERTAKEN_MS, err) !=
+                0) {
+                break;
+            }
+        } else if (is_nothing_to_come(consumer, err)) {
             break;
         }
     }
