@@ -68,73 +68,73 @@ static const char s_operator_policies[] =
     "{\"vhost\":\"/\",\"name\":\"" name "\",\"arguments\":{" arguments "}" more "}"
 #define QUORUM ",\"type\":\"quorum\""
 
+static const struct {
+    const char *queue;
+    unsigned version;
+    struct rules rules;
+    const char *why;
+} s_rules[] = {
+    {Q("x", "", ""), 3, {-1, -1, -1, NULL, NULL}, "no policy matches"},
+    {Q("orders", "", ""), 3, {100, 500, 3, "dlx", "pk"}, "the highest priority, and operators"},
+    {Q("orders", "\"x-max-length\":10", ""), 3, {10, 500, 3, "dlx", "pk"}, "the smaller limit"},
+    {Q("orders", "\"x-dead-letter-exchange\":\"\"", ""),
+     3,
+     {100, 500, 3, "", "pk"},
+     "each key by itself: the argument's exchange with the policy's routing key"},
+    {Q("offers.x", "", ""), 3, {5, -1, -1, NULL, NULL}, "a pattern is looked for anywhere"},
+    {Q("work", "", QUORUM), 3, {200, 500, 3, NULL, NULL}, "by type, and operators"},
+    {Q("quorum", "", QUORUM), 3, {-1, -1, -1, NULL, NULL}, "3.x: no limit of its own"},
+    {Q("quorum", "", QUORUM), 4, {-1, -1, 20, NULL, NULL}, "4.x: 20"},
+    {Q("quorum", "\"x-delivery-limit\":-1", QUORUM),
+     4,
+     {-1, -1, (double)INFINITY, NULL, NULL},
+     "4.x: switched off"},
+    {Q("endless", "", QUORUM),
+     4,
+     {-1, -1, (double)INFINITY, NULL, NULL},
+     "4.x: switched off by a policy"},
+    {Q("endless", "\"x-delivery-limit\":4", QUORUM),
+     4,
+     {-1, -1, 4, NULL, NULL},
+     "4.x: by a policy, but not by the argument"},
+    {Q("work", "\"x-delivery-limit\":-1", QUORUM),
+     4,
+     {200, 500, 3, NULL, NULL},
+     "4.x: by the argument, but not by policies"},
+    {Q("orders", "", ",\"policy\":\"low\""),
+     3,
+     {5, 500, 3, NULL, NULL},
+     "the policy that the broker says it is"},
+    {Q("orders", "", ",\"policy\":\"odd\""),
+     3,
+     {9, 500, 3, NULL, NULL},
+     "also where its pattern cannot be read here"},
+    {Q("orders", "", ",\"policy\":\"younger than our list\""),
+     3,
+     {100, 500, 3, "dlx", "pk"},
+     "or else the one that matches"},
+    {Q("quorum", "", QUORUM ",\"delivery_limit\":\"unlimited\""),
+     4,
+     {-1, -1, (double)INFINITY, NULL, NULL},
+     "4.x: told"},
+    {Q("work", "", QUORUM ",\"delivery_limit\":5"), 4, {200, 500, 5, NULL, NULL}, "4.x: told"},
+    {Q("x", "\"x-max-length\":\"ten\",\"x-message-ttl\":-5,\"x-dead-letter-exchange\":7", ""),
+     3,
+     {-1, -1, -1, NULL, NULL},
+     "what is none"},
+    {"{\"vhost\":\"/\",\"name\":\"x\",\"arguments\":[]}",
+     3,
+     {-1, -1, -1, NULL, NULL},
+     "a list for an object"},
+};
+
 static void rules_come_from_arguments_policies_and_operator_policies(void **state)
 {
-    static const struct {
-        const char *queue;
-        unsigned version;
-        struct rules rules;
-        const char *why;
-    } rows[] = {
-        {Q("x", "", ""), 3, {-1, -1, -1, NULL, NULL}, "no policy matches"},
-        {Q("orders", "", ""), 3, {100, 500, 3, "dlx", "pk"}, "the highest priority, and operators"},
-        {Q("orders", "\"x-max-length\":10", ""), 3, {10, 500, 3, "dlx", "pk"}, "the smaller limit"},
-        {Q("orders", "\"x-dead-letter-exchange\":\"\"", ""),
-         3,
-         {100, 500, 3, "", "pk"},
-         "each key by itself: the argument's exchange with the policy's routing key"},
-        {Q("offers.x", "", ""), 3, {5, -1, -1, NULL, NULL}, "a pattern is looked for anywhere"},
-        {Q("work", "", QUORUM), 3, {200, 500, 3, NULL, NULL}, "by type, and operators"},
-        {Q("quorum", "", QUORUM), 3, {-1, -1, -1, NULL, NULL}, "3.x: no limit of its own"},
-        {Q("quorum", "", QUORUM), 4, {-1, -1, 20, NULL, NULL}, "4.x: 20"},
-        {Q("quorum", "\"x-delivery-limit\":-1", QUORUM),
-         4,
-         {-1, -1, (double)INFINITY, NULL, NULL},
-         "4.x: switched off"},
-        {Q("endless", "", QUORUM),
-         4,
-         {-1, -1, (double)INFINITY, NULL, NULL},
-         "4.x: switched off by a policy"},
-        {Q("endless", "\"x-delivery-limit\":4", QUORUM),
-         4,
-         {-1, -1, 4, NULL, NULL},
-         "4.x: by a policy, but not by the argument"},
-        {Q("work", "\"x-delivery-limit\":-1", QUORUM),
-         4,
-         {200, 500, 3, NULL, NULL},
-         "4.x: by the argument, but not by policies"},
-        {Q("orders", "", ",\"policy\":\"low\""),
-         3,
-         {5, 500, 3, NULL, NULL},
-         "the policy that the broker says it is"},
-        {Q("orders", "", ",\"policy\":\"odd\""),
-         3,
-         {9, 500, 3, NULL, NULL},
-         "also where its pattern cannot be read here"},
-        {Q("orders", "", ",\"policy\":\"younger than our list\""),
-         3,
-         {100, 500, 3, "dlx", "pk"},
-         "or else the one that matches"},
-        {Q("quorum", "", QUORUM ",\"delivery_limit\":\"unlimited\""),
-         4,
-         {-1, -1, (double)INFINITY, NULL, NULL},
-         "4.x: told"},
-        {Q("work", "", QUORUM ",\"delivery_limit\":5"), 4, {200, 500, 5, NULL, NULL}, "4.x: told"},
-        {Q("x", "\"x-max-length\":\"ten\",\"x-message-ttl\":-5,\"x-dead-letter-exchange\":7", ""),
-         3,
-         {-1, -1, -1, NULL, NULL},
-         "what is none"},
-        {"{\"vhost\":\"/\",\"name\":\"x\",\"arguments\":[]}",
-         3,
-         {-1, -1, -1, NULL, NULL},
-         "a list for an object"},
-    };
-
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof s_rules / sizeof s_rules[0]; i++) {
         struct qe_json *policies_json = parse(s_policies);
         struct qe_json *operator_json = parse(s_operator_policies);
-        struct qe_json *queue = parse(rows[i].queue);
+        struct qe_json *queue = parse(s_rules[i].queue);
         struct qe_rmq_policies policies = {0};
         struct qe_rmq_policies operators = {0};
         struct qe_rmq_definition made;
@@ -143,7 +143,7 @@ static void rules_come_from_arguments_policies_and_operator_policies(void **stat
         assert_ok(qe_rmq_policies_parse(policies_json, &policies, &err), err);
         assert_ok(qe_rmq_policies_parse(operator_json, &operators, &err), err);
         assert_ok(qe_rmq_definition_parse(queue, &made, &err), err);
-        assert_ok(qe_rmq_definition_apply(&made, &policies, &operators, rows[i].version, &err),
+        assert_ok(qe_rmq_definition_apply(&made, &policies, &operators, s_rules[i].version, &err),
                   err);
         const char *exchange = made.rules.dead_letter_exchange;
         const char *key = made.rules.dead_letter_key;
@@ -153,13 +153,13 @@ static void rules_come_from_arguments_policies_and_operator_policies(void **stat
         (void)snprintf(got, sizeof got, "%g %g %g %s %s", made.rules.max_length_messages,
                        made.rules.message_ttl_ms, made.rules.delivery_limit,
                        exchange == NULL ? "-" : exchange, key == NULL ? "-" : key);
-        exchange = rows[i].rules.exchange;
-        key = rows[i].rules.key;
-        (void)snprintf(wanted, sizeof wanted, "%g %g %g %s %s", rows[i].rules.max_length,
-                       rows[i].rules.ttl_ms, rows[i].rules.delivery_limit,
+        exchange = s_rules[i].rules.exchange;
+        key = s_rules[i].rules.key;
+        (void)snprintf(wanted, sizeof wanted, "%g %g %g %s %s", s_rules[i].rules.max_length,
+                       s_rules[i].rules.ttl_ms, s_rules[i].rules.delivery_limit,
                        exchange == NULL ? "-" : exchange, key == NULL ? "-" : key);
         if (strcmp(got, wanted) != 0) {
-            fail_msg("%s: %s instead of %s", rows[i].why, got, wanted);
+            fail_msg("%s: %s instead of %s", s_rules[i].why, got, wanted);
         }
         qe_rmq_definition_deinit(&made);
         qe_rmq_policies_deinit(&policies);

@@ -46,8 +46,7 @@ static const char *const s_golden_text[] = {
     "# HELP queue_dead_letter_messages Messages in the dead-letter queue of this queue, whatever their state, at the last poll; under its own name where no queue that uses it is watched.",
     "# TYPE queue_dead_letter_messages gauge",
     "queue_dead_letter_messages{source=\"a\",queue=\"orders\",dead_letter_queue=\"orders-dlq\"} 0",
-    "# HELP queue_is_dead_letter_queue 1 when another queue dead-letters into this one, else 0; 0 also "
-    "in a loop with a retry queue, where messages only pass.",
+    "# HELP queue_is_dead_letter_queue 1 when another queue dead-letters into this one, else 0; 0 also in a loop with a retry queue, where messages only pass.",
     "# TYPE queue_is_dead_letter_queue gauge",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders\"} 0",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders-dlq\"} 1",
@@ -212,8 +211,7 @@ static const char *const s_golden_openmetrics[] = {
     "# HELP queue_dead_letter_messages Messages in the dead-letter queue of this queue, whatever their state, at the last poll; under its own name where no queue that uses it is watched.",
     "queue_dead_letter_messages{source=\"a\",queue=\"orders\",dead_letter_queue=\"orders-dlq\"} 0",
     "# TYPE queue_is_dead_letter_queue gauge",
-    "# HELP queue_is_dead_letter_queue 1 when another queue dead-letters into this one, else 0; 0 also "
-    "in a loop with a retry queue, where messages only pass.",
+    "# HELP queue_is_dead_letter_queue 1 when another queue dead-letters into this one, else 0; 0 also in a loop with a retry queue, where messages only pass.",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders\"} 0",
     "queue_is_dead_letter_queue{source=\"a\",queue=\"orders-dlq\"} 1",
     "queue_is_dead_letter_queue{source=\"a\",vhost=\"/\",queue=\"mail\"} 0",
