@@ -10,6 +10,9 @@
 #include "util/clock.h"
 #include "util/mem.h"
 
+/* A broker across a network, on a machine that does more than this. */
+#define AT_ONCE_MS 2000
+
 static void a_lapsed_delivery_comes_again_and_the_old_receipt_is_stale(void **state)
 {
     struct world *world = *state;
@@ -116,8 +119,9 @@ static void a_released_message_is_there_at_once_or_after_its_delay(void **state)
     struct qe_message_list list = receive_count(world, QE_CONTRACT_WORK, 1);
     (void)settle_one(world, QE_CONTRACT_WORK, &list.items[0], QE_SETTLE_RELEASE, 0, NULL);
     qe_message_list_deinit(&list);
-    list = receive_now(world, QE_CONTRACT_WORK, 1);
-    assert_int_equal(list.count, 1);
+    const int64_t released = qe_clock_mono_ms();
+    list = receive_count(world, QE_CONTRACT_WORK, 1);
+    assert_true(qe_clock_mono_ms() - released < AT_ONCE_MS);
     assert_int_equal(list.items[0].receives, 2);
 
     if ((world->driver->caps & QE_CAP_DELAY) != 0) {
