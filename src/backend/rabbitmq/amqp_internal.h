@@ -40,7 +40,6 @@
 #define QE_AMQP_ENQUEUED_HEADER "x-enqueued-ms"  /* of a message that we dead-lettered */
 #define QE_AMQP_TYPES_HEADER "x-attribute-types" /* of attributes that AMQP has no type for */
 #define QE_AMQP_PROPERTY "property" /* type of an attribute that is no header, but a property */
-#define QE_AMQP_DELAY_PREFIX "qe.delay."
 
 struct qe_amqp_channel;
 

@@ -180,7 +180,7 @@ static int add_death(const amqp_array_t *deaths, struct qe_message *out, struct 
         const amqp_field_value_t *count = member(death, "count", AMQP_FIELD_KIND_I64);
         const amqp_field_value_t *time = member(death, "time", AMQP_FIELD_KIND_TIMESTAMP);
 
-        if (queue != NULL && begins_with(queue->value.bytes, QE_AMQP_DELAY_PREFIX)) {
+        if (queue != NULL && begins_with(queue->value.bytes, QE_RMQ_DELAY_PREFIX)) {
             continue;
         }
         /* The time is that of the first of `count` deaths. */
