@@ -12,6 +12,10 @@
 /* The first lot is small; it grows while its messages are. */
 #define LOT_FIRST 10
 #define LOT_BYTES_MAX ((size_t)16 << 20)
+/* Of a lot, so many are sent, and then deleted, in one go: a wish to stop is heard between two of
+ * them. More where that is quick, down to what Amazon SQS takes in one call where it is not. */
+#define BITE_FIRST 10
+#define BITE_QUICK_MS 50
 /* So often a receive may bring nothing but messages that are aside already. */
 #define KNOWN_ROUNDS_MAX 3
 
@@ -146,12 +150,12 @@ static bool is_of_the_target(const struct qe_redrive *run, enum qe_err_code code
     return run->options->to == NULL && code == QE_ERR_NOT_FOUND;
 }
 
-/* The messages of the lot that go where `first` goes, in outgoing and picked. */
+/* The next messages of the lot that go where `first` goes, in outgoing and picked. */
 static int pick(struct qe_redrive *run, size_t first, size_t *out_count, struct qe_err *err)
 {
     size_t count = 0;
 
-    for (size_t i = first; i < run->lot.count; i++) {
+    for (size_t i = first; i < run->lot.count && count < run->bite_max; i++) {
         if (run->fates[i] == QE_FATE_SEND && run->targets[i] == run->targets[first]) {
             if (fill(run, i, &run->outgoing[count], err) != 0) {
                 return -1;
@@ -180,8 +184,8 @@ static int note_sent(struct qe_redrive *run, size_t picked, const struct qe_err 
     return 0;
 }
 
-/* Sends every message of the lot that goes where `first` goes. */
-static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *err)
+/* Sends `first` and what else goes where it goes. */
+static int send_bite(struct qe_redrive *run, size_t first, struct qe_err *err)
 {
     const struct qe_redrive_options *options = run->options;
     struct qe_err why = {0};
@@ -208,21 +212,6 @@ static int send_to_target(struct qe_redrive *run, size_t first, struct qe_err *e
         return qe_err_wrap(err, "send to %s", run->targets[first]->name);
     }
     return 0;
-}
-
-static int send_all(struct qe_redrive *run, struct qe_err *err)
-{
-    int rc = 0;
-
-    for (size_t i = 0; i < run->lot.count && rc == 0; i++) {
-        if (run->fates[i] == QE_FATE_SEND) {
-            rc = send_to_target(run, i, err);
-        }
-    }
-    for (size_t i = 0; i < run->lot.count; i++) {
-        qe_attributes_deinit(&run->attributes[i]);
-    }
-    return rc;
 }
 
 /* --- deleting --- */
@@ -253,7 +242,6 @@ static int note_deleted(struct qe_redrive *run, size_t index,
     return put_aside(run, index, QE_ASIDE_SENT, err);
 }
 
-/* What is sent is deleted even when another message of the lot has ended the run. */
 static int delete_sent(struct qe_redrive *run, struct qe_err *err)
 {
     size_t count = 0;
@@ -276,6 +264,71 @@ static int delete_sent(struct qe_redrive *run, struct qe_err *err)
 }
 
 /* --- lots --- */
+
+static void tell_progress(const struct qe_redrive *run)
+{
+    const struct qe_redrive_hooks *hooks = &run->options->hooks;
+
+    if (hooks->progress != NULL) {
+        hooks->progress(hooks->context, &run->out->counts);
+    }
+}
+
+static void adapt_bite(struct qe_redrive *run, int64_t began_mono_ms)
+{
+    bool is_quick = qe_clock_mono_ms() - began_mono_ms < BITE_QUICK_MS;
+    size_t twice = run->bite_max * 2 < QE_REDRIVE_LOT_MAX ? run->bite_max * 2 : QE_REDRIVE_LOT_MAX;
+
+    run->bite_max = is_quick ? twice : BITE_FIRST;
+}
+
+/* A bite after the other, each sent and then deleted, until the caller wants to stop. */
+static int move_bites(struct qe_redrive *run, struct qe_err *err)
+{
+    const struct qe_redrive_hooks *hooks = &run->options->hooks;
+    int rc = 0;
+
+    for (size_t i = 0; i < run->lot.count && rc == 0; i++) {
+        struct qe_err why = {0};
+
+        if (run->fates[i] != QE_FATE_SEND) {
+            continue;
+        }
+        if (!hooks->pause(hooks->context, 0)) {
+            break;
+        }
+        const int64_t began_mono_ms = qe_clock_mono_ms();
+
+        rc = send_bite(run, i, err);
+        /* What is sent is deleted even when another message has ended the run. */
+        if (delete_sent(run, &why) != 0 && rc == 0) {
+            *err = why;
+            rc = -1;
+        }
+        adapt_bite(run, began_mono_ms);
+        tell_progress(run);
+    }
+    for (size_t i = 0; i < run->lot.count; i++) {
+        qe_attributes_deinit(&run->attributes[i]);
+    }
+    return rc;
+}
+
+/* What nothing was done with, since the caller wants to stop or the run has ended. */
+static void give_back_rest(struct qe_redrive *run)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < run->lot.count; i++) {
+        if (run->fates[i] == QE_FATE_SEND) {
+            run->fates[i] = QE_FATE_DONE;
+            run->settlements[count++] = (struct qe_settlement){
+                .message = &run->lot.items[i], .verb = QE_SETTLE_RELEASE, .unhandled = true};
+        }
+    }
+    qe_redrive_settle(run, count);
+    run->out->counts.untried += count;
+}
 
 /* How many may be received now; 0: no more are wanted, or the caller wants to stop. */
 static size_t next_lot(struct qe_redrive *run)
@@ -323,7 +376,7 @@ static void adapt_lot(struct qe_redrive *run)
 
 static int move_lot(struct qe_redrive *run, struct qe_err *err)
 {
-    struct qe_err delete_err = {0};
+    struct qe_err why = {0};
     int rc = 0;
 
     run->fresh_count = 0;
@@ -334,11 +387,13 @@ static int move_lot(struct qe_redrive *run, struct qe_err *err)
             rc = decide(run, i, err);
         }
     }
-    rc = rc == 0 ? send_all(run, err) : rc;
-    if (delete_sent(run, &delete_err) != 0 && rc == 0) {
-        *err = delete_err;
+    rc = rc == 0 ? move_bites(run, err) : rc;
+    give_back_rest(run);
+    if (delete_sent(run, &why) != 0 && rc == 0) { /* of an earlier lot */
+        *err = why;
         rc = -1;
     }
+    tell_progress(run);
     return rc;
 }
 
@@ -362,7 +417,6 @@ static int receive(struct qe_redrive *run, size_t count, struct qe_err *err)
 /* 1: there may be more, 0: it is done, -1. */
 static int step(struct qe_redrive *run, struct qe_err *err)
 {
-    const struct qe_redrive_options *options = run->options;
     size_t count = next_lot(run);
 
     if (count == 0) {
@@ -382,9 +436,6 @@ static int step(struct qe_redrive *run, struct qe_err *err)
     }
     run->lot.count = 0;
     run->known_rounds = run->fresh_count > 0 ? 0 : run->known_rounds + 1;
-    if (options->hooks.progress != NULL) {
-        options->hooks.progress(options->hooks.context, &run->out->counts);
-    }
     if (rc != 0) {
         return -1;
     }
@@ -399,6 +450,7 @@ int qe_redrive_run(const struct qe_redrive_options *options, struct qe_redrive_r
         .out = out,
         .origins = {.from = options->from, .queues = options->queues},
         .lot_max = LOT_FIRST,
+        .bite_max = BITE_FIRST,
         .start_unix_ms = options->start_unix_ms != 0 ? options->start_unix_ms : qe_clock_unix_ms(),
         .start_mono_ms = qe_clock_mono_ms(),
     };

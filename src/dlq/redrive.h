@@ -30,13 +30,14 @@ struct qe_redrive_counts {
     uint64_t stayed;    /* could not be sent on, and is given back */
     uint64_t newer;     /* sent after the redrive began, and left */
     uint64_t unmatched; /* not meant by the filter, and given back */
+    uint64_t untried;   /* received when it ended before its time, and given back */
 };
 
 struct qe_redrive_hooks {
-    /* Called before each receive: waits until then (a past time: not at all). False: the caller
-     * wants to stop, and the redrive ends well. */
+    /* Called before each receive and before each send: waits until then (a past time: not at all).
+     * False: the caller wants to stop, and the redrive ends well. */
     bool (*pause)(void *context, int64_t until_mono_ms);
-    /* After each lot; may be NULL. */
+    /* Whenever the counts may have changed; may be NULL. */
     void (*progress)(void *context, const struct qe_redrive_counts *counts);
     /* Each message that the target has, before it is deleted here; its new id, or "". May be NULL.
      */

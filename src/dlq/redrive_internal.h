@@ -28,6 +28,7 @@ struct qe_redrive {
     int64_t start_mono_ms;
     uint64_t tried;
     size_t lot_max;
+    size_t bite_max;    /* of the lot, sent and deleted in one go */
     size_t fresh_count; /* of the lot: not seen before */
     unsigned known_rounds;
     bool is_full; /* of messages that are not of this redrive: it ends here */

@@ -158,6 +158,15 @@ uint64_t ctl_redrive_depth(const struct ctl_redrive_job *job)
     return depth;
 }
 
+static void say_stopped(const struct qe_redrive_counts *counts)
+{
+    (void)fputs("queuectl dlq redrive: stopped before the end", stderr);
+    if (counts->untried > 0) {
+        (void)fprintf(stderr, "; %" PRIu64 " in hand given back", counts->untried);
+    }
+    (void)fputc('\n', stderr);
+}
+
 static bool went_well(const struct qe_redrive_result *result)
 {
     return result->counts.stayed == 0 && result->counts.doubled == 0 && !result->is_partial;
@@ -198,7 +207,7 @@ enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t m
     *out_moved = result.counts.moved;
     print_result(job, &result);
     if (rc == 0 && ctl_stopped != 0) {
-        (void)fputs("queuectl dlq redrive: stopped before the end\n", stderr);
+        say_stopped(&result.counts);
     }
     return rc == 0 && ctl_stopped == 0 && went_well(&result) ? QE_EXIT_OK : QE_EXIT_FAILURE;
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "backend/embedded/embedded.h"
 #include "dlq/redrive.h"
@@ -23,13 +24,19 @@ struct faults {
     unsigned settle_calls_fail;  /* so many calls fail as a whole */
     unsigned receive_calls_fail; /* with QE_ERR_NETWORK */
     unsigned sends;              /* messages that were given to send() */
+    int64_t send_ms;             /* each call takes so long */
 };
 static struct faults s_faults;
 
 static inline int faulty_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages,
                               size_t count, int64_t deadline_mono_ms, struct qe_err *err)
 {
+    const struct timespec pause = {.tv_nsec = (long)s_faults.send_ms * 1000000L};
+
     s_faults.sends += (unsigned)count;
+    if (s_faults.send_ms > 0) {
+        (void)nanosleep(&pause, NULL);
+    }
     if (s_faults.send_calls_fail > 0) {
         s_faults.send_calls_fail--;
         return qe_err_set(err, s_faults.send_code, "told to fail");
