@@ -74,6 +74,15 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
         {"queue_dead_letter_pending_messages", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
          "Messages that were dead-lettered and are kept until another "
          "queue has confirmed them."},
+    [QE_FAMILY_DEAD_LETTER_CHANGE] =
+        {"queue_dead_letter_change_messages", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
+         "How many messages more (below 0: fewer) this dead-letter queue holds, ready and in "
+         "flight, than queue_dead_letter_change_seconds before; absent until its readings cover "
+         "state_window."},
+    [QE_FAMILY_DEAD_LETTER_CHANGE_SPAN] =
+        {"queue_dead_letter_change_seconds", QE_METRIC_GAUGE, QE_PART_POLL, "seconds", QUEUE_LABELS,
+         "Time between the readings that queue_dead_letter_change_messages compares: state_window, "
+         "or longer where readings are rare."},
     [QE_FAMILY_IS_DEAD_LETTER_QUEUE] =
         {"queue_is_dead_letter_queue", QE_METRIC_GAUGE, QE_PART_POLL, "", QUEUE_LABELS,
          "1 when another queue dead-letters into this one, else 0; 0 also in a loop with a retry "

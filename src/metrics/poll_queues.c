@@ -183,6 +183,20 @@ static void render_links(struct qe_strbuf *out, enum qe_family family,
 
 /* --- what follows from state and sample: one value per queue, or none --- */
 
+static bool change_of(enum qe_family family, const struct qe_snapshot *snapshot, size_t index,
+                      double *out)
+{
+    double messages = 0;
+    double seconds = 0;
+
+    if (!snapshot->judges_backlogs || !snapshot->set->is_dead_letter_queue[index] ||
+        !qe_backlog_change(&snapshot->states[index].backlog, &messages, &seconds)) {
+        return false;
+    }
+    *out = family == QE_FAMILY_DEAD_LETTER_CHANGE ? messages : seconds;
+    return true;
+}
+
 static bool value_of(enum qe_family family, const struct qe_snapshot *snapshot, size_t index,
                      double *out)
 {
@@ -195,6 +209,9 @@ static bool value_of(enum qe_family family, const struct qe_snapshot *snapshot, 
     if (family == QE_FAMILY_IS_DELAY_QUEUE) {
         *out = 1;
         return snapshot->set->items[index].is_delay_queue;
+    }
+    if (family == QE_FAMILY_DEAD_LETTER_CHANGE || family == QE_FAMILY_DEAD_LETTER_CHANGE_SPAN) {
+        return change_of(family, snapshot, index, out);
     }
     if (family == QE_FAMILY_DRAIN) {
         return snapshot->judges_backlogs && qe_backlog_drain_seconds(&state->backlog, out);
@@ -314,6 +331,8 @@ void qe_poll_render_queues(struct qe_strbuf *out, enum qe_family family,
         [QE_FAMILY_OLDEST_AGE] = render_oldest_age,
         [QE_FAMILY_DEAD_LETTER_INFO] = render_links,
         [QE_FAMILY_DEAD_LETTER_MESSAGES] = render_links,
+        [QE_FAMILY_DEAD_LETTER_CHANGE] = render_values,
+        [QE_FAMILY_DEAD_LETTER_CHANGE_SPAN] = render_values,
         [QE_FAMILY_IS_DEAD_LETTER_QUEUE] = render_values,
         [QE_FAMILY_IS_DELAY_QUEUE] = render_values,
         [QE_FAMILY_EXPIRY_MARGIN] = render_values,

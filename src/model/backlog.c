@@ -283,7 +283,8 @@ void qe_backlog_observe(struct qe_backlog *backlog, const struct qe_backlog_read
     take_marks(backlog, reading, messages);
     take_point(backlog, reading, messages);
     backlog->drain_seconds = -1;
-    if (!covers_window(backlog, reading)) {
+    backlog->covers_window = covers_window(backlog, reading);
+    if (!backlog->covers_window) {
         return;
     }
     struct trend trend = fit(backlog);
@@ -292,6 +293,19 @@ void qe_backlog_observe(struct qe_backlog *backlog, const struct qe_backlog_read
     if (backlog->state == QE_BACKLOG_DRAINING && trend.per_second < 0) {
         backlog->drain_seconds = messages / -trend.per_second;
     }
+}
+
+bool qe_backlog_change(const struct qe_backlog *backlog, double *out_messages, double *out_seconds)
+{
+    if (!backlog->covers_window) {
+        return false;
+    }
+    const struct qe_backlog_point *first = &backlog->points[0];
+    const struct qe_backlog_point *last = &backlog->points[backlog->points_count - 1];
+
+    *out_messages = (double)last->messages - (double)first->messages;
+    *out_seconds = (double)(uint32_t)(last->mono_ms - first->mono_ms) / 1e3;
+    return true;
 }
 
 bool qe_backlog_drain_seconds(const struct qe_backlog *backlog, double *out_seconds)

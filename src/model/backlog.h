@@ -56,6 +56,7 @@ struct qe_backlog_point {
 struct qe_backlog {
     bool is_begun;
     bool has_acknowledged; /* by the last reading: acknowledged_total is known */
+    bool covers_window;    /* the readings do */
     uint8_t points_count;
     uint8_t state;         /* enum qe_backlog_state, as published */
     uint8_t candidate;     /* what the last reading found */
@@ -86,6 +87,10 @@ struct qe_backlog_reading {
 /* Takes a reading in and judges anew. Readings come in the order of time; a broker's counter that
  * goes back (it was restarted) starts the history again. */
 void qe_backlog_observe(struct qe_backlog *backlog, const struct qe_backlog_reading *reading);
+
+/* The newest reading less the one that the window begins with, and how many seconds lie between
+ * them: the window, or longer where readings are rare. False: they do not cover a window yet. */
+bool qe_backlog_change(const struct qe_backlog *backlog, double *out_messages, double *out_seconds);
 
 /* Seconds until the queue is empty if it goes on as it does; false when it is not draining. */
 bool qe_backlog_drain_seconds(const struct qe_backlog *backlog, double *out_seconds);

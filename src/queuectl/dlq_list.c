@@ -1,4 +1,5 @@
 /* queuectl dlq list: every dead-letter link, and what waits at its end. */
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define ROWS_MAX ((size_t)QE_QUEUES_MAX * 2)
 
 static const struct qe_cli_flag s_flags[] = {
-    {"exporter", "URL", "the metrics page of the running exporter, which knows the trend",
+    {"exporter", "URL", "the metrics page of the running exporter, which knows change and trend",
      CTL_EXPORTER_URL, CTL_AT(exporter)},
     CTL_FLAG_JSON,
     CTL_FLAG_TIMEOUT,
@@ -31,7 +32,7 @@ struct row {
     const char *queue;
     const char *dlq_vhost;
     const char *dlq;
-    const char *trend; /* NULL unknown */
+    const struct ctl_trend *trend; /* NULL: the exporter does not tell */
     double depth;
     double oldest_seconds;
     double expires_seconds;
@@ -90,7 +91,7 @@ static int add_queue(struct listing *listing, const struct qe_snapshot *snapshot
             0) {
             return qe_err_set(err, QE_ERR_NOMEM, "%zu dead-letter links", listing->count);
         }
-        row.trend = ctl_trends_of(&listing->trends, row.source, row.dlq_vhost, row.dlq);
+        row.trend = ctl_trends_find(&listing->trends, row.source, row.dlq_vhost, row.dlq);
         add_depth(snapshot, index, i, &row);
         listing->rows[listing->count++] = row;
     }
@@ -130,6 +131,12 @@ static int by_depth(const void *a, const void *b)
     return order != 0 ? order : strcmp(left->queue, right->queue);
 }
 
+static bool has_change(const struct row *row)
+{
+    return row->trend != NULL && !isnan(row->trend->change_messages) &&
+           row->trend->change_seconds >= 0;
+}
+
 /* --- JSON --- */
 
 static int add_known(struct qe_json *object, const char *key, double value)
@@ -153,7 +160,12 @@ static int fill_json(struct qe_json *object, const struct row *row)
     rc = rc == 0 ? add_known(object, "messages", row->depth) : rc;
     rc = rc == 0 ? add_known(object, "oldest_age_seconds", row->oldest_seconds) : rc;
     rc = rc == 0 ? add_known(object, "expires_seconds", row->expires_seconds) : rc;
-    return rc == 0 ? add_name(object, "trend", row->trend) : rc;
+    if (rc == 0 && has_change(row)) {
+        rc = qe_json_add_number(object, "change_messages", row->trend->change_messages);
+        rc =
+            rc == 0 ? qe_json_add_number(object, "change_seconds", row->trend->change_seconds) : rc;
+    }
+    return rc == 0 ? add_name(object, "trend", row->trend != NULL ? row->trend->state : NULL) : rc;
 }
 
 static int print_json(const struct row *row, struct qe_err *err)
@@ -194,10 +206,27 @@ static const char *seconds_cell(double seconds, char out[32])
     return seconds < 0 ? "-" : qe_text_from_duration((int64_t)seconds * 1000, out);
 }
 
+/* "+12 in 5m" */
+static const char *change_cell(const struct row *row, char *out, size_t out_bytes)
+{
+    char messages[CELL_BYTES];
+    char span[32];
+
+    if (!has_change(row)) {
+        return "-";
+    }
+    messages[qe_number_write_double(row->trend->change_messages, messages)] = '\0';
+    (void)snprintf(out, out_bytes, "%s%s in %s", row->trend->change_messages > 0 ? "+" : "",
+                   messages,
+                   qe_text_from_duration((int64_t)row->trend->change_seconds * 1000, span));
+    return out;
+}
+
 static void print_row(const struct row *row, const size_t widths[3])
 {
     char depth[CELL_BYTES] = "-";
     char oldest[32];
+    char change[CELL_BYTES * 2];
     char expires[32];
 
     if (row->depth >= 0) {
@@ -208,8 +237,9 @@ static void print_row(const struct row *row, const size_t widths[3])
     ctl_put_padded(row->queue, widths[1]);
     (void)fputs("  ", stdout);
     ctl_put_padded(row->dlq, widths[2]);
-    (void)printf("  %8s %11s %-8s %s\n", depth, seconds_cell(row->oldest_seconds, oldest),
-                 row->trend != NULL ? row->trend : "-",
+    (void)printf("  %8s %11s  %-12s %-8s %s\n", depth, seconds_cell(row->oldest_seconds, oldest),
+                 change_cell(row, change, sizeof change),
+                 row->trend != NULL && row->trend->state != NULL ? row->trend->state : "-",
                  seconds_cell(row->expires_seconds, expires));
 }
 
@@ -221,9 +251,9 @@ static void print_table(const struct listing *listing)
         width_of(listing, 2, "DEAD-LETTER QUEUE"),
     };
 
-    (void)printf("%-*s  %-*s  %-*s  %8s %11s %-8s %s\n", (int)widths[0], "SOURCE", (int)widths[1],
-                 "QUEUE", (int)widths[2], "DEAD-LETTER QUEUE", "MESSAGES", "OLDEST", "TREND",
-                 "EXPIRES IN");
+    (void)printf("%-*s  %-*s  %-*s  %8s %11s  %-12s %-8s %s\n", (int)widths[0], "SOURCE",
+                 (int)widths[1], "QUEUE", (int)widths[2], "DEAD-LETTER QUEUE", "MESSAGES", "OLDEST",
+                 "CHANGE", "TREND", "EXPIRES IN");
     for (size_t i = 0; i < listing->count; i++) {
         print_row(&listing->rows[i], widths);
     }

@@ -1,5 +1,6 @@
 #include "queuectl/trend.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,9 +9,29 @@
 #include "util/strbuf.h"
 #include "util/text.h"
 
-#define FAMILY "queue_state{"
 #define LABEL_MAX_BYTES 1024
 #define TRENDS_MAX 1000000
+
+enum family {
+    FAMILY_STATE = 0,
+    FAMILY_CHANGE,
+    FAMILY_SPAN,
+    FAMILY_NONE
+};
+static const char *const s_families[FAMILY_NONE] = {
+    "queue_state{", "queue_dead_letter_change_messages{", "queue_dead_letter_change_seconds{"};
+
+static enum family family_of(const char *line)
+{
+    enum family family = FAMILY_STATE;
+
+    for (; family < FAMILY_NONE; family++) {
+        if (strncmp(line, s_families[family], strlen(s_families[family])) == 0) {
+            break;
+        }
+    }
+    return family;
+}
 
 static void deinit_one(struct ctl_trend *trend)
 {
@@ -68,18 +89,21 @@ static int read_value(const char **at, struct qe_strbuf *out)
     return *c == '"' && out->failed == QE_OK ? 0 : -1;
 }
 
-/* One line behind FAMILY. 1: it is taken, 0: not of interest or not understood, -1: no memory. */
-static int read_line(const char *at, struct ctl_trend *trend, struct qe_strbuf *value)
+/* The labels behind the opening brace; *at is then behind the closing one. 1: they are taken, 0:
+ * not understood, -1: no memory. */
+static int read_labels(const char **at, struct ctl_trend *trend, struct qe_strbuf *value)
 {
-    while (*at != '}') {
-        size_t length = strcspn(at, "=}\n");
-        char **member = at[length] == '=' ? member_of(trend, at, length) : NULL;
+    const char *c = *at;
 
-        if (at[length] != '=' || at[length + 1] != '"') {
+    while (*c != '}') {
+        size_t length = strcspn(c, "=}\n");
+        char **member = c[length] == '=' ? member_of(trend, c, length) : NULL;
+
+        if (c[length] != '=' || c[length + 1] != '"') {
             return 0;
         }
-        at += length + 2;
-        if (read_value(&at, value) != 0) {
+        c += length + 2;
+        if (read_value(&c, value) != 0) {
             return 0;
         }
         if (member != NULL && *member == NULL) {
@@ -88,10 +112,44 @@ static int read_line(const char *at, struct ctl_trend *trend, struct qe_strbuf *
                 return -1;
             }
         }
-        at += *at == ',' ? 1 : 0;
+        c += *c == ',' ? 1 : 0;
     }
-    return trend->source != NULL && trend->queue != NULL && trend->state != NULL &&
-           strncmp(at, "} 1", 3) == 0 && (at[3] == '\n' || at[3] == '\0');
+    *at = c + 1;
+    return trend->source != NULL && trend->queue != NULL ? 1 : 0;
+}
+
+static bool read_number(const char *at, double *out)
+{
+    char text[40] = "";
+    struct qe_err ignored = {0};
+    size_t length = 0;
+
+    at += *at == ' ' ? 1 : 0;
+    length = strcspn(at, " \n");
+    if (length == 0 || length >= sizeof text) {
+        return false;
+    }
+    memcpy(text, at, length);
+    return qe_text_to_double(text, out, &ignored) == 0;
+}
+
+/* A line of the page. 1: it is taken, 0: not of interest or not understood, -1: no memory. */
+static int read_line(const char *line, struct ctl_trend *trend, struct qe_strbuf *value)
+{
+    const enum family family = family_of(line);
+    const char *at = family != FAMILY_NONE ? line + strlen(s_families[family]) : NULL;
+    int rc = at != NULL ? read_labels(&at, trend, value) : 0;
+    double number = 0;
+
+    if (rc != 1) {
+        return rc;
+    }
+    if (!read_number(at, &number)) {
+        return 0;
+    }
+    trend->change_messages = family == FAMILY_CHANGE ? number : (double)NAN;
+    trend->change_seconds = family == FAMILY_SPAN ? number : -1;
+    return family != FAMILY_STATE || (trend->state != NULL && number == 1);
 }
 
 static int compare_to(const struct ctl_trend *trend, const char *source, const char *vhost,
@@ -108,6 +166,36 @@ static int compare(const void *a, const void *b)
     const struct ctl_trend *right = b;
 
     return compare_to(a, right->source, right->vhost != NULL ? right->vhost : "", right->queue);
+}
+
+/* What several lines say of one queue, into its first item. */
+static void merge(struct ctl_trends *trends)
+{
+    size_t kept = 0;
+
+    if (trends->count == 0) {
+        return;
+    }
+    qsort(trends->items, trends->count, sizeof trends->items[0], compare);
+    for (size_t i = 1; i < trends->count; i++) {
+        struct ctl_trend *into = &trends->items[kept];
+        struct ctl_trend *one = &trends->items[i];
+
+        if (compare(into, one) != 0) {
+            trends->items[++kept] = *one;
+            continue;
+        }
+        if (into->state == NULL) {
+            into->state = one->state;
+            one->state = NULL;
+        }
+        into->change_messages =
+            isnan(into->change_messages) ? one->change_messages : into->change_messages;
+        into->change_seconds =
+            into->change_seconds < 0 ? one->change_seconds : into->change_seconds;
+        deinit_one(one);
+    }
+    trends->count = kept + 1;
 }
 
 /* NULL after the last. */
@@ -127,10 +215,7 @@ int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err
     for (const char *line = page; line != NULL && taken >= 0; line = next_line(line)) {
         struct ctl_trend trend = {0};
 
-        if (strncmp(line, FAMILY, strlen(FAMILY)) != 0) {
-            continue;
-        }
-        taken = read_line(line + strlen(FAMILY), &trend, &value);
+        taken = read_line(line, &trend, &value);
         if (taken == 1 &&
             qe_grow(&out->items, out->count, &out->capacity, TRENDS_MAX, sizeof trend) != 0) {
             taken = -1;
@@ -142,9 +227,7 @@ int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err
         }
     }
     qe_strbuf_deinit(&value);
-    if (out->count > 0) {
-        qsort(out->items, out->count, sizeof out->items[0], compare);
-    }
+    merge(out);
     return taken >= 0 ? 0 : qe_err_set(err, QE_ERR_NOMEM, "the states of the queues");
 }
 
@@ -183,8 +266,8 @@ int ctl_trends_ask(struct ctl_trends *out, const char *url, int64_t timeout_ms, 
     return rc;
 }
 
-const char *ctl_trends_of(const struct ctl_trends *trends, const char *source, const char *vhost,
-                          const char *queue)
+const struct ctl_trend *ctl_trends_find(const struct ctl_trends *trends, const char *source,
+                                        const char *vhost, const char *queue)
 {
     size_t from = 0;
 
@@ -193,7 +276,7 @@ const char *ctl_trends_of(const struct ctl_trends *trends, const char *source, c
         int order = compare_to(&trends->items[middle], source, vhost, queue);
 
         if (order == 0) {
-            return trends->items[middle].state;
+            return &trends->items[middle];
         }
         if (order < 0) {
             from = middle + 1;
@@ -202,4 +285,12 @@ const char *ctl_trends_of(const struct ctl_trends *trends, const char *source, c
         }
     }
     return NULL;
+}
+
+const char *ctl_trends_of(const struct ctl_trends *trends, const char *source, const char *vhost,
+                          const char *queue)
+{
+    const struct ctl_trend *found = ctl_trends_find(trends, source, vhost, queue);
+
+    return found != NULL ? found->state : NULL;
 }

@@ -15,7 +15,10 @@ struct ctl_trend {
     char *source; /* owned, as the others */
     char *vhost;
     char *queue;
-    char *state; /* "growing", "draining", ...: over the exporter's state_window */
+    char *state; /* "growing", "draining", ...: over the exporter's state_window; NULL unknown */
+    /* Of a dead-letter queue: messages more (or fewer) than so many seconds before. */
+    double change_messages;
+    double change_seconds; /* < 0: unknown */
 };
 
 /* = {0} is valid. */
@@ -35,6 +38,9 @@ int ctl_trends_take(struct ctl_trends *out, const char *url, const struct qe_htt
 /* Of the exporter's page; what is of no interest is passed over. */
 int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err) QE_MUST_CHECK;
 /* NULL: it does not say. Borrowed. */
+const struct ctl_trend *ctl_trends_find(const struct ctl_trends *trends, const char *source,
+                                        const char *vhost, const char *queue);
+/* Its state. NULL: it does not say. Borrowed. */
 const char *ctl_trends_of(const struct ctl_trends *trends, const char *source, const char *vhost,
                           const char *queue);
 

@@ -39,9 +39,9 @@ class DlqList(WithFolder):
         self.assertFalse({"oldest_age_seconds", "expires_seconds"} & set(rows[1]), "an empty queue has neither")
         self.assertEqual(len(self.rows("local")), 2)
         table = self.queuectl("dlq", "list").stdout.splitlines()
-        self.assertRegex(table[0], "^SOURCE +QUEUE +DEAD-LETTER QUEUE +MESSAGES +OLDEST TREND +EXPIRES IN$")
-        self.assertRegex(table[1], r"^local +orders +orders-dlq +3 +[0-9]+s? - +59m[0-9]+s$")
-        self.assertRegex(table[2], r"^local +jobs +jobs-dlq +0 +- - +-$")
+        self.assertRegex(table[0], "^SOURCE +QUEUE +DEAD-LETTER QUEUE +MESSAGES +OLDEST +CHANGE +TREND +EXPIRES IN$")
+        self.assertRegex(table[1], r"^local +orders +orders-dlq +3 +[0-9]+s? +- +- +59m[0-9]+s$")
+        self.assertRegex(table[2], r"^local +jobs +jobs-dlq +0 +- +- +- +-$")
 
     def test_the_trend_is_the_exporters(self):
         daemon = Daemon(self.config)
@@ -51,6 +51,19 @@ class DlqList(WithFolder):
         row = wait_for("a verdict", lambda: [row for row in self.rows("--exporter", url)
                                              if row.get("trend") not in (None, "unknown")])[0]
         self.assertEqual(row["trend"], "idle")
+        self.assertEqual(row["change_messages"], 0)
+        self.assertFalse({"change_messages", "change_seconds"} & set(self.rows()[0]), "nobody tells")
+        self.queuectl("send", "local", "orders-dlq", "--body", "x", "--count", "12")
+        row = wait_for("the change", lambda: [row for row in self.rows("--exporter", url)
+                                              if row.get("change_messages") == 12])[0]
+        self.assertEqual(row["dead_letter_queue"], "orders-dlq")
+        self.assertTrue(10 <= row["change_seconds"] < 20, row)
+        table = self.queuectl("dlq", "list", "--exporter", url).stdout.splitlines()
+        self.assertRegex(table[1], r"^local +orders +orders-dlq +12 +[0-9]+s? +\+12 in 1[0-9](\.[0-9])?s +[a-z]+ +59m")
+        self.assertRegex(table[2], r"^local +jobs +jobs-dlq +0 +- +0 in 1[0-9]s +idle +-$")
+        self.queuectl("purge", "local", "orders-dlq", "--yes")
+        wait_for("it falls", lambda: [row for row in self.rows("--exporter", url)
+                                      if row.get("change_messages") == -12])
 
     def test_an_exporter_that_was_named_and_does_not_answer_is_said(self):
         done = self.queuectl("dlq", "list", "--exporter", "http://127.0.0.1:1/metrics")

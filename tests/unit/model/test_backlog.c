@@ -153,6 +153,26 @@ static void drain_time_is_what_is_left_by_the_rate(void **state)
     assert_false(qe_backlog_drain_seconds(&watch.backlog, &seconds));
 }
 
+static void change_is_the_difference_of_two_readings_a_window_apart(void **state)
+{
+    (void)state;
+    struct watch watch = {0};
+    double messages = 0;
+    double seconds = 0;
+
+    (void)read_some(&watch, falling, 0, 20); /* the window has 20 steps: 285 s are none */
+    assert_false(qe_backlog_change(&watch.backlog, &messages, &seconds));
+    (void)read_some(&watch, falling, 20, 60);
+    assert_true(qe_backlog_change(&watch.backlog, &messages, &seconds));
+    assert_true(fabs(seconds - 300) < 0.001);
+    assert_true(fabs(messages + 2000) < 0.001);
+    (void)read_one(&watch, (struct reading){40, 0, 2, 6000, 0}); /* purged, but for 40 */
+    assert_true(qe_backlog_change(&watch.backlog, &messages, &seconds));
+    assert_true(fabs(messages - (40 - 2000)) < 0.001);
+    (void)read_some(&watch, without_counts, 61, 62);
+    assert_false(qe_backlog_change(&watch.backlog, &messages, &seconds));
+}
+
 static void one_odd_reading_changes_nothing(void **state)
 {
     (void)state;
@@ -256,6 +276,7 @@ int main(void)
         cmocka_unit_test(nothing_is_judged_before_a_full_window),
         cmocka_unit_test(noise_alone_hardly_ever_makes_a_trend),
         cmocka_unit_test(drain_time_is_what_is_left_by_the_rate),
+        cmocka_unit_test(change_is_the_difference_of_two_readings_a_window_apart),
         cmocka_unit_test(one_odd_reading_changes_nothing),
         cmocka_unit_test(a_trend_ends_later_than_it_begins),
         cmocka_unit_test(a_restarted_broker_begins_anew),
