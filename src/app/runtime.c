@@ -33,12 +33,20 @@ struct consumer_unit {
     struct qe_consumer *consumer;
 };
 
+/* One queue that was ever worked on, for its consumers before and after a reload. */
+struct queue_unit {
+    struct queue_unit *next;
+    const struct qe_consumer_stats *stats; /* the queue's: one for the life of the registry */
+    struct qe_turns *turns;                /* owned */
+};
+
 struct qe_runtime {
     struct qe_store *store; /* borrowed */
     struct qe_reaper *reaper;
     struct source_unit *sources;
     struct source_unit *stuck; /* told to end, but a call to the source does not come back */
     struct consumer_unit *consumers;
+    struct queue_unit *queues;
     bool stopped; /* with a deadline that destroying does not shorten */
 };
 
@@ -290,6 +298,44 @@ static const char *vhost_of(const struct qe_consumer_settings *settings,
                                                                        : settings->vhost;
 }
 
+static struct qe_turns *turns_of(struct qe_runtime *runtime, const struct qe_consumer_stats *stats,
+                                 struct qe_err *err)
+{
+    struct queue_unit *unit = runtime->queues;
+
+    while (unit != NULL && unit->stats != stats) {
+        unit = unit->next;
+    }
+    if (unit != NULL) {
+        return unit->turns;
+    }
+    unit = qe_calloc(1, sizeof *unit);
+    if (unit == NULL) {
+        (void)qe_err_set(err, QE_ERR_NOMEM, "queue");
+        return NULL;
+    }
+    unit->turns = qe_turns_new(err);
+    if (unit->turns == NULL) {
+        qe_free(unit);
+        return NULL;
+    }
+    unit->stats = stats;
+    unit->next = runtime->queues;
+    runtime->queues = unit;
+    return unit->turns;
+}
+
+static void free_queues(struct qe_runtime *runtime)
+{
+    while (runtime->queues != NULL) {
+        struct queue_unit *unit = runtime->queues;
+
+        runtime->queues = unit->next;
+        qe_turns_destroy(unit->turns);
+        qe_free(unit);
+    }
+}
+
 static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
                                         const struct qe_consumer_settings *settings,
                                         const struct qe_source_settings *source, struct qe_err *err)
@@ -327,7 +373,8 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
     }
     options.stats = qe_stats_consumer(qe_store_stats(runtime->store), settings->source,
                                       options.vhost, settings->queue, err);
-    if (options.stats == NULL ||
+    options.turns = options.stats == NULL ? NULL : turns_of(runtime, options.stats, err);
+    if (options.turns == NULL ||
         qe_stats_add_reasons(options.stats, (const char *const *)settings->reasons.items,
                              settings->reasons.count, err) != 0 ||
         qe_handlers_make(settings, &options, err) != 0) {
@@ -431,6 +478,7 @@ bool qe_runtime_destroy(struct qe_runtime *runtime)
     }
     qe_reaper_destroy(runtime->reaper);
     runtime->reaper = NULL;
+    free_queues(runtime);
     free_unstuck(runtime);
     if (runtime->stuck != NULL) {
         return false;

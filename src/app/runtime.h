@@ -17,7 +17,8 @@ struct qe_runtime *qe_runtime_new(struct qe_store *store, struct qe_err *err) QE
 
 /* Stops what `generation` no longer has or has differently, starts what is new. Consumers that end
  * get the old configuration's shutdown_timeout to finish what they hold, in the background; their
- * successors start at once. Acquires `generation` for as long as anything runs on it. On -1 (out of
+ * successors start at once, but for those that keep an order_by, which begin when they
+ * have ended. Acquires `generation` for as long as anything runs on it. On -1 (out of
  * memory, no thread to be had) some sources or consumers may be missing; applying again retries
  * them. */
 int qe_runtime_apply(struct qe_runtime *runtime, struct qe_generation *generation,

@@ -139,6 +139,7 @@ static void show(struct qe_consumer *consumer)
 {
     struct qe_consumer_stats *stats = consumer->options.stats;
 
+    qe_turns_join(consumer->options.turns, &consumer->turn);
     (void)atomic_fetch_add(&stats->workers, (int64_t)consumer->options.workers);
     atomic_store(&stats->has_circuit, consumer->options.circuit_failures > 0);
     atomic_store(&stats->circuit, (int64_t)QE_CIRCUIT_CLOSED);
@@ -149,6 +150,7 @@ static void hide(struct qe_consumer *consumer)
 {
     struct qe_consumer_stats *stats = consumer->options.stats;
 
+    qe_turns_leave(consumer->options.turns, &consumer->turn, NULL, 0); /* if it never began */
     (void)atomic_fetch_sub(&stats->workers, (int64_t)consumer->options.workers);
     atomic_store(&stats->active, false);
     if (atomic_load(&stats->workers) > 0) {

@@ -30,6 +30,7 @@
 
 #include "backend/backend.h"
 #include "consumer/handler.h"
+#include "consumer/turns.h"
 #include "model/stats.h"
 #include "util/err.h"
 
@@ -58,6 +59,7 @@ struct qe_consumer_options {
     const void *driver_settings;
     struct qe_api_stats *api_stats; /* may be NULL */
     struct qe_consumer_stats *stats;
+    struct qe_turns *turns; /* of this queue's consumers, one after the other; NULL: no others */
     uint64_t workers;
     const struct qe_handler *handler;
     void *handler_self; /* owned from the call on, even on failure; NULL is fine */

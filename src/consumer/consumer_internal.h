@@ -22,6 +22,7 @@
 #include "consumer/consumer.h"
 #include "consumer/dedup_store.h"
 #include "consumer/memory.h"
+#include "consumer/turns.h"
 #include "consumer/verdict.h"
 #include "util/repeat.h"
 
@@ -80,18 +81,11 @@ struct qe_job {
     bool letter_due;            /* to be sent to the consumer's own dead-letter queue before */
     bool reply_due;             /* as is its reply */
     struct qe_attributes notes; /* owned; for the dead letter */
+    bool is_holding;            /* the others of its group wait for it */
     bool in_batch;              /* waits for others, to be settled with them */
     int64_t settle_at_mono_ms;
     unsigned settle_attempts;
 };
-
-/* A group that a failed message holds: the others of it wait until that one is back. */
-struct qe_hold {
-    uint64_t group_hash;
-    uint64_t id_hash; /* of the one that failed */
-    int64_t until_mono_ms;
-};
-#define QE_HOLDS_MAX 256 /* past that the one that ends first is let go */
 
 struct qe_consumer {
     struct qe_consumer_options options; /* what it points at is borrowed, but handler_self */
@@ -138,6 +132,9 @@ struct qe_consumer {
     struct qe_memory memory;
     struct qe_dedup_store *once; /* owned; NULL: duplicates are not looked for */
     bool once_works;             /* its last call did */
+    struct qe_turn turn;         /* guarded by turns */
+    bool has_begun;              /* nobody from before a reload is in the way */
+    bool said_waiting;
     struct qe_hold holds[QE_HOLDS_MAX];
     size_t holds_count;
     struct qe_random random;
@@ -193,8 +190,11 @@ int64_t qe_line_ready_mono_ms(const struct qe_consumer *consumer);
 size_t qe_line_take(struct qe_consumer *consumer, struct qe_job **out_jobs);
 /* Takes out the job; false: it is not in line. */
 bool qe_line_remove(struct qe_consumer *consumer, const struct qe_job *job);
-/* Of a group's or a message's name; not for security. */
+/* Of a group's name; not for security. */
 uint64_t qe_line_hash(const char *name);
+/* What a message is known by when it comes again: its id; where the broker has none, all that its
+ * sender wrote, so that two that nobody can tell apart count as one. Not for security. */
+uint64_t qe_line_identity(const struct qe_message *message);
 /* The next of the job's group may begin. */
 void qe_line_leave_group(struct qe_consumer *consumer, const struct qe_job *job);
 
@@ -228,9 +228,10 @@ void qe_outcome_say_lost(struct qe_consumer *consumer, const struct qe_job *job,
 void qe_outcome_give_back(struct qe_job *job, int64_t delay_ms);
 /* What is decided holds the others of the job's ordered group, if it is to be released: until it is
  * back. */
-void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *job);
-/* The same, but only those that have not come yet. */
-void qe_outcome_hold_next(struct qe_consumer *consumer, const struct qe_job *job);
+void qe_outcome_hold_group(struct qe_consumer *consumer, struct qe_job *job);
+/* The same, but only those that have not come yet. Again once the broker has been told, since its
+ * delay begins then. */
+void qe_outcome_hold_next(struct qe_consumer *consumer, struct qe_job *job);
 /* A message that belongs into a dead-letter queue, and there is none. */
 void qe_outcome_lacks_dead_letter_queue(struct qe_consumer *consumer, struct qe_job *job,
                                         const struct qe_err *err);

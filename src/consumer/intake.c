@@ -40,6 +40,12 @@ void qe_intake_note_empty(struct qe_consumer *consumer)
     tell_receive(consumer, 0);
 }
 
+static void tell_in_hand(struct qe_consumer *consumer)
+{
+    qe_turns_tell_oldest(consumer->options.turns, &consumer->turn, consumer->oldest_unix_ms,
+                         consumer->options.stats);
+}
+
 /* What came is in hand now. */
 static void note_received(struct qe_consumer *consumer)
 {
@@ -50,7 +56,7 @@ static void note_received(struct qe_consumer *consumer)
     }
     tell_receive(consumer, oldest_unix_ms);
     consumer->oldest_unix_ms = earlier(consumer->oldest_unix_ms, oldest_unix_ms);
-    atomic_store(&consumer->options.stats->oldest_in_hand_sent_unix_ms, consumer->oldest_unix_ms);
+    tell_in_hand(consumer);
 }
 
 void qe_intake_note_gone(struct qe_consumer *consumer, const struct qe_message *message)
@@ -73,7 +79,7 @@ void qe_intake_tell_oldest(struct qe_consumer *consumer)
     }
     consumer->oldest_is_gone = false;
     consumer->oldest_unix_ms = oldest_unix_ms;
-    atomic_store(&consumer->options.stats->oldest_in_hand_sent_unix_ms, oldest_unix_ms);
+    tell_in_hand(consumer);
 }
 
 /* --- in hand --- */
@@ -128,7 +134,7 @@ static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
     job->verdict = (struct qe_verdict){0};
     job->skipped = job->timed_out = job->stopped = job->acked = false;
     job->claimed = job->duplicate = job->has_verdict = false;
-    job->ack_first = job->letter_due = job->reply_due = false;
+    job->ack_first = job->letter_due = job->reply_due = job->is_holding = false;
     job->key = NULL;
     job->settle_attempts = 0;
     job->settle_at_mono_ms = 0;
@@ -156,7 +162,7 @@ static void heed_holds(struct qe_consumer *consumer, struct qe_job *job)
         bool is_its = hold->group_hash == job->group_hash;
 
         if (hold->until_mono_ms <= now ||
-            (is_its && hold->id_hash == qe_line_hash(job->message.id))) {
+            (is_its && hold->identity == qe_line_identity(&job->message))) {
             *hold = consumer->holds[--consumer->holds_count];
         } else if (is_its) {
             qe_outcome_give_back(job, hold->until_mono_ms - now);

@@ -5,6 +5,8 @@
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 
+#define FNV_1A UINT64_C(0xcbf29ce484222325)
+
 static bool same_group(const struct qe_job *a, const struct qe_job *b)
 {
     return a->group_hash == b->group_hash && a->group != NULL && b->group != NULL &&
@@ -32,14 +34,39 @@ static bool must_wait(const struct qe_consumer *consumer, const struct qe_job *j
     return false;
 }
 
-uint64_t qe_line_hash(const char *name)
+static uint64_t hash_on(uint64_t hash, const char *bytes, size_t count)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-
-    for (const char *c = name; *c != '\0'; c++) {
-        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < count; i++) {
+        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
     }
     return hash;
+}
+
+/* With its end, so that "ab", "c" differs from "a", "bc". */
+static uint64_t hash_text_on(uint64_t hash, const char *text)
+{
+    return hash_on(hash, text, strlen(text) + 1);
+}
+
+uint64_t qe_line_hash(const char *name)
+{
+    return hash_text_on(FNV_1A, name);
+}
+
+uint64_t qe_line_identity(const struct qe_message *message)
+{
+    uint64_t hash = hash_text_on(FNV_1A, message->id);
+
+    if (message->id[0] != '\0') {
+        return hash;
+    }
+    hash = hash_text_on(hash, message->correlation_id);
+    hash = hash_text_on(hash, message->reply_to);
+    for (size_t i = 0; i < message->attributes.count; i++) {
+        hash = hash_text_on(hash, message->attributes.items[i].name);
+        hash = hash_text_on(hash, message->attributes.items[i].value);
+    }
+    return hash_on(hash, message->body, message->body_bytes);
 }
 
 void qe_line_put(struct qe_consumer *consumer, struct qe_job *job)

@@ -5,8 +5,8 @@
 
 /* A delivery that ends so soon is settled before it does, whatever a call costs. */
 #define LAPSE_NEAR_MS 1000
-/* What a failed message holds comes back this much later than it. */
-#define HOLD_BEHIND_MS 50
+/* What a failed message holds comes back this much later than it: brokers are not that punctual. */
+#define HOLD_BEHIND_MS 250
 
 static bool has_own_letters(const struct qe_consumer *consumer)
 {
@@ -185,31 +185,24 @@ static bool holds(const struct qe_job *job)
     return job->group != NULL && !job->acked && job->verdict.verb == QE_SETTLE_RELEASE;
 }
 
-void qe_outcome_hold_next(struct qe_consumer *consumer, const struct qe_job *job)
+void qe_outcome_hold_next(struct qe_consumer *consumer, struct qe_job *job)
 {
     const struct qe_driver *driver = consumer->options.driver;
     int64_t delay_ms = job->verdict.delay_ms;
-    size_t place = 0;
 
     if (!holds(job)) {
         return;
     }
     delay_ms = driver->delay_ms != NULL ? driver->delay_ms(delay_ms) : delay_ms;
-    if (consumer->holds_count < QE_HOLDS_MAX) {
-        place = consumer->holds_count++;
-    } else {
-        for (size_t i = 1; i < QE_HOLDS_MAX; i++) {
-            place =
-                consumer->holds[i].until_mono_ms < consumer->holds[place].until_mono_ms ? i : place;
-        }
-    }
-    consumer->holds[place] =
-        (struct qe_hold){.group_hash = job->group_hash,
-                         .id_hash = qe_line_hash(job->message.id),
-                         .until_mono_ms = qe_clock_mono_ms() + delay_ms + HOLD_BEHIND_MS};
+    const struct qe_hold hold = {.group_hash = job->group_hash,
+                                 .identity = qe_line_identity(&job->message),
+                                 .until_mono_ms = qe_clock_mono_ms() + delay_ms + HOLD_BEHIND_MS};
+
+    qe_holds_add(consumer->holds, &consumer->holds_count, &hold);
+    job->is_holding = true;
 }
 
-void qe_outcome_hold_group(struct qe_consumer *consumer, const struct qe_job *job)
+void qe_outcome_hold_group(struct qe_consumer *consumer, struct qe_job *job)
 {
     qe_outcome_hold_next(consumer, job);
     if (holds(job)) {

@@ -16,6 +16,8 @@
 #define LINGER_MS 2
 /* Keeps every wait within what clocks can express. */
 #define LONGEST_WAIT_MS 3600000
+/* Between two looks whether the consumer from before a reload has ended. */
+#define TURN_LOOK_MS 20
 
 static int64_t min_ms(int64_t a, int64_t b)
 {
@@ -240,14 +242,38 @@ static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
     return true;
 }
 
+/* In an ordered queue nothing is received while a consumer from before a reload has something in
+ * hand: it may be of any group. What held a group there holds it here. */
+static bool may_begin(struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    if (consumer->has_begun || now_mono_ms < consumer->next_receive_mono_ms) {
+        return consumer->has_begun;
+    }
+    consumer->has_begun = consumer->options.order_by == NULL ||
+                          qe_turns_begin(consumer->options.turns, &consumer->turn, consumer->holds,
+                                         &consumer->holds_count);
+    if (!consumer->has_begun) {
+        consumer->next_receive_mono_ms = now_mono_ms + TURN_LOOK_MS;
+        if (!consumer->said_waiting) {
+            qe_log(QE_LOG_INFO,
+                   "order_by: nothing is received until the consumer from before the reload has "
+                   "finished what it has in hand",
+                   "source", consumer->options.source, "queue", consumer->options.queue, NULL);
+        }
+        consumer->said_waiting = true;
+    }
+    return consumer->has_begun;
+}
+
 /* Receives, or sleeps until something is due. */
 static void receive_or_sleep(struct qe_consumer *consumer)
 {
     const int64_t wait_ms = consumer->options.receive_wait_ms > 0
                                 ? consumer->options.receive_wait_ms
                                 : DEFAULT_RECEIVE_WAIT_MS;
-    bool is_open =
-        ensure_handle(consumer, qe_clock_mono_ms()) && qe_once_ready(consumer, qe_clock_mono_ms());
+    bool is_open = may_begin(consumer, qe_clock_mono_ms()) &&
+                   ensure_handle(consumer, qe_clock_mono_ms()) &&
+                   qe_once_ready(consumer, qe_clock_mono_ms());
     int64_t now = qe_clock_mono_ms();
 
     pthread_mutex_lock(&consumer->lock);
@@ -340,5 +366,7 @@ void *qe_receiver_main(void *argument)
     }
     qe_intake_tell_oldest(consumer);
     qe_handle_close(consumer);
+    qe_turns_leave(consumer->options.turns, &consumer->turn, consumer->holds,
+                   consumer->holds_count);
     return NULL;
 }

@@ -68,7 +68,8 @@ static size_t room_in_memory(const struct qe_consumer *consumer)
 
 static void tell_circuit(struct qe_consumer *consumer)
 {
-    atomic_store(&consumer->options.stats->circuit, (int64_t)consumer->breaker.state);
+    qe_turns_tell_circuit(consumer->options.turns, &consumer->turn, consumer->breaker.state,
+                          consumer->options.stats);
 }
 
 size_t qe_room_messages(struct qe_consumer *consumer, int64_t now_mono_ms)

@@ -71,6 +71,9 @@ static void settled(struct qe_consumer *consumer, struct qe_job *job)
         put_in_line(consumer, job);
         return;
     }
+    if (job->is_holding) {
+        qe_outcome_hold_next(consumer, job);
+    }
     if (job->verdict.verb != QE_SETTLE_RELEASE) {
         qe_memory_forget(&consumer->memory, job->message.id);
     }

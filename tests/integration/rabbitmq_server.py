@@ -138,8 +138,8 @@ class RabbitServer:
 
     def _is_ready(self):
         try:
-            if "rabbitmq_management" in self.plugins:
-                return self.api("GET", "/api/overview")[0] in (200, 401)
+            if "rabbitmq_management" in self.plugins and self.api("GET", "/api/overview")[0] not in (200, 401):
+                return False
             with socket.create_connection((HOST, self.amqp_port), timeout=1):
                 return True
         except OSError:

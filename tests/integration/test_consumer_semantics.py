@@ -158,6 +158,25 @@ class Semantics(WithFolder):
         self.assertEqual(daemon.value(series("redeliveries_total")), 0, "what was given back counts as never received")
         self.assertEqual(max(collections.Counter(self.handled()).values()), 1)
 
+    def test_groups_keep_their_order_across_reloads(self):
+        keys = ["order_by: customer", "retry: {initial: 50ms, max: 100ms}"]
+        self.config(*keys, "workers: 4", pause=0.05)
+        bodies = [f"g{number % 4}.{number // 4:03}" for number in range(240)]
+        self.send(bodies, attributes=lambda body: {"customer": body.split(".")[0]})
+        daemon = self.daemon()
+        for workers in (6, 3, 8, 2):
+            time.sleep(0.2)
+            self.config(*keys, f"workers: {workers}", pause=0.05)
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_value(series("workers"), workers)
+        self.wait_empty()
+        done = self.handled()
+        self.assertEqual(len(done), 240)
+        for group in range(4):
+            of_group = [body for body in done if body.startswith(f"g{group}.")]
+            self.assertEqual(of_group, sorted(of_group))
+        self.assertIn("finished what it has in hand", daemon.log())
+
     def test_groups_keep_their_order_and_a_failure_holds_its_own_only(self):
         config = self.config("workers: 8", "batch: {size: 4, wait: 5ms}", ordered="true")
         bodies = [f"g{number % 5}.{number // 5:02}" + ("!" if number == 10 else "") for number in range(100)]

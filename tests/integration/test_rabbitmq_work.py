@@ -25,6 +25,20 @@ HEADERS = {"text": "é", "number": 7, "big": 2**40, "yes": True, "raw": b"\xff\x
            "table": {"deep": {"er": [True]}}}
 
 
+# Fails the first time that it sees a message "0".
+FAILS_FIRST = """
+import json, os, sys
+out = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+for line in sys.stdin:
+    question = json.loads(line)
+    body = question["message"]["body"]
+    fails = body == "0" and os.stat(sys.argv[1]).st_size == 0
+    os.write(out, f"{'failed-' if fails else ''}{body}\\n".encode())
+    answer = {"result": "retry", "delay": 2} if fails else {"result": "ack"}
+    print(json.dumps({"id": question["id"], **answer}), flush=True)
+"""
+
+
 class WithPika(Working):
     def test_what_pika_sends_is_received(self):
         self.configure()
@@ -220,6 +234,22 @@ class Commands(Working):
         done = self.queuectl("send", "rabbit", "any", "--body", "x", check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("ACCESS_REFUSED", done.stderr)
+
+    def test_a_failure_holds_its_group_although_its_messages_have_no_ids(self):
+        self.rabbit.queue("groups")
+        (self.folder / "worker.py").write_text(FAILS_FIRST)
+        config = self.configure(extra=(
+            "consumers:\n  - {source: rabbit, queue: groups, workers: 4, order_by: customer, handler: {type: coprocess, "
+            f"command: [python3, {self.folder}/worker.py, {self.folder}/handled]}}}}"))
+        channel, path = self.connect(), self.folder / "handled"
+        customer = pika.BasicProperties(headers={"customer": "a"})
+        channel.basic_publish("", "groups", "0", customer)
+        self.daemon(config=config)
+        wait_for("its failure", path.exists)
+        for number in range(1, 6):
+            channel.basic_publish("", "groups", str(number), customer)
+        wait_for("all are handled", lambda: len(path.read_text().split()) == 7, 60)
+        self.assertEqual(path.read_text().split()[:2], ["failed-0", "0"], "the others wait for it")
 
     def test_a_consumer_works_while_the_management_api_is_away(self):
         self.rabbit.queue("alone")

@@ -22,9 +22,10 @@ struct gate {
     atomic_uint started;
     atomic_int_least64_t ended_mono_ms; /* the last one */
     int64_t retry_delay_ms;
-    const char *label;   /* of a rejection */
-    const char *reply;   /* of a success; NULL: none */
-    atomic_uint at_once; /* handler calls that run */
+    const char *label;       /* of a rejection */
+    const char *reply;       /* of a success; NULL: none */
+    atomic_bool fails_first; /* the next message fails, whatever its id */
+    atomic_uint at_once;     /* handler calls that run */
     atomic_uint most_at_once;
     atomic_uint largest_batch;
 };
@@ -53,6 +54,7 @@ static inline void gate_handle_one(struct gate *gate, const struct qe_message *m
     }
     if (strstr(message->id, "retry") != NULL ||
         (strstr(message->id, "once") != NULL && message->receives <= 1) ||
+        atomic_exchange(&gate->fails_first, false) ||
         (atomic_load(handling->cancelled) && !atomic_load(&gate->open))) {
         out->outcome = QE_OUTCOME_RETRY;
         out->reason = QE_FAIL_HANDLER_ERROR;

@@ -146,6 +146,54 @@ static void failure_holds_its_own_group_and_no_other(void **state)
     rig_destroy(rig);
 }
 
+/* RabbitMQ gives ids only to those whose sender did. */
+static void failure_holds_its_group_where_messages_have_no_ids(void **state)
+{
+    const struct qe_fake_message first = {.customer = "a", .correlation_id = "1"};
+    const struct qe_fake_message next = {.customer = "a", .correlation_id = "2"};
+    struct rig *rig = rig_in_order(2);
+    struct qe_fake_event event;
+
+    (void)state;
+    rig->gate.fails_first = true;
+    rig->gate.retry_delay_ms = 500;
+    qe_fake_send_like(rig->fake, "", &first);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->released) == 1);
+    qe_fake_send_like(rig->fake, "", &next);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 1, &event));
+    assert_int_equal(event.verb, QE_SETTLE_ACK); /* the first to come back ends the hold */
+    const int64_t first_mono_ms = event.at_mono_ms;
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    assert_int_equal(event.verb, QE_SETTLE_RELEASE); /* which it is not */
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 1, &event));
+    assert_int_equal(event.verb, QE_SETTLE_ACK);
+    assert_true(event.at_mono_ms >= first_mono_ms);
+    rig_destroy(rig);
+}
+
+/* The broker's delay begins when it is told, which may take a while. */
+static void failure_holds_its_group_from_when_the_broker_was_told(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct rig *rig = rig_in_order(2);
+    struct qe_fake_event event;
+
+    (void)state;
+    rig->gate.retry_delay_ms = 1500;
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 4, QE_ERR_NETWORK); /* 100 + 200 + 400 + 800 ms */
+    qe_fake_send_like(rig->fake, "once", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->released) == 1);
+    qe_fake_pause_ms(300); /* 1.8 s after it failed, and 1.2 before it comes back */
+    qe_fake_send_like(rig->fake, "quick", &a);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, 0, &event));
+    assert_int_equal(event.verb, QE_SETTLE_RELEASE);
+    rig_destroy(rig);
+}
+
 #define STEP_MS 500
 
 static int64_t in_steps(int64_t asked_ms)
@@ -341,6 +389,8 @@ int main(void)
         cmocka_unit_test(
             messages_of_a_group_are_handled_one_after_the_other_and_groups_beside_each_other),
         cmocka_unit_test(failure_holds_its_own_group_and_no_other),
+        cmocka_unit_test(failure_holds_its_group_where_messages_have_no_ids),
+        cmocka_unit_test(failure_holds_its_group_from_when_the_broker_was_told),
         cmocka_unit_test(failure_holds_its_group_until_it_is_back_where_delays_are_rounded_up),
         cmocka_unit_test(message_that_no_dead_letter_queue_takes_holds_its_group),
         cmocka_unit_test(message_that_is_given_back_takes_along_what_is_behind_it_in_its_group),

@@ -1,0 +1,56 @@
+/* The consumers of one queue in this process, one after the other: at a reload the old one still
+ * ends while the new one is there. What the second must know of the first, so that ordered groups
+ * stay in order and the gauges tell of both.
+ *
+ * Any thread; nothing blocks. */
+#ifndef QE_CONSUMER_TURNS_H
+#define QE_CONSUMER_TURNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/stats.h"
+#include "util/err.h"
+
+/* A group that a failed message holds: the others of it wait until that one is back. */
+struct qe_hold {
+    uint64_t group_hash;
+    uint64_t identity; /* of the one that failed */
+    int64_t until_mono_ms;
+};
+#define QE_HOLDS_MAX 256 /* past that the one that ends first is let go */
+
+/* Adds one, in place of what was known of the same message; where there is no room, in place of the
+ * one that ends first. */
+void qe_holds_add(struct qe_hold *holds, size_t *count, const struct qe_hold *hold);
+
+/* One consumer's; zeroed before. */
+struct qe_turn {
+    struct qe_turn *next; /* the next newer one; guarded by turns, as all here */
+    int64_t oldest_unix_ms;
+};
+
+struct qe_turns;
+struct qe_turns *qe_turns_new(struct qe_err *err) QE_MUST_CHECK;
+void qe_turns_destroy(struct qe_turns *turns); /* accepts NULL; after the last turn has ended */
+
+/* `turns` may be NULL below: then nobody works on the queue before or after. */
+
+/* A consumer begins: behind all that are there. */
+void qe_turns_join(struct qe_turns *turns, struct qe_turn *turn);
+/* It has nothing in hand any more. The groups that it still holds are left to the next one. */
+void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
+                    size_t holds_count);
+/* True once all that came before have left: then their holds are added to those of the caller. */
+bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct qe_hold *holds,
+                    size_t *holds_count);
+
+/* Gauges, which one writer would overwrite with what holds for it alone. Of ages the oldest of all
+ * counts; of circuits the newest consumer's, which alone receives. */
+void qe_turns_tell_oldest(struct qe_turns *turns, struct qe_turn *turn, int64_t oldest_unix_ms,
+                          struct qe_consumer_stats *stats);
+void qe_turns_tell_circuit(struct qe_turns *turns, const struct qe_turn *turn,
+                           enum qe_circuit circuit, struct qe_consumer_stats *stats);
+
+#endif

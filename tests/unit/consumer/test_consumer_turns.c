@@ -1,0 +1,195 @@
+/* A reload: the consumer of before, which ends, and the one that follows it. */
+#include "unit/consumer/rig.h"
+
+struct turns_rig {
+    struct rig *rig;
+    struct qe_turns *turns;
+    struct qe_consumer *before;
+};
+
+static struct turns_rig two_new(const char *order_by)
+{
+    struct qe_err err = {0};
+    struct turns_rig two = {.rig = rig_new(4), .turns = qe_turns_new(&err)};
+
+    assert_non_null(two.turns);
+    two.rig->options.turns = two.turns;
+    two.rig->options.order_by = order_by;
+    return two;
+}
+
+/* The one that runs has all the time it wants to end in, and its successor starts. */
+static void two_reload(struct turns_rig *two)
+{
+    two->before = two->rig->consumer;
+    qe_consumer_stop(two->before, qe_clock_mono_ms() + 600000);
+    rig_start(two->rig);
+}
+
+static void two_destroy(struct turns_rig *two)
+{
+    atomic_store(&two->rig->gate.open, true);
+    qe_consumer_destroy(two->before);
+    rig_destroy(two->rig);
+    qe_turns_destroy(two->turns);
+}
+
+static void group_stays_in_order_across_a_reload(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct turns_rig two = two_new("customer");
+    struct rig *rig = two.rig;
+    struct qe_fake_event first;
+    struct qe_fake_event next;
+
+    (void)state;
+    qe_fake_send_like(rig->fake, "slow", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    two_reload(&two);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    qe_fake_pause_ms(200);
+    assert_int_equal(atomic_load(&rig->gate.started), 1); /* those behind it wait */
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 3);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 0, &first));
+    for (size_t i = 1; i < 3; i++) {
+        size_t last = qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, i) - 1;
+
+        assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, i, last, &next));
+        assert_int_equal(next.verb, QE_SETTLE_ACK);
+        assert_true(next.at_mono_ms >= first.at_mono_ms);
+    }
+    two_destroy(&two);
+}
+
+static void group_that_a_failure_holds_is_held_after_a_reload_too(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    const struct qe_fake_message b = {.customer = "b"};
+    struct turns_rig two = two_new("customer");
+    struct rig *rig = two.rig;
+    struct qe_fake_event first;
+    struct qe_fake_event next;
+
+    (void)state;
+    rig->gate.retry_delay_ms = 700;
+    qe_fake_send_like(rig->fake, "once", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->released) == 1);
+    two_reload(&two);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    qe_fake_send_like(rig->fake, "quick", &b);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 2).gone);
+    assert_false(qe_fake_message(rig->fake, 1).gone);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 3);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 1, &first));
+    assert_int_equal(first.verb, QE_SETTLE_ACK);
+    size_t last = qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 1) - 1;
+    assert_true(last > 0); /* it was given back behind it */
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, last, &next));
+    assert_true(next.at_mono_ms >= first.at_mono_ms);
+    two_destroy(&two);
+}
+
+static void one_that_a_second_reload_ends_before_it_began_stands_in_nobodys_way(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct turns_rig two = two_new("customer");
+    struct rig *rig = two.rig;
+    struct qe_consumer *oldest;
+
+    (void)state;
+    qe_fake_send_like(rig->fake, "slow", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    two_reload(&two);
+    oldest = two.before;
+    two_reload(&two);
+    qe_consumer_destroy(two.before); /* the second: ends while the first still runs */
+    two.before = oldest;
+    qe_fake_pause_ms(100);
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    two_destroy(&two);
+}
+
+static void without_order_the_new_one_works_while_the_old_one_ends(void **state)
+{
+    struct turns_rig two = two_new(NULL);
+    struct rig *rig = two.rig;
+
+    (void)state;
+    qe_fake_send(rig->fake, "slow", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    two_reload(&two);
+    qe_fake_send(rig->fake, "quick", NULL);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    two_destroy(&two);
+}
+
+static void oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one(void **state)
+{
+    struct turns_rig two = two_new(NULL);
+    struct rig *rig = two.rig;
+    const atomic_int_least64_t *oldest = &rig->stats->oldest_in_hand_sent_unix_ms;
+    int64_t now = qe_clock_unix_ms();
+
+    (void)state;
+    rig->options.circuit_failures = 1;
+    rig->options.circuit_pause_ms = 3600000;
+    qe_fake_send(rig->fake, "slow", NULL);
+    rig->fake->messages[0].sent_unix_ms = now - 90000;
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(oldest) == now - 90000);
+    two_reload(&two);
+    qe_fake_send(rig->fake, "retry", NULL); /* opens the circuit of the new one */
+    QE_WAIT_FOR(atomic_load(&rig->stats->circuit) == QE_CIRCUIT_OPEN);
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 1);
+    assert_int_equal(atomic_load(oldest), now - 90000); /* it has nothing, but the old one has */
+    atomic_store(&rig->gate.open, true);
+    qe_consumer_destroy(two.before); /* whose circuit was closed to the end */
+    two.before = NULL;
+    assert_int_equal(atomic_load(oldest), 0);
+    assert_int_equal(atomic_load(&rig->stats->circuit), QE_CIRCUIT_OPEN);
+    two_destroy(&two);
+}
+
+static void hold_that_ends_first_makes_room(void **state)
+{
+    struct qe_hold holds[QE_HOLDS_MAX];
+    size_t count = 0;
+
+    (void)state;
+    for (int64_t i = 0; i <= QE_HOLDS_MAX; i++) {
+        const struct qe_hold one = {
+            .group_hash = (uint64_t)i, .identity = 1, .until_mono_ms = i == 7 ? 1 : 100 + i};
+
+        qe_holds_add(holds, &count, &one);
+    }
+    assert_int_equal(count, QE_HOLDS_MAX);
+    assert_int_equal(holds[7].group_hash, QE_HOLDS_MAX);
+    assert_int_equal(holds[QE_HOLDS_MAX - 1].group_hash, QE_HOLDS_MAX - 1);
+    const struct qe_hold again = {.group_hash = 8, .identity = 1, .until_mono_ms = 1000};
+    qe_holds_add(holds, &count, &again); /* what is known of the same message is renewed */
+    assert_int_equal(count, QE_HOLDS_MAX);
+    assert_int_equal(holds[8].until_mono_ms, 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(group_stays_in_order_across_a_reload),
+        cmocka_unit_test(group_that_a_failure_holds_is_held_after_a_reload_too),
+        cmocka_unit_test(one_that_a_second_reload_ends_before_it_began_stands_in_nobodys_way),
+        cmocka_unit_test(without_order_the_new_one_works_while_the_old_one_ends),
+        cmocka_unit_test(oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one),
+        cmocka_unit_test(hold_that_ends_first_makes_room)};
+
+    qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
