@@ -175,6 +175,14 @@ static void an_unknown_queue_is_not_found_and_outputs_stay_untouched(void **stat
     assert_int_equal(err.code, QE_ERR_NOT_FOUND);
     assert_int_equal(message.result.code, QE_ERR_NOT_FOUND);
     assert_non_null(strstr(err.message, absent->name)); /* the message names it */
+    if ((world->driver->caps & QE_CAP_DELAY) != 0) {
+        message.delay_ms = 1000; /* said now, and not after the delay */
+        assert_int_equal(world->driver->send(world->handle, absent, &message, 1, in_ms(5000), &err),
+                         -1);
+        assert_int_equal(err.code, QE_ERR_NOT_FOUND);
+        assert_int_equal(message.result.code, QE_ERR_NOT_FOUND);
+        assert_non_null(strstr(err.message, absent->name));
+    }
     assert_int_equal(world->driver->receive(world->handle, absent, 1, in_ms(1000), &list, &err),
                      -1);
     assert_int_equal(err.code, QE_ERR_NOT_FOUND);

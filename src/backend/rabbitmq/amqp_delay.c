@@ -1,13 +1,32 @@
-/* Delays: a message waits in a queue whose messages expire after so long, and is dead-lettered from
- * there to the queue it is for. One exchange and one queue of the same name for each length; the
- * queue it is for travels as routing key. Such a queue keeps a message that cannot be delivered
- * when it is due, and tries again (a quorum queue, "at-least-once").
+/* Delays: a message waits in a queue whose messages expire after so long, a tier, and is
+ * dead-lettered from there to a queue of its own target, the landing queue, which hands it on at
+ * once. The queue it is for travels as routing key.
  *
- * Per-message expirations in one queue would not do: only the first message of a queue expires. */
+ *   exchange qe.delay.5s -> queue qe.delay.5s (5 s) -> exchange qe.delay.due
+ *            -> queue qe.delay.to.orders (0 s) -> queue orders
+ *
+ * Each of these queues keeps a message that cannot be delivered when it is due, and tries again (a
+ * quorum queue, "at-least-once"). RabbitMQ has at most 32 messages of such a queue under way: what
+ * waits for a target that is gone or full fills the landing queue of this target, and holds up
+ * nobody else. What has no landing queue any more goes to its target by way of qe.delay.missing.
+ *
+ * Per-message expirations in one queue would not do: only the first message of a queue expires. A
+ * tier for each target would: at the price of 22 quorum queues for it. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "util/mem.h"
+#include "util/text.h"
+
+#define DUE QE_RMQ_DELAY_PREFIX "due"
+#define MISSING QE_RMQ_DELAY_PREFIX "missing"
+#define LANDING QE_RMQ_DELAY_PREFIX "to."
+/* What is there may be deleted without a word to us: it is looked for again after so long. */
+#define KNOWN_MS 60000
+#define TARGETS_MAX 1000 /* past these, all are looked for again */
+#define HASH_BYTES 18    /* a dot, 16 digits, a zero */
 
 static const struct {
     const char *name;
@@ -34,32 +53,187 @@ static amqp_table_entry_t text_argument(const char *name, const char *value)
         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = qe_amqp_text(value)}};
 }
 
-static int declare(struct qe_amqp_channel *channel, size_t tier, int64_t deadline_mono_ms,
-                   struct qe_err *err)
+/* Its own channel: a declaration that is refused ends it, and with it nothing else. */
+static void closed(void *owner, const struct qe_err *why)
 {
-    const amqp_bytes_t name = qe_amqp_text(s_tiers[tier].name);
+    (void)owner;
+    (void)why;
+}
+
+static const struct qe_amqp_events s_events = {.closed = closed};
+
+void qe_amqp_delays_init(struct qe_amqp_delays *self, struct qe_amqp_connection *connection)
+{
+    *self = (struct qe_amqp_delays){
+        .channel = {.connection = connection, .events = &s_events, .owner = self}};
+}
+
+static void forget_all(struct qe_amqp_delays *self)
+{
+    for (size_t i = 0; i < self->targets_count; i++) {
+        qe_free(self->targets[i]);
+    }
+    self->targets_count = 0;
+    self->declared_tiers = 0;
+    self->has_ways = false;
+    self->known_until_mono_ms = 0;
+}
+
+void qe_amqp_delays_deinit(struct qe_amqp_delays *self)
+{
+    forget_all(self);
+    qe_free(self->targets);
+    self->targets = NULL;
+    self->targets_capacity = 0;
+}
+
+/* --- declaring --- */
+
+struct declaring {
+    struct qe_amqp_delays *self;
+    int64_t deadline_mono_ms;
+};
+
+/* A queue that hands its messages on to `exchange` after so long. */
+static int declare_queue(const struct declaring *declaring, const char *name, int64_t ttl_ms,
+                         const char *exchange, struct qe_err *err)
+{
     amqp_table_entry_t arguments[] = {
         text_argument("x-queue-type", "quorum"),
-        text_argument("x-dead-letter-exchange", ""),
+        text_argument("x-dead-letter-exchange", exchange),
         text_argument("x-dead-letter-strategy", "at-least-once"),
         text_argument("x-overflow", "reject-publish"),
         {.key = qe_amqp_text("x-message-ttl"),
-         .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = s_tiers[tier].ms}},
+         .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = ttl_ms}},
     };
-    amqp_exchange_declare_t in = {.exchange = name, .type = qe_amqp_text("fanout"), .durable = 1};
-    amqp_queue_declare_t waiting = {
-        .queue = name,
+    amqp_queue_declare_t queue = {
+        .queue = qe_amqp_text(name),
         .durable = 1,
         .arguments = {.num_entries = sizeof arguments / sizeof arguments[0], .entries = arguments}};
-    amqp_queue_bind_t bind = {.queue = name, .exchange = name};
 
-    if (qe_amqp_call(channel, AMQP_QUEUE_DECLARE_METHOD, &waiting, deadline_mono_ms, err) != 0 ||
-        qe_amqp_call(channel, AMQP_EXCHANGE_DECLARE_METHOD, &in, deadline_mono_ms, err) != 0 ||
-        qe_amqp_call(channel, AMQP_QUEUE_BIND_METHOD, &bind, deadline_mono_ms, err) != 0) {
-        return qe_err_wrap(err, "queue and exchange %s, for delays, cannot be declared",
-                           s_tiers[tier].name);
+    return qe_amqp_call(&declaring->self->channel, AMQP_QUEUE_DECLARE_METHOD, &queue,
+                        declaring->deadline_mono_ms, err);
+}
+
+static int declare_exchange(const struct declaring *declaring, const char *name, const char *type,
+                            const char *alternate, struct qe_err *err)
+{
+    amqp_table_entry_t argument = text_argument("alternate-exchange", alternate);
+    amqp_exchange_declare_t exchange = {
+        .exchange = qe_amqp_text(name),
+        .type = qe_amqp_text(type),
+        .durable = 1,
+        .arguments = {.num_entries = alternate[0] != '\0' ? 1 : 0, .entries = &argument}};
+
+    return qe_amqp_call(&declaring->self->channel, AMQP_EXCHANGE_DECLARE_METHOD, &exchange,
+                        declaring->deadline_mono_ms, err);
+}
+
+static int bind_queue(const struct declaring *declaring, const char *queue, const char *exchange,
+                      const char *key, struct qe_err *err)
+{
+    amqp_queue_bind_t bind = {.queue = qe_amqp_text(queue),
+                              .exchange = qe_amqp_text(exchange),
+                              .routing_key = qe_amqp_text(key)};
+
+    return qe_amqp_call(&declaring->self->channel, AMQP_QUEUE_BIND_METHOD, &bind,
+                        declaring->deadline_mono_ms, err);
+}
+
+static int declare_ways(const struct declaring *declaring, struct qe_err *err)
+{
+    return declare_queue(declaring, MISSING, 0, "", err) == 0 &&
+                   declare_exchange(declaring, MISSING, "fanout", "", err) == 0 &&
+                   bind_queue(declaring, MISSING, MISSING, "", err) == 0 &&
+                   declare_exchange(declaring, DUE, "direct", MISSING, err) == 0
+               ? 0
+               : qe_err_wrap(err, "queue %s and exchange %s, for delays, cannot be declared",
+                             MISSING, DUE);
+}
+
+static int declare_tier(const struct declaring *declaring, size_t tier, struct qe_err *err)
+{
+    const char *name = s_tiers[tier].name;
+
+    return declare_queue(declaring, name, s_tiers[tier].ms, DUE, err) == 0 &&
+                   declare_exchange(declaring, name, "fanout", "", err) == 0 &&
+                   bind_queue(declaring, name, name, "", err) == 0
+               ? 0
+               : qe_err_wrap(err, "queue and exchange %s, for delays, cannot be declared", name);
+}
+
+/* Of a name that is too long, what has room, and a hash of all of it. */
+void qe_amqp_delay_landing(const char *target, char out[QE_AMQP_SHORT_MAX_BYTES + 1])
+{
+    const size_t room = QE_AMQP_SHORT_MAX_BYTES - (sizeof LANDING - 1);
+    const size_t bytes = strlen(target);
+    char hash[HASH_BYTES] = "";
+    size_t kept = bytes;
+
+    if (bytes > room) {
+        kept = qe_text_cut(target, bytes, room - (HASH_BYTES - 1));
+        (void)snprintf(
+            hash, sizeof hash, ".%016" PRIx64,
+            qe_amqp_publish_key(amqp_empty_bytes, qe_amqp_text(target), amqp_empty_bytes));
     }
-    return 0;
+    (void)snprintf(out, QE_AMQP_SHORT_MAX_BYTES + 1, "%s%.*s%s", LANDING, (int)kept, target, hash);
+}
+
+/* Whether it is there. Who may not ask (the queue is another connection's own, or RabbitMQ 4.3
+ * wants `configure` for it) is not told, and the message waits in any case. */
+static int check_target(const struct declaring *declaring, const char *target, struct qe_err *err)
+{
+    amqp_queue_declare_t look = {.queue = qe_amqp_text(target), .passive = 1};
+    struct qe_amqp_channel *channel = &declaring->self->channel;
+    struct qe_err why = {0};
+
+    if (qe_amqp_call(channel, AMQP_QUEUE_DECLARE_METHOD, &look, declaring->deadline_mono_ms,
+                     &why) == 0) {
+        return 0;
+    }
+    if (why.code == QE_ERR_AUTH) {
+        return qe_amqp_channel_open(channel, declaring->deadline_mono_ms, err);
+    }
+    *err = why;
+    return -1;
+}
+
+static int declare_landing(const struct declaring *declaring, const char *target,
+                           struct qe_err *err)
+{
+    char landing[QE_AMQP_SHORT_MAX_BYTES + 1];
+
+    qe_amqp_delay_landing(target, landing);
+    return declare_queue(declaring, landing, 0, "", err) == 0 &&
+                   bind_queue(declaring, landing, DUE, target, err) == 0
+               ? 0
+               : qe_err_wrap(err, "queue %s, for delays, cannot be declared", landing);
+}
+
+/* --- what is known to be there --- */
+
+static bool knows_target(const struct qe_amqp_delays *self, const char *target)
+{
+    for (size_t i = 0; i < self->targets_count; i++) {
+        if (strcmp(self->targets[i], target) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Without memory for it, it is looked for again. */
+static void remember_target(struct qe_amqp_delays *self, const char *target)
+{
+    char *copy = qe_strdup(target);
+
+    if (copy == NULL || qe_grow(&self->targets, self->targets_count, &self->targets_capacity,
+                                TARGETS_MAX, sizeof(char *)) != 0) {
+        qe_free(copy);
+        forget_all(self);
+        return;
+    }
+    self->targets[self->targets_count++] = copy;
 }
 
 static size_t find_tier(int64_t delay_ms)
@@ -79,28 +253,58 @@ int64_t qe_rmq_delay_ms(int64_t asked_ms)
     return asked_ms <= 0 || tier == TIERS_COUNT ? asked_ms : s_tiers[tier].ms;
 }
 
-int qe_amqp_delay_exchange(struct qe_amqp_channel *channel, uint32_t *in_out_declared,
-                           int64_t delay_ms, int64_t deadline_mono_ms, const char **out_exchange,
-                           struct qe_err *err)
+const char *qe_amqp_delay_exchange(int64_t delay_ms)
+{
+    return s_tiers[find_tier(delay_ms)].name;
+}
+
+static int declare_all(struct qe_amqp_delays *self, const char *target, size_t tier,
+                       int64_t deadline_mono_ms, struct qe_err *err)
+{
+    const struct declaring declaring = {.self = self, .deadline_mono_ms = deadline_mono_ms};
+    const bool is_new = !knows_target(self, target);
+
+    if (qe_amqp_channel_open(&self->channel, deadline_mono_ms, err) != 0 ||
+        (is_new && check_target(&declaring, target, err) != 0) ||
+        (!self->has_ways && declare_ways(&declaring, err) != 0)) {
+        return -1;
+    }
+    self->has_ways = true;
+    if ((self->declared_tiers & UINT32_C(1) << tier) == 0 &&
+        declare_tier(&declaring, tier, err) != 0) {
+        return -1;
+    }
+    self->declared_tiers |= UINT32_C(1) << tier;
+    if (is_new && declare_landing(&declaring, target, err) != 0) {
+        return -1;
+    }
+    if (is_new) {
+        remember_target(self, target);
+    }
+    return 0;
+}
+
+int qe_amqp_delays_prepare(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
+                           int64_t deadline_mono_ms, struct qe_err *err)
 {
     const size_t tier = find_tier(delay_ms);
+    const int64_t now = qe_clock_mono_ms();
 
     if (tier == TIERS_COUNT) {
         return qe_err_set(err, QE_ERR_LIMIT, "a delay is at most 7d");
     }
-    if ((*in_out_declared & UINT32_C(1) << tier) == 0) {
-        if (declare(channel, tier, deadline_mono_ms, err) != 0) {
-            return -1;
-        }
-        *in_out_declared |= UINT32_C(1) << tier;
+    if (now >= self->known_until_mono_ms) {
+        forget_all(self);
+        self->known_until_mono_ms = now + KNOWN_MS;
     }
-    *out_exchange = s_tiers[tier].name;
-    return 0;
+    return (self->declared_tiers & UINT32_C(1) << tier) != 0 && knows_target(self, target)
+               ? 0
+               : declare_all(self, target, tier, deadline_mono_ms, err);
 }
 
-void qe_amqp_delays_forget(uint32_t *declared, const struct qe_err *result)
+void qe_amqp_delays_forget(struct qe_amqp_delays *self, const struct qe_err *result)
 {
-    if (result->code == QE_ERR_NOT_FOUND) {
-        *declared = 0;
+    if (result->code == QE_ERR_NOT_FOUND || result->code == QE_ERR_NETWORK) {
+        forget_all(self);
     }
 }

@@ -248,6 +248,7 @@ struct qe_amqp_publisher {
     struct qe_amqp_channel *channel; /* borrowed: own_channel, or that of direct replies */
     struct qe_amqp_channel own_channel;
     bool is_confirming;
+    bool is_proven;                                /* the channel has taken a message */
     struct qe_amqp_pending window[QE_AMQP_WINDOW]; /* a ring */
     size_t window_first;
     size_t window_count;
@@ -279,14 +280,30 @@ int qe_amqp_publish_all(struct qe_amqp_publisher *self, const struct qe_amqp_bat
                         int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
 uint64_t qe_amqp_publish_key(amqp_bytes_t exchange, amqp_bytes_t routing_key, amqp_bytes_t id);
 
-/* Where a message goes that is to come to a queue after so long: the exchange of the next longer
- * delay there is, declared with its queue unless this handle knows that they are there. */
-int qe_amqp_delay_exchange(struct qe_amqp_channel *channel, uint32_t *in_out_declared,
-                           int64_t delay_ms, int64_t deadline_mono_ms, const char **out_exchange,
-                           struct qe_err *err) QE_MUST_CHECK;
-/* After a message did not get through: what was not found may have been a delay's, deleted since.
- */
-void qe_amqp_delays_forget(uint32_t *declared, const struct qe_err *result);
+/* What is known to be there, for delays, in one vhost: see amqp_delay.c. */
+struct qe_amqp_delays {
+    struct qe_amqp_channel channel;
+    bool has_ways;           /* from every tier to every landing queue */
+    uint32_t declared_tiers; /* bits */
+    char **targets;          /* owned, as each; queues that have a landing queue */
+    size_t targets_count;
+    size_t targets_capacity;
+    int64_t known_until_mono_ms;
+};
+void qe_amqp_delays_init(struct qe_amqp_delays *self, struct qe_amqp_connection *connection);
+void qe_amqp_delays_deinit(struct qe_amqp_delays *self); /* twice is safe */
+/* Before a message is published that is to come to queue `target` after so long: looks for the
+ * queue, and declares what such a delay needs, unless that is known to be there. QE_ERR_NOT_FOUND:
+ * there is no such queue; QE_ERR_LIMIT: no delay is that long. */
+int qe_amqp_delays_prepare(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
+                           int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+/* Where it is published then, with the target as routing key. Static. */
+const char *qe_amqp_delay_exchange(int64_t delay_ms);
+/* After a message did not get through: what ended it may have been that a delay's exchange or queue
+ * was deleted. */
+void qe_amqp_delays_forget(struct qe_amqp_delays *self, const struct qe_err *result);
+/* The name of the queue in which due messages wait that `target` does not take. */
+void qe_amqp_delay_landing(const char *target, char out[QE_AMQP_SHORT_MAX_BYTES + 1]);
 
 /* --- amqp_work.c --- */
 
@@ -296,7 +313,7 @@ struct qe_amqp_space {
     struct qe_amqp_connection in;
     struct qe_amqp_connection out;
     struct qe_amqp_publisher publisher;
-    uint32_t declared_delays;        /* bits */
+    struct qe_amqp_delays delays;
     int64_t no_delays_until_mono_ms; /* a delay queue did not answer: none is used until then */
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "backend/rabbitmq/work.h"
 #include "util/text.h"
 
 struct sending {
@@ -31,6 +32,10 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     struct sending *sending = context;
     struct qe_outgoing *message = &sending->messages[index];
 
+    if (message->result.code != QE_OK) {
+        *err = message->result; /* of its delay */
+        return -1;
+    }
     if (or_empty(message->group)[0] != '\0') {
         return qe_err_set(err, QE_ERR_UNSUPPORTED, "RabbitMQ has no ordered groups");
     }
@@ -51,12 +56,10 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         out->exchange = sending->topic->name;
         return 0;
     }
-    if (message->delay_ms <= 0) {
-        return 0;
+    if (message->delay_ms > 0) {
+        out->exchange = qe_amqp_delay_exchange(message->delay_ms);
     }
-    return qe_amqp_delay_exchange(sending->publisher->channel, &sending->space->declared_delays,
-                                  message->delay_ms, sending->deadline_mono_ms, &out->exchange,
-                                  err);
+    return 0;
 }
 
 static void done(void *context, size_t index, const struct qe_err *result)
@@ -66,7 +69,7 @@ static void done(void *context, size_t index, const struct qe_err *result)
 
     message->result = *result;
     if (result->code != QE_OK) {
-        qe_amqp_delays_forget(&sending->space->declared_delays, result);
+        qe_amqp_delays_forget(&sending->space->delays, result);
         message->id[0] = '\0';
         (void)qe_err_wrap(&message->result, "%s %s", sending->queue != NULL ? "queue" : "topic",
                           sending->queue != NULL ? sending->queue->name : sending->topic->name);
@@ -105,6 +108,34 @@ static int check_asker(struct sending *sending, struct qe_err *err)
                : qe_err_wrap(err, "queue %s", sending->queue->name);
 }
 
+/* Before anything is under way, which a connection without an answer would take with it. What fails
+ * for one of them fails for each of the same delay: the queue is the same. */
+static void prepare_delays(struct sending *sending, size_t count)
+{
+    int64_t failed_ms = -1;
+    struct qe_err why = {0};
+
+    for (size_t i = 0; i < count; i++) {
+        struct qe_outgoing *message = &sending->messages[i];
+        const int64_t delay_ms = qe_rmq_delay_ms(message->delay_ms);
+
+        message->result = (struct qe_err){0};
+        if (sending->queue == NULL || delay_ms <= 0) {
+            continue;
+        }
+        if (is_direct_reply(sending->queue)) {
+            (void)qe_err_set(&message->result, QE_ERR_UNSUPPORTED,
+                             "a reply cannot be delayed on RabbitMQ");
+        } else if (delay_ms == failed_ms) {
+            message->result = why;
+        } else if (qe_amqp_delays_prepare(&sending->space->delays, sending->queue->name, delay_ms,
+                                          sending->deadline_mono_ms, &message->result) != 0) {
+            failed_ms = delay_ms;
+            why = message->result;
+        }
+    }
+}
+
 static int send_all(struct sending *sending, size_t count, struct qe_err *err)
 {
     const struct qe_amqp_batch batch = {
@@ -115,6 +146,7 @@ static int send_all(struct sending *sending, size_t count, struct qe_err *err)
         fail_all(sending->messages, count, err);
         return -1;
     }
+    prepare_delays(sending, count);
     if (qe_amqp_publish_all(sending->publisher, &batch, sending->deadline_mono_ms, err) != 0) {
         return -1;
     }

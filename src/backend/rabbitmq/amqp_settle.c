@@ -18,7 +18,8 @@
 /* What is published for a settlement. */
 struct job {
     size_t settlement;
-    size_t link; /* of the queue: where it goes; SIZE_MAX: back to the queue */
+    size_t link;          /* of the queue: where it goes; SIZE_MAX: back to the queue */
+    const char *exchange; /* static */
 };
 
 struct settling {
@@ -110,7 +111,8 @@ static int add_job(struct settling *settling, size_t settlement, size_t link, st
                 sizeof(struct job)) != 0) {
         return qe_err_set(err, QE_ERR_NOMEM, "%zu copies", settling->jobs_count);
     }
-    settling->jobs[settling->jobs_count++] = (struct job){.settlement = settlement, .link = link};
+    settling->jobs[settling->jobs_count++] =
+        (struct job){.settlement = settlement, .link = link, .exchange = ""};
     return 0;
 }
 
@@ -181,25 +183,6 @@ static void add_facts(const struct settling *settling, const struct qe_settlemen
     }
 }
 
-/* A delay queue may be out of order (a quorum queue without its majority, or half lost in a crash
- * of the broker): for a while none is used then, and a message goes straight to the end of its
- * queue, where its receives are still counted. */
-static int find_way_back(const struct settling *settling, int64_t delay_ms,
-                         const char **out_exchange, struct qe_err *err)
-{
-    struct qe_amqp_space *space = settling->space;
-    const int64_t now = qe_clock_mono_ms();
-    const int64_t patience = now + DELAY_PATIENCE_MS;
-
-    if (delay_ms <= 0 || now < space->no_delays_until_mono_ms) {
-        return 0;
-    }
-    return qe_amqp_delay_exchange(
-        space->publisher.channel, &space->declared_delays, delay_ms,
-        patience < settling->deadline_mono_ms ? patience : settling->deadline_mono_ms, out_exchange,
-        err);
-}
-
 static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err)
 {
     struct settling *settling = context;
@@ -209,6 +192,10 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     const bool is_dead = job->link != SIZE_MAX;
     const int64_t now_unix_ms = qe_clock_unix_ms();
 
+    if (settling->has_failed[job->settlement]) { /* its delay */
+        *err = settlement->err;
+        return -1;
+    }
     qe_attributes_deinit(&settling->attributes);
     if (copy_attributes(message, &settling->attributes, err) != 0) {
         return -1;
@@ -218,7 +205,7 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     }
     qe_amqp_make_id(settling->rmq->work, settling->id);
     *out = (struct qe_amqp_letter){
-        .exchange = "",
+        .exchange = job->exchange,
         .routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name,
         .is_mandatory = true,
         .is_copy = true,
@@ -237,7 +224,7 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     out->enqueued_unix_ms = message->enqueued_unix_ms;
     out->receives =
         message->receives > 0 ? message->receives : (uint32_t)(message->tag % UINT32_MAX) + 1;
-    return find_way_back(settling, settlement->delay_ms, &out->exchange, err);
+    return 0;
 }
 
 static void copied(void *context, size_t index, const struct qe_err *result)
@@ -246,13 +233,9 @@ static void copied(void *context, size_t index, const struct qe_err *result)
     const struct job *job = &settling->jobs[index];
     struct qe_settlement *settlement = &settling->settlements[job->settlement];
 
-    if (result->code == QE_ERR_TIMEOUT && job->link == SIZE_MAX && settlement->delay_ms > 0) {
-        /* One delay queue must not hold up all that is settled, again and again. */
-        settling->space->no_delays_until_mono_ms = qe_clock_mono_ms() + NO_DELAYS_MS;
-    }
     if (result->code != QE_OK && !settling->has_failed[job->settlement]) {
         settling->has_failed[job->settlement] = true;
-        qe_amqp_delays_forget(&settling->space->declared_delays, result);
+        qe_amqp_delays_forget(&settling->space->delays, result);
         settlement->err = *result;
         if (job->link != SIZE_MAX) {
             (void)qe_err_wrap(&settlement->err, "dead-letter queue %s",
@@ -280,6 +263,35 @@ static void finish_copy(struct settling *settling, size_t index)
     }
 }
 
+/* A delay queue may be out of order (a quorum queue without its majority, or half lost in a crash
+ * of the broker): for a while none is used then, and a message goes straight to the end of its
+ * queue, where its receives are still counted. */
+static void choose_way_back(struct settling *settling, struct job *job)
+{
+    struct qe_amqp_space *space = settling->space;
+    struct qe_settlement *settlement = &settling->settlements[job->settlement];
+    const int64_t now = qe_clock_mono_ms();
+    const int64_t patience = now + DELAY_PATIENCE_MS;
+    struct qe_err err = {0};
+
+    if (job->link != SIZE_MAX || settlement->delay_ms <= 0 ||
+        now < space->no_delays_until_mono_ms) {
+        return;
+    }
+    if (qe_amqp_delays_prepare(&space->delays, settling->queue->name, settlement->delay_ms,
+                               patience < settling->deadline_mono_ms ? patience
+                                                                     : settling->deadline_mono_ms,
+                               &err) == 0) {
+        job->exchange = qe_amqp_delay_exchange(settlement->delay_ms);
+    } else if (err.code == QE_ERR_TIMEOUT) {
+        /* One delay queue must not hold up all that is settled, again and again. */
+        space->no_delays_until_mono_ms = qe_clock_mono_ms() + NO_DELAYS_MS;
+    } else {
+        settling->has_failed[job->settlement] = true;
+        settlement->err = err;
+    }
+}
+
 static void settle_copies(struct settling *settling)
 {
     const struct qe_amqp_batch batch = {
@@ -288,6 +300,9 @@ static void settle_copies(struct settling *settling)
 
     if (settling->jobs_count == 0) {
         return;
+    }
+    for (size_t i = 0; i < settling->jobs_count; i++) {
+        choose_way_back(settling, &settling->jobs[i]);
     }
     (void)!qe_amqp_publish_all(&settling->space->publisher, &batch, settling->deadline_mono_ms,
                                &err);

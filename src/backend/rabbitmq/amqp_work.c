@@ -55,6 +55,7 @@ static void destroy_space(struct qe_amqp_space *space)
     qe_amqp_connection_close(&space->in, CLOSE_MS);
     qe_amqp_connection_close(&space->out, CLOSE_MS);
     qe_amqp_publisher_deinit(&space->publisher);
+    qe_amqp_delays_deinit(&space->delays);
     qe_free(space->vhost);
     qe_free(space);
 }
@@ -122,6 +123,7 @@ struct qe_amqp_space *qe_amqp_space_find(struct qe_rmq *rmq, const char *vhost, 
     space->out = (struct qe_amqp_connection){
         .rmq = rmq, .vhost = space->vhost, .role = "publisher", .fd = -1};
     qe_amqp_publisher_init(&space->publisher, rmq, &space->out);
+    qe_amqp_delays_init(&space->delays, &space->out);
     work->spaces[work->spaces_count++] = space;
     return space;
 }

@@ -128,9 +128,12 @@ static int fill_queue(const struct qe_rmq_listing *listing,
     }
     /* A policy that cannot be read may say otherwise. */
     queue->dead_letter_known = letters->is_known && listing->policies_known;
-    queue->dead_letter_unroutable = letters->is_unroutable && queue->dead_letter_known;
     queue->is_delay_queue =
         strncmp(definition->name, QE_RMQ_DELAY_PREFIX, sizeof QE_RMQ_DELAY_PREFIX - 1) == 0;
+    if (queue->is_delay_queue) {
+        return 0; /* what goes on from there, after its time, is no dead letter */
+    }
+    queue->dead_letter_unroutable = letters->is_unroutable && queue->dead_letter_known;
     queue->returns_by_time = definition->rules.message_ttl_ms >= 0 && letters->targets.count > 0;
     for (size_t i = 0; i < letters->targets.count; i++) {
         if (qe_queue_add_link(queue, definition->vhost, letters->targets.names[i], err) != 0) {

@@ -5,6 +5,7 @@
 #include "backend/rabbitmq/amqp_internal.h"
 #include "backend/rabbitmq/work.h"
 #include "support/check.h"
+#include "util/text.h"
 
 static const struct {
     const char *name;
@@ -339,9 +340,35 @@ static void delay_takes_as_long_as_the_next_queue_for_delays(void **state)
     }
 }
 
+static void a_landing_queue_has_a_name_of_its_own_however_long_its_targets(void **state)
+{
+    char target[QE_AMQP_SHORT_MAX_BYTES + 1];
+    char landing[QE_AMQP_SHORT_MAX_BYTES + 1];
+    char other[QE_AMQP_SHORT_MAX_BYTES + 1];
+
+    (void)state;
+    qe_amqp_delay_landing("orders", landing);
+    assert_string_equal(landing, "qe.delay.to.orders");
+    for (size_t i = 0; i + 1 < sizeof target; i += 3) {
+        memcpy(target + i, "\xe2\x82\xac", 3); /* 85 signs of the euro */
+    }
+    target[sizeof target - 1] = '\0';
+    qe_amqp_delay_landing(target, landing);
+    assert_true(qe_text_is_utf8(landing, strlen(landing)));
+    assert_in_range(strlen(landing), 250, QE_AMQP_SHORT_MAX_BYTES);
+    memcpy(target + sizeof target - 4, "abc", 3);
+    qe_amqp_delay_landing(target, other);
+    assert_string_not_equal(landing, other);
+    target[243] = '\0';
+    qe_amqp_delay_landing(target, landing);
+    assert_int_equal(strlen(landing), QE_AMQP_SHORT_MAX_BYTES);
+    assert_string_equal(landing + strlen("qe.delay.to."), target);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_landing_queue_has_a_name_of_its_own_however_long_its_targets),
         cmocka_unit_test(delay_takes_as_long_as_the_next_queue_for_delays),
         cmocka_unit_test(every_value_comes_back_with_its_type),
         cmocka_unit_test(a_nested_value_survives_a_move),
