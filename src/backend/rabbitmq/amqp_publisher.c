@@ -61,6 +61,7 @@ static void confirm_one(struct qe_amqp_publisher *self, struct qe_amqp_pending *
                          pending->reason);
     }
     pending->is_done = true;
+    self->is_proven = true;
     self->window_bytes -= pending->bytes;
     finish(self, pending, &result);
 }
@@ -123,12 +124,20 @@ static void leave_behind(struct qe_amqp_publisher *self, const struct qe_err *wh
     fail_window(self, why);
 }
 
+/* Why the channel was closed is the fault of one message. Of several it is not known which: those
+ * before it have arrived. */
 void qe_amqp_publisher_closed(void *publisher, const struct qe_err *why)
 {
     struct qe_amqp_publisher *self = publisher;
+    const bool is_lost = self->channel->connection->state == NULL;
+    struct qe_err result = *why;
 
     self->is_confirming = false;
-    fail_window(self, why);
+    if ((is_lost || self->window_count > 1) && !qe_err_is_retryable(why->code)) {
+        (void)qe_err_set(&result, QE_ERR_NETWORK, "it is not known whether it arrived: %s",
+                         why->message);
+    }
+    fail_window(self, &result);
 }
 
 static const struct qe_amqp_events s_events = {.confirmed = qe_amqp_publisher_confirmed,
@@ -168,6 +177,7 @@ int qe_amqp_publisher_open(struct qe_amqp_publisher *self, int64_t deadline_mono
             return -1;
         }
         self->is_confirming = true;
+        self->is_proven = false;
         self->first_tag = 1;
         self->window_first = 0;
     }
@@ -192,7 +202,8 @@ static int too_late(const struct qe_amqp_publisher *self, struct qe_err *err)
                : qe_err_set(err, QE_ERR_TIMEOUT, "RabbitMQ does not confirm in time");
 }
 
-/* Waits until another message of so many bytes may go. */
+/* Waits until another message of so many bytes may go. The first one on a channel goes alone: where
+ * it ends the channel (no such exchange, no permission), that is its own result. */
 static int wait_room(struct qe_amqp_publisher *self, size_t bytes, int64_t deadline_mono_ms,
                      struct qe_err *err)
 {
@@ -201,7 +212,8 @@ static int wait_room(struct qe_amqp_publisher *self, size_t bytes, int64_t deadl
     while (self->channel->number != 0) {
         const bool is_full =
             self->window_count == QE_AMQP_WINDOW ||
-            (self->window_count > 0 && self->window_bytes + bytes > QE_AMQP_WINDOW_BYTES);
+            (self->window_count > 0 &&
+             (!self->is_proven || self->window_bytes + bytes > QE_AMQP_WINDOW_BYTES));
 
         if (!connection->is_blocked && !is_full && is_writable(connection)) {
             return 0;
