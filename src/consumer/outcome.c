@@ -19,7 +19,7 @@ static struct qe_circumstances circumstances(const struct qe_consumer *consumer,
     const struct qe_consumer_options *options = &consumer->options;
 
     return (struct qe_circumstances){
-        .receives = job->message.receives,
+        .receives = job->message.receives > 0 ? job->message.receives : job->message.receives_least,
         .max_receives = options->max_receives,
         .retry = {.initial_ms = options->retry_initial_ms, .max_ms = options->retry_max_ms},
         .can_dead_letter =

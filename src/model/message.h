@@ -44,12 +44,14 @@ struct qe_message {
     char *body;    /* owned; any bytes, one uncounted NUL behind */
     size_t body_bytes;
     struct qe_attributes attributes;
-    char *group;            /* owned; ordered group, or "" */
-    char *deduplication_id; /* owned, or "" */
-    char *correlation_id;   /* owned, or "" */
-    char *reply_to;         /* owned, or "" */
-    uint32_t receives;      /* how often delivered, this time included, but for what was given back
-                               unhandled where the driver can take it back; 0 unknown */
+    char *group;             /* owned; ordered group, or "" */
+    char *deduplication_id;  /* owned, or "" */
+    char *correlation_id;    /* owned, or "" */
+    char *reply_to;          /* owned, or "" */
+    uint32_t receives;       /* how often delivered, this time included, but for what was given back
+                                unhandled where the driver can take it back; 0 unknown */
+    uint32_t receives_least; /* where that is unknown: at least so often, for who decides by it;
+                                never shown, since it may have been more; 0 unknown, too */
     int64_t sent_unix_ms; /* when its first sender sent it; survives dead-lettering where the broker
                              keeps it */
     int64_t enqueued_unix_ms;      /* when it came into this queue: what age is counted from */

@@ -145,6 +145,24 @@ class Commands(Working):
         self.assertEqual({m["body"] for m in back}, {"poison", "refused by others"})
         self.assertFalse([name for m in back for name in m.get("attributes", {}) if name.startswith("dead-letter")])
 
+    def test_what_was_not_counted_is_not_told_and_has_an_end_all_the_same(self):
+        """A classic queue says of what it delivers again only that; no number is made of it, and no endless loop."""
+        self.rabbit.queue("uncounted", dead_letter_exchange="", dead_letter_routing_key="uncounted-dlq")
+        self.rabbit.queue("uncounted-dlq")
+        channel = self.connect()
+        channel.basic_publish("", "uncounted", "poison")
+        channel.basic_get("uncounted")
+        channel.connection.close()  # not settled
+        daemon = self.daemon(config=self.configure(
+            extra="consumers:\n  - {source: rabbit, queue: uncounted, handler: {type: exec, command: [/bin/false]}, "
+                  "retry: {initial: 10ms, max: 20ms, max_receives: 4}}"))
+        wait_for("dead-lettered", lambda: self.depth("uncounted-dlq") == 1)
+        daemon.stop()
+        _, got, _ = self.connect().basic_get("uncounted-dlq", auto_ack=True)
+        self.assertTrue(got.headers["dead-letter-reason"].startswith("max_receives"), got.headers)
+        self.assertNotIn("dead-letter-receives", got.headers)
+        self.assertNotIn("x-receives-least", got.headers)
+
     def test_without_a_dead_letter_queue_nothing_is_lost(self):
         self.rabbit.queue("lonely")
         config = self.configure(extra="consumers:\n  - {source: rabbit, queue: lonely, handler: {type: exec, "

@@ -37,6 +37,7 @@
 #define QE_AMQP_REPLIES "amq.rabbitmq.reply-to"
 #define QE_AMQP_SENT_HEADER "timestamp_in_ms"    /* as RabbitMQ's own interceptor calls it */
 #define QE_AMQP_RECEIVES_HEADER "x-receives"     /* of a message released by a copy: before it */
+#define QE_AMQP_LEAST_HEADER "x-receives-least"  /* instead: at least so often before it */
 #define QE_AMQP_ENQUEUED_HEADER "x-enqueued-ms"  /* of a message that we dead-lettered */
 #define QE_AMQP_TYPES_HEADER "x-attribute-types" /* of attributes that AMQP has no type for */
 #define QE_AMQP_PROPERTY "property" /* type of an attribute that is no header, but a property */
@@ -174,6 +175,7 @@ struct qe_amqp_letter {
     int64_t sent_unix_ms;       /* 0 unknown */
     int64_t enqueued_unix_ms;   /* 0: when it is sent */
     uint32_t receives;          /* before; 0 none */
+    uint32_t receives_least;    /* instead; 0 none */
 };
 /* Properties and headers of a letter; *out is of memory of `pool` and of the letter. */
 int qe_amqp_write(const struct qe_amqp_letter *letter, amqp_pool_t *pool,

@@ -16,6 +16,7 @@ struct facts {
     bool has_delivery_count;
     uint64_t delivery_count;
     uint64_t receives; /* before this delivery, of a message released by a copy */
+    bool is_least;     /* it may have been more often */
     int64_t sent_unix_ms;
     int64_t enqueued_unix_ms;
     const amqp_table_t *types;
@@ -60,10 +61,12 @@ static bool take_fact(const amqp_table_entry_t *header, struct facts *out)
     if (is_named(header->key, "x-delivery-count")) {
         out->delivery_count = whole(&header->value);
         out->has_delivery_count = out->delivery_count < UINT32_MAX;
-    } else if (is_named(header->key, QE_AMQP_RECEIVES_HEADER)) {
+    } else if (is_named(header->key, QE_AMQP_RECEIVES_HEADER) ||
+               is_named(header->key, QE_AMQP_LEAST_HEADER)) {
         const uint64_t receives = whole(&header->value);
 
         out->receives = receives < UINT32_MAX / 2 ? receives : 0;
+        out->is_least = is_named(header->key, QE_AMQP_LEAST_HEADER);
     } else if (is_named(header->key, QE_AMQP_SENT_HEADER)) {
         out->sent_unix_ms = whole_ms(&header->value);
     } else if (is_named(header->key, QE_AMQP_ENQUEUED_HEADER)) {
@@ -253,12 +256,17 @@ static int add_properties(const amqp_basic_properties_t *from, struct qe_message
 }
 
 /* Unknown where a queue that does not count says no more than that it is not the first time. */
-static uint32_t count_receives(const struct facts *facts, bool redelivered)
+static void count_receives(const struct facts *facts, bool redelivered, struct qe_message *out)
 {
-    if (facts->has_delivery_count) {
-        return (uint32_t)(facts->receives + facts->delivery_count + 1);
-    }
-    return redelivered ? 0 : (uint32_t)(facts->receives + 1);
+    const bool is_counted = facts->has_delivery_count || !redelivered;
+    const uint32_t count = (uint32_t)(facts->receives +
+                                      (facts->has_delivery_count ? facts->delivery_count
+                                       : redelivered             ? 1
+                                                                 : 0) +
+                                      1);
+
+    out->receives = is_counted && !facts->is_least ? count : 0;
+    out->receives_least = out->receives > 0 ? 0 : count;
 }
 
 int qe_amqp_read(const amqp_basic_properties_t *properties, bool redelivered,
@@ -283,8 +291,7 @@ int qe_amqp_read(const amqp_basic_properties_t *properties, bool redelivered,
         facts.sent_unix_ms = (int64_t)properties->timestamp * 1000;
     }
     out->sent_unix_ms = facts.sent_unix_ms;
-    out->receives = count_receives(&facts, redelivered);
-    out->tag = facts.receives + (facts.has_delivery_count ? facts.delivery_count : 0);
+    count_receives(&facts, redelivered, out);
     out->enqueued_unix_ms = facts.enqueued_unix_ms;
     return add_death(facts.deaths, out, err);
 }

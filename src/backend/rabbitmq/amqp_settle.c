@@ -222,8 +222,8 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         return 0;
     }
     out->enqueued_unix_ms = message->enqueued_unix_ms;
-    out->receives =
-        message->receives > 0 ? message->receives : (uint32_t)(message->tag % UINT32_MAX) + 1;
+    out->receives = message->receives;
+    out->receives_least = message->receives_least;
     return 0;
 }
 

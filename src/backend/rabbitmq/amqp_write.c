@@ -21,6 +21,7 @@ static bool is_reserved(const char *name)
                                         QE_AMQP_SENT_HEADER,
                                         QE_AMQP_ENQUEUED_HEADER,
                                         QE_AMQP_RECEIVES_HEADER,
+                                        QE_AMQP_LEAST_HEADER,
                                         QE_AMQP_TYPES_HEADER};
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -187,6 +188,8 @@ static int write_headers(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
     }
     if (letter->receives > 0) {
         add_number(&out->headers, QE_AMQP_RECEIVES_HEADER, letter->receives);
+    } else if (letter->receives_least > 0) {
+        add_number(&out->headers, QE_AMQP_LEAST_HEADER, letter->receives_least);
     }
     return 0;
 }

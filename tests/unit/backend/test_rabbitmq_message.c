@@ -288,6 +288,32 @@ static void read_deaths(const struct death *deaths, int count, struct qe_message
     assert_ok(qe_amqp_read(&properties, false, out, &err), err);
 }
 
+/* What is not known stays so in the copy, but at least that often it was: or a message that always
+ * fails would never reach its limit. */
+static void a_copy_of_what_was_not_counted_counts_at_least(void **state)
+{
+    struct qe_message message = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    struct qe_amqp_letter letter = letter_of(NULL);
+    assert_ok(pass(&letter, true, &message, &err), err); /* redelivered by a classic queue */
+    for (uint32_t least = 2; least < 5; least++) {
+        assert_int_equal(message.receives, 0);
+        assert_int_equal(message.receives_least, least);
+        letter.receives = message.receives;
+        letter.receives_least = message.receives_least;
+        qe_message_deinit(&message);
+        assert_ok(pass(&letter, false, &message, &err), err);
+    }
+    qe_message_deinit(&message);
+    letter.receives = 4;
+    assert_ok(pass(&letter, false, &message, &err), err);
+    assert_int_equal(message.receives, 5);
+    assert_int_equal(message.receives_least, 0);
+    qe_message_deinit(&message);
+}
+
 static void a_death_is_told_but_a_delay_is_none(void **state)
 {
     static const struct death s_deaths[] = {
@@ -375,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_value_that_is_not_its_type_is_refused),
         cmocka_unit_test(what_does_not_fit_is_refused_before_it_is_sent),
         cmocka_unit_test(receives_are_what_is_known_of_them),
+        cmocka_unit_test(a_copy_of_what_was_not_counted_counts_at_least),
         cmocka_unit_test(a_death_is_told_but_a_delay_is_none),
         cmocka_unit_test(running_out_of_memory_is_told),
     };
