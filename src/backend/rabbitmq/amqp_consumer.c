@@ -105,6 +105,7 @@ static void closed(void *owner, const struct qe_err *why)
 
     drop_held(consumer);
     qe_amqp_ledger_clear(&consumer->ledger);
+    consumer->copies.count = 0;
     consumer->epoch = 0;
     consumer->is_consuming = false;
     consumer->must_reset = false;
@@ -167,6 +168,7 @@ void qe_amqp_consumer_destroy(struct qe_amqp_consumer *consumer)
     drop_held(consumer);
     qe_message_list_deinit(&consumer->held);
     qe_amqp_ledger_deinit(&consumer->ledger);
+    qe_amqp_copies_deinit(&consumer->copies);
     qe_amqp_content_reset(&consumer->channel.content);
     if (consumer->requester != NULL) {
         qe_amqp_publisher_deinit(consumer->requester);

@@ -7,7 +7,8 @@
  *   in         amqp_consumer.c (one queue's deliveries), amqp_ledger.c (which of them are not
  *              settled; pure), amqp_receive.c
  *   out        amqp_publisher.c (confirms and returns), amqp_delay.c, amqp_send.c
- *   both       amqp_settle.c, amqp_topic.c, amqp_work.c (what a handle has open)
+ *   both       amqp_settle.c, amqp_copies.c (of dead letters), amqp_topic.c, amqp_work.c (what a
+ * handle has open)
  *
  * Thread: the handle's own, which does all reading and writing. Heartbeats are sent and looked for
  * whenever it is here: in every call, and in tend(). Deliveries and confirms sit in the socket
@@ -183,6 +184,29 @@ int qe_amqp_write(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
 
 /* --- in --- */
 
+#define QE_AMQP_COPIED "dead-letter-sent-to" /* attribute of a message that was released since */
+/* A dead-letter queue has confirmed its copy of a delivery that others have not. */
+struct qe_amqp_copy {
+    uint64_t tag;
+    uint64_t key; /* of the queue's name */
+};
+/* = {0} is valid and empty. What has no room is forgotten: it may be copied again. */
+struct qe_amqp_copies {
+    struct qe_amqp_copy *items; /* owned */
+    size_t count;
+    size_t capacity;
+};
+void qe_amqp_copies_deinit(struct qe_amqp_copies *copies); /* twice is safe */
+bool qe_amqp_copies_has(const struct qe_amqp_copies *copies, uint64_t tag,
+                        const struct qe_message *message, const char *queue);
+void qe_amqp_copies_add(struct qe_amqp_copies *copies, uint64_t tag, const char *queue);
+void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag);
+/* Adds QE_AMQP_COPIED with those of the links of `queue` that have theirs; nothing where none has.
+ */
+void qe_amqp_copies_list(const struct qe_amqp_copies *copies, uint64_t tag,
+                         const struct qe_message *message, const struct qe_queue *queue,
+                         struct qe_attributes *out);
+
 struct qe_amqp_publisher;
 
 /* One queue's deliveries. They come from basic.consume, called a round, whose prefetch is what the
@@ -194,6 +218,7 @@ struct qe_amqp_consumer {
     struct qe_amqp_channel channel;
     uint64_t epoch; /* of the channel's present life; part of each receipt; 0: not open */
     struct qe_amqp_ledger ledger;
+    struct qe_amqp_copies copies;
     struct qe_message_list held; /* delivered and not handed out; from held_first on */
     size_t held_first;
     uint32_t round; /* counts basic.consume; its consumer tag */

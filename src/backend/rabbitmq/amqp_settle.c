@@ -62,6 +62,7 @@ static bool give_back(struct settling *settling, struct qe_settlement *settlemen
     struct qe_err err = {0};
 
     qe_amqp_ledger_remove(&consumer->ledger, tag);
+    qe_amqp_copies_forget(&consumer->copies, tag);
     consumer->has_settled = true;
     consumer->released_mono_ms = qe_clock_mono_ms();
     if (qe_amqp_tell(&consumer->channel, AMQP_BASIC_NACK_METHOD, &nack, &err) != 0) {
@@ -120,6 +121,8 @@ static int add_job(struct settling *settling, size_t settlement, size_t link, st
 static int add_dead_letter_jobs(struct settling *settling, size_t settlement, struct qe_err *err)
 {
     const struct qe_queue *queue = settling->queue;
+    const struct qe_message *message = settling->settlements[settlement].message;
+    const uint64_t tag = qe_amqp_receipt_tag(settling->consumer, message->receipt);
 
     if (!queue->dead_letter_known) {
         return qe_err_set(err, QE_ERR_UNSUPPORTED,
@@ -135,7 +138,8 @@ static int add_dead_letter_jobs(struct settling *settling, size_t settlement, st
                           queue->name);
     }
     for (size_t i = 0; i < queue->links_count; i++) {
-        if (add_job(settling, settlement, i, err) != 0) {
+        if (!qe_amqp_copies_has(&settling->consumer->copies, tag, message, queue->links[i].queue) &&
+            add_job(settling, settlement, i, err) != 0) {
             return -1;
         }
     }
@@ -149,8 +153,10 @@ static int copy_attributes(const struct qe_message *message, struct qe_attribute
     for (size_t i = 0; i < message->attributes.count; i++) {
         const struct qe_attribute *one = &message->attributes.items[i];
 
-        if (strcmp(one->type, QE_AMQP_PROPERTY) == 0 && strcmp(one->name, "expiration") == 0) {
-            continue; /* as the broker does: it would expire again where it is to be looked at */
+        if ((strcmp(one->type, QE_AMQP_PROPERTY) == 0 && strcmp(one->name, "expiration") == 0) ||
+            strcmp(one->name, QE_AMQP_COPIED) == 0) {
+            continue; /* the first as the broker does: it would expire again where it is looked at
+                       */
         }
         if (qe_attributes_add_typed(out, one->name, one->type, one->value, err) != 0) {
             return -1;
@@ -192,7 +198,7 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     const bool is_dead = job->link != SIZE_MAX;
     const int64_t now_unix_ms = qe_clock_unix_ms();
 
-    if (settling->has_failed[job->settlement]) { /* its delay */
+    if (!is_dead && settling->has_failed[job->settlement]) { /* its delay */
         *err = settlement->err;
         return -1;
     }
@@ -202,6 +208,10 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     }
     if (is_dead) {
         add_facts(settling, settlement, now_unix_ms, &settling->attributes);
+    } else {
+        qe_amqp_copies_list(&settling->consumer->copies,
+                            qe_amqp_receipt_tag(settling->consumer, message->receipt), message,
+                            settling->queue, &settling->attributes);
     }
     qe_amqp_make_id(settling->rmq->work, settling->id);
     *out = (struct qe_amqp_letter){
@@ -233,6 +243,11 @@ static void copied(void *context, size_t index, const struct qe_err *result)
     const struct job *job = &settling->jobs[index];
     struct qe_settlement *settlement = &settling->settlements[job->settlement];
 
+    if (result->code == QE_OK && job->link != SIZE_MAX && settling->queue->links_count > 1) {
+        qe_amqp_copies_add(&settling->consumer->copies,
+                           qe_amqp_receipt_tag(settling->consumer, settlement->message->receipt),
+                           settling->queue->links[job->link].queue);
+    }
     if (result->code != QE_OK && !settling->has_failed[job->settlement]) {
         settling->has_failed[job->settlement] = true;
         qe_amqp_delays_forget(&settling->space->delays, result);
@@ -255,6 +270,7 @@ static void finish_copy(struct settling *settling, size_t index)
         set_stale(settlement, s_over);
     } else if (!settling->has_failed[index]) {
         (void)qe_amqp_ledger_mark(&settling->consumer->ledger, tag);
+        qe_amqp_copies_forget(&settling->consumer->copies, tag);
         set_settled(settlement);
     } else if (settlement->verb == QE_SETTLE_RELEASE) {
         (void)give_back(settling, settlement, tag);
@@ -346,6 +362,7 @@ static void begin_one(struct settling *settling, size_t index)
     struct qe_settlement *settlement = &settling->settlements[index];
     struct qe_amqp_consumer *consumer = settling->consumer;
     const uint64_t tag = qe_amqp_receipt_tag(consumer, settlement->message->receipt);
+    const size_t jobs_before = settling->jobs_count;
     struct qe_err err = {0};
 
     if (tag == 0 || !qe_amqp_ledger_has(&consumer->ledger, tag) ||
@@ -364,6 +381,10 @@ static void begin_one(struct settling *settling, size_t index)
                    ? add_job(settling, index, SIZE_MAX, &err) != 0
                    : add_dead_letter_jobs(settling, index, &err) != 0) {
         fail(settlement, &err);
+    } else if (settling->jobs_count == jobs_before) { /* each dead-letter queue has its copy */
+        (void)qe_amqp_ledger_mark(&consumer->ledger, tag);
+        qe_amqp_copies_forget(&consumer->copies, tag);
+        set_settled(settlement);
     }
 }
 

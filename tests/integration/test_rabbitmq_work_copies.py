@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+"""What a message is when it comes back as a copy, from a retry or as a dead letter, on a real RabbitMQ."""
+import time
+import unittest
+
+from child_server import need_test_python
+
+need_test_python()
+
+# pylint: disable=wrong-import-position
+import pika
+
+from rabbitmq_case import wait_for
+from rabbitmq_work_case import Working
+
+FAILING = """
+consumers:
+  - source: rabbit
+    queue: {queue}
+    workers: 1
+    handler: {{type: exec, command: [/bin/sh, -c, "echo tried >>{folder}/tries; exit 1"]}}
+    retry: {{initial: 100ms, max: 100ms, max_receives: {tries}}}
+"""
+
+
+class Copies(Working):
+    def work(self, queue, tries):
+        return self.daemon(config=self.configure(extra=FAILING.format(queue=queue, folder=self.folder, tries=tries)))
+
+    def tries(self):
+        return len((self.folder / "tries").read_text().split()) if (self.folder / "tries").exists() else 0
+
+    def test_of_several_dead_letter_queues_one_that_is_full_multiplies_nothing(self):
+        self.rabbit.exchange("dead", "fanout")
+        self.rabbit.queue("several", dead_letter_exchange="dead")
+        self.rabbit.queue("several-open")
+        self.rabbit.queue("several-full", max_length=1, overflow="reject-publish")
+        for name in ("several-open", "several-full"):
+            self.rabbit.bind("dead", name)
+        channel = self.connect()
+        channel.basic_publish("", "several-full", "in the way")
+        channel.basic_publish("", "several", "poison", pika.BasicProperties(headers={"a": "b"}))
+        daemon = self.work("several", 1)
+        # Each try of the consumer is several of the settlement, and a release between.
+        wait_for("tried, released and tried again", lambda: self.tries() >= 3)
+        self.assertEqual(self.depth("several-open"), 1)
+        channel.queue_purge("several-full")
+        wait_for("the other copy", lambda: self.depth("several-full") == 1)
+        wait_for("it is settled", lambda: self.depth("several") + self.depth("qe.delay.100ms") == 0)
+        daemon.stop()
+        time.sleep(0.5)
+        for name in ("several-open", "several-full"):
+            self.assertEqual(self.depth(name), 1, name)
+            _, got, body = self.connect().basic_get(name, auto_ack=True)
+            self.assertEqual((body, got.headers["a"]), (b"poison", "b"))
+            self.assertNotIn("dead-letter-sent-to", got.headers)
+        self.assertEqual(self.depth("several"), 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
