@@ -13,6 +13,7 @@ void qe_rmq_forget_endpoints(struct qe_rmq *self)
 {
     for (size_t i = 0; i < self->endpoints_count; i++) {
         qe_free(self->endpoints[i].url);
+        qe_rmq_told_deinit(&self->endpoints[i].told);
     }
     self->endpoints_count = 0;
 }

@@ -11,6 +11,8 @@
 #define IDENTITY "rabbitmq_identity_info"
 #define LABELS_MAX 8
 #define NUMBER_BYTES 40
+#define DIGITS_MAX 15 /* exact in a double */
+#define LINE_MAX_BYTES ((size_t)64 << 10)
 
 struct slice {
     const char *at;
@@ -194,19 +196,63 @@ static void keep(const struct line *line, const char *label_name, char *out, siz
     }
 }
 
-static int tell(struct qe_rmq_families *families, const struct line *line, enum qe_rmq_value value,
-                struct qe_strbuf room[2], struct qe_err *err)
+/* --- one line of a queue --- */
+
+static void set(struct qe_rmq_told_queue *item, enum qe_rmq_value value, double number)
+{
+    if (item->queue != SIZE_MAX && isfinite(number) && number >= 0) {
+        qe_rmq_set(&item->reading, value, number);
+    }
+}
+
+/* Nearly every line: of the queue that comes next, with a plain number. */
+static bool take_expected(struct qe_rmq_families *families, const char *labels, const char *end)
+{
+    const size_t expected = families->told->next;
+    struct qe_rmq_told_queue *item = qe_rmq_told_next(families->told, labels, end);
+    const char *const digits = item == NULL ? end : labels + item->labels_bytes;
+    const char *at = digits;
+    uint64_t number = 0;
+
+    for (; at < end && *at >= '0' && *at <= '9'; at++) {
+        number = number * 10 + (uint64_t)(*at - '0');
+    }
+    if (at != end || at == digits || at - digits > DIGITS_MAX) {
+        families->told->next = expected;
+        return false;
+    }
+    set(item, families->value, (double)number);
+    return true;
+}
+
+static int tell(struct qe_rmq_families *families, size_t queue, struct slice labels, double number,
+                struct qe_err *err)
+{
+    struct qe_rmq_told_queue *item = NULL;
+
+    if (qe_rmq_told_find(families->told, queue, labels.at, labels.bytes, &item, err) != 0) {
+        return -1;
+    }
+    if (item != NULL) {
+        set(item, families->value, number);
+    }
+    return 0;
+}
+
+/* As the text format says. */
+static int take_by_format(struct qe_rmq_families *families, const struct line *line,
+                          struct slice labels, struct qe_err *err)
 {
     const struct label *vhost = label_of(line, "vhost");
     const struct label *queue = label_of(line, "queue");
     struct slice vhost_plain;
     struct slice queue_plain;
 
-    if (vhost == NULL || queue == NULL || !isfinite(line->value) || line->value < 0) {
+    if (vhost == NULL || queue == NULL) { /* of a node as a whole */
         return 0;
     }
-    if (plain(vhost, &room[0], &vhost_plain, err) != 0 ||
-        plain(queue, &room[1], &queue_plain, err) != 0) {
+    if (plain(vhost, &families->room[0], &vhost_plain, err) != 0 ||
+        plain(queue, &families->room[1], &queue_plain, err) != 0) {
         return -1;
     }
     const struct qe_rmq_named named = {.vhost = vhost_plain.at,
@@ -214,7 +260,7 @@ static int tell(struct qe_rmq_families *families, const struct line *line, enum 
                                        .name = queue_plain.at,
                                        .name_bytes = queue_plain.bytes};
 
-    return families->value(families->context, &named, value, line->value, err) < 0 ? -1 : 0;
+    return tell(families, families->number(families->context, &named), labels, line->value, err);
 }
 
 /* `{vhost="V",queue="Q"} NUMBER`, with V and Q as they stand; false: not of this form. */
@@ -251,70 +297,166 @@ static bool read_as_it_stands(const char *at, const char *end, struct qe_rmq_nam
     return false;
 }
 
-static int take_line(struct qe_rmq_families *families, const char *at, const char *end,
-                     struct qe_strbuf room[2], struct qe_err *err)
+static int take_value(struct qe_rmq_families *families, const char *at, const char *labels_at,
+                      const char *end, struct qe_err *err)
 {
-    const char *name_end = at;
-    const struct slice name = until(&name_end, end, "{ ");
-    enum qe_rmq_value value = QE_RMQ_VALUE_COUNT;
+    struct slice labels = {.at = labels_at};
     struct qe_rmq_named named;
     struct line line;
     double number = 0;
-    bool stands = false;
 
-    const bool is_value = value_of(name, &value);
-    const bool is_identity = !is_value && is(name, IDENTITY);
+    if (read_as_it_stands(labels_at, end, &named, &number)) {
+        const size_t queue = families->number(families->context, &named);
 
-    if (!is_value && !is_identity) {
-        return name.bytes > 0 ? 0 : qe_err_set(err, QE_ERR_PROTOCOL, "a line without a name");
-    }
-    stands = is_value && read_as_it_stands(name_end, end, &named, &number);
-    if (stands && isfinite(number) && number >= 0) {
-        const int rc = families->value(families->context, &named, value, number, err);
-
-        if (rc != 0) {
-            return rc < 0 ? -1 : 0;
+        labels.bytes = (size_t)(named.name + named.name_bytes + strlen("\"} ") - labels_at);
+        if (queue != SIZE_MAX) {
+            return tell(families, queue, labels, number, err);
         }
     }
-    if (!read_line(at, end, &line)) {
-        return stands ? 0 : qe_err_set(err, QE_ERR_PROTOCOL, "neither a comment nor a sample");
+    if (read_line(at, end, &line)) {
+        return take_by_format(families, &line, labels, err);
     }
-    if (is_identity) {
-        keep(&line, "rabbitmq_node", families->node, sizeof families->node);
-        keep(&line, "rabbitmq_cluster", families->cluster, sizeof families->cluster);
-        return 0;
-    }
-    return tell(families, &line, value, room, err);
+    return labels.bytes > 0 ? tell(families, SIZE_MAX, labels, number, err)
+                            : qe_err_set(err, QE_ERR_PROTOCOL, "neither a comment nor a sample");
 }
 
-int qe_rmq_families_read(struct qe_rmq_families *families, const char *text, size_t bytes,
+static int take_identity(struct qe_rmq_families *families, const char *at, const char *end,
                          struct qe_err *err)
 {
-    const char *const end = text + bytes;
-    struct qe_strbuf room[2];
-    size_t number = 1;
-    int rc = 0;
+    struct line line;
 
-    qe_strbuf_init(&room[0], 0);
-    qe_strbuf_init(&room[1], 0);
-    families->node[0] = '\0';
-    families->cluster[0] = '\0';
-    for (const char *at = text; at < end; number++) {
-        const char *line_end = memchr(at, '\n', (size_t)(end - at));
-
-        if (line_end == NULL) { /* a number that lacks its last digits would be another one */
-            rc = qe_err_set(err, QE_ERR_PROTOCOL, "cut short");
-            break;
-        }
-        if (at < line_end && *at != '#' && *at != '\r') {
-            rc = take_line(families, at, line_end, room, err);
-        }
-        if (rc != 0) {
-            break;
-        }
-        at = line_end + 1;
+    if (!read_line(at, end, &line)) {
+        return qe_err_set(err, QE_ERR_PROTOCOL, "neither a comment nor a sample");
     }
-    qe_strbuf_deinit(&room[0]);
-    qe_strbuf_deinit(&room[1]);
-    return rc == 0 ? 0 : qe_err_wrap(err, "line %zu", number);
+    keep(&line, "rabbitmq_node", families->node, sizeof families->node);
+    keep(&line, "rabbitmq_cluster", families->cluster, sizeof families->cluster);
+    return 0;
+}
+
+/* --- lines, families, pieces --- */
+
+static bool is_same_family(const struct qe_rmq_families *families, const char *at, const char *end)
+{
+    return families->family_bytes > 0 && (size_t)(end - at) >= families->family_bytes &&
+           memcmp(at, families->family, families->family_bytes) == 0;
+}
+
+static void begin_family(struct qe_rmq_families *families, struct slice name)
+{
+    const bool fits = name.bytes < sizeof families->family;
+
+    families->family_bytes = fits ? name.bytes + 1 : 0;
+    if (fits) {
+        memcpy(families->family, name.at, name.bytes);
+        families->family[name.bytes] = '{';
+    }
+    families->is_value = value_of(name, &families->value);
+    if (families->is_value) {
+        qe_rmq_told_begin_family(families->told);
+    }
+}
+
+static int take_line(struct qe_rmq_families *families, const char *at, const char *end,
+                     struct qe_err *err)
+{
+    if (!is_same_family(families, at, end)) {
+        const char *name_end = at;
+        const struct slice name = until(&name_end, end, "{ ");
+
+        if (name.bytes == 0) {
+            return qe_err_set(err, QE_ERR_PROTOCOL, "a line without a name");
+        }
+        if (is(name, IDENTITY)) {
+            return take_identity(families, at, end, err);
+        }
+        begin_family(families, name);
+    }
+    if (!families->is_value) {
+        return 0;
+    }
+    const char *labels = at + families->family_bytes - 1;
+
+    return take_expected(families, labels, end) ? 0 : take_value(families, at, labels, end, err);
+}
+
+/* Lines as far as they are whole; *at: behind the last of them. */
+static int take_lines(struct qe_rmq_families *families, const char **at, const char *end,
+                      struct qe_err *err)
+{
+    for (const char *line_end = memchr(*at, '\n', (size_t)(end - *at)); line_end != NULL;
+         line_end = memchr(*at, '\n', (size_t)(end - *at))) {
+        families->line++;
+        if (*at < line_end && **at != '#' && **at != '\r' &&
+            take_line(families, *at, line_end, err) != 0) {
+            return qe_err_wrap(err, "line %zu", families->line);
+        }
+        *at = line_end + 1;
+    }
+    return 0;
+}
+
+/* Ends the line that the piece before has begun, as far as this piece does. */
+static int end_rest(struct qe_rmq_families *families, const char **at, const char *end,
+                    struct qe_err *err)
+{
+    const char *line_end = memchr(*at, '\n', (size_t)(end - *at));
+    const char *rest = NULL;
+
+    (void)qe_strbuf_append(&families->rest, *at,
+                           (size_t)((line_end == NULL ? end : line_end + 1) - *at));
+    *at = line_end == NULL ? end : line_end + 1;
+    if (families->rest.failed == QE_ERR_LIMIT) {
+        return qe_err_set(err, QE_ERR_PROTOCOL, "line %zu: endless", families->line + 1);
+    }
+    if (qe_strbuf_error(&families->rest, err) != 0) {
+        return -1;
+    }
+    if (line_end == NULL) {
+        return 0;
+    }
+    rest = families->rest.data;
+    if (take_lines(families, &rest, rest + families->rest.length_bytes, err) != 0) {
+        return -1;
+    }
+    qe_strbuf_reset(&families->rest);
+    return 0;
+}
+
+void qe_rmq_families_init(struct qe_rmq_families *families, qe_rmq_number_fn *number, void *context,
+                          struct qe_rmq_told *told)
+{
+    *families = (struct qe_rmq_families){.number = number, .context = context, .told = told};
+    qe_strbuf_init(&families->rest, LINE_MAX_BYTES);
+    qe_rmq_told_begin(told);
+}
+
+void qe_rmq_families_deinit(struct qe_rmq_families *families)
+{
+    qe_strbuf_deinit(&families->rest);
+    qe_strbuf_deinit(&families->room[0]);
+    qe_strbuf_deinit(&families->room[1]);
+}
+
+int qe_rmq_families_feed(struct qe_rmq_families *families, const char *text, size_t bytes,
+                         struct qe_err *err)
+{
+    const char *at = text;
+    const char *const end = text + bytes;
+
+    if (bytes == 0) {
+        return 0;
+    }
+    if ((families->rest.length_bytes > 0 && end_rest(families, &at, end, err) != 0) ||
+        take_lines(families, &at, end, err) != 0) {
+        return -1;
+    }
+    return at == end ? 0 : end_rest(families, &at, end, err);
+}
+
+int qe_rmq_families_end(struct qe_rmq_families *families, struct qe_err *err)
+{
+    /* A number that lacks its last digits would be another one. */
+    return families->rest.length_bytes == 0
+               ? 0
+               : qe_err_set(err, QE_ERR_PROTOCOL, "line %zu: cut short", families->line + 1);
 }

@@ -1,7 +1,7 @@
 /* What the files of this driver share. One handle is used by one thread, but for interrupt().
  *
  *   discovery  list.c endpoint.c, definition.c policy.c topology.c reach.c dead_letter.c (pure)
- *   polls      sample.c merge.c, reading.c family.c history.c pace.c (pure)
+ *   polls      sample.c merge.c, reading.c family.c told.c history.c pace.c (pure)
  *   working    work.h; amqp_internal.h says what is where
  *   all        rabbitmq.c (create, destroy, the vtable), settings.c, request.c, record.c, nodes.c
  */
@@ -14,6 +14,7 @@
 #include "backend/rabbitmq/pace.h"
 #include "backend/rabbitmq/rabbitmq.h"
 #include "backend/rabbitmq/record.h"
+#include "backend/rabbitmq/told.h"
 #include "backend/rabbitmq/work.h"
 #include "net/http_client.h"
 #include "util/clock.h"
@@ -51,8 +52,9 @@ enum qe_rmq_amqp_operation {
 
 /* Where one node's metrics are. */
 struct qe_rmq_endpoint {
-    char *url;          /* owned; as configured, or found; without a path's last slash */
-    bool is_configured; /* else found: then it is not told the password */
+    char *url;               /* owned; as configured, or found; without a path's last slash */
+    bool is_configured;      /* else found: then it is not told the password */
+    struct qe_rmq_told told; /* of its depths: the order of its queues, until the next list */
 };
 
 struct qe_rmq {

@@ -177,6 +177,9 @@ static void adopt(struct qe_rmq_listing *listing)
     qe_rmq_table_destroy(self->table);
     self->table = listing->table;
     listing->table = NULL;
+    for (size_t i = 0; i < self->endpoints_count; i++) {
+        qe_rmq_told_forget(&self->endpoints[i].told); /* the table's queues are other ones */
+    }
     qe_rmq_forget_vhosts(self);
     self->vhosts = listing->vhosts;
     self->vhosts_count = listing->vhosts_count;

@@ -30,9 +30,6 @@ struct qe_rmq_record {
     bool may_get_dead_letters;           /* which are not counted as published */
     struct qe_rmq_reading fresh;         /* of poll `fresh_poll` */
     uint64_t fresh_poll;                 /* 0 never */
-    size_t fresh_endpoint;               /* which one told; SIZE_MAX: the management API */
-    struct qe_rmq_reading extra;         /* queue_metrics, of poll `extra_poll` */
-    uint64_t extra_poll;                 /* 0 never */
     struct qe_rmq_held held[QE_RMQ_EXTRA_COUNT];
     struct qe_rmq_history *history; /* owned; NULL: none */
     int64_t born_mono_ms;           /* when it was first seen */

@@ -111,21 +111,6 @@ static void find_untold_node(struct qe_rmq_sampling *sampling)
     }
 }
 
-static int hold_extra_metrics(struct qe_rmq_sampling *sampling, struct qe_err *err)
-{
-    struct qe_rmq_table *table = sampling->self->table;
-
-    for (size_t i = 0; i < table->count; i++) {
-        struct qe_rmq_record *record = &table->items[i];
-
-        if (record->extra_poll == sampling->self->poll &&
-            qe_rmq_hold(record, QE_RMQ_EXTRA_METRICS, &record->extra, &sampling->poll, err) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 /* Sends what was asked for. -1: it was interrupted, or there is no memory. Else poll.gap says
  * whether something is missing; *out_good: some depths were told. */
 static int run(struct qe_rmq_sampling *sampling, bool *out_good, struct qe_err *err)
@@ -155,7 +140,7 @@ static int run(struct qe_rmq_sampling *sampling, bool *out_good, struct qe_err *
     }
     note_costs(sampling);
     *out_good = good_count > 0;
-    return hold_extra_metrics(sampling, err);
+    return 0;
 }
 
 /* --- another way --- */

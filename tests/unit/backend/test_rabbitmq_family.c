@@ -7,33 +7,68 @@
 #include "support/shared.h"
 #include "util/mem.h"
 
-static struct qe_strbuf s_told;
+#define NAMES_MAX 8
 
-static int tell(void *context, const struct qe_rmq_named *queue, enum qe_rmq_value value,
-                double number, struct qe_err *err)
+static struct qe_strbuf s_told;
+static char s_names[NAMES_MAX][64]; /* "vhost|queue" of each number */
+static size_t s_names_count;
+
+static size_t number_of(void *context, const struct qe_rmq_named *queue)
 {
+    char name[64];
+
     (void)context;
     /* No queue here is called as what is only escaped. */
     if (memchr(queue->vhost, '\\', queue->vhost_bytes) != NULL && queue->vhost_bytes > 1) {
-        return 0;
+        return SIZE_MAX;
     }
     if (queue->name_bytes > 1 && memcmp(queue->name, "q\\", 2) == 0) {
-        return 0;
+        return SIZE_MAX;
     }
-    (void)qe_strbuf_append(&s_told, queue->vhost, queue->vhost_bytes);
-    (void)qe_strbuf_append_char(&s_told, '|');
-    (void)qe_strbuf_append(&s_told, queue->name, queue->name_bytes);
-    (void)qe_strbuf_printf(&s_told, " %d=%.10g;", (int)value, number);
-    return qe_strbuf_error(&s_told, err) != 0 ? -1 : 1;
+    (void)snprintf(name, sizeof name, "%.*s|%.*s", (int)queue->vhost_bytes, queue->vhost,
+                   (int)queue->name_bytes, queue->name);
+    for (size_t i = 0; i < s_names_count; i++) {
+        if (strcmp(s_names[i], name) == 0) {
+            return i;
+        }
+    }
+    assert_true(s_names_count < NAMES_MAX);
+    memcpy(s_names[s_names_count], name, sizeof name);
+    return s_names_count++;
+}
+
+static void print_told(const struct qe_rmq_told *told)
+{
+    for (size_t i = 0; i < told->count; i++) {
+        for (int value = 0; value < QE_RMQ_VALUE_COUNT; value++) {
+            if (qe_rmq_has(&told->items[i].reading, (enum qe_rmq_value)value)) {
+                (void)qe_strbuf_printf(&s_told, "%s %d=%.10g;", s_names[told->items[i].queue],
+                                       value, told->items[i].reading.values[value]);
+            }
+        }
+    }
 }
 
 static int read_text(struct qe_rmq_families *families, const char *text, size_t bytes,
                      struct qe_err *err)
 {
-    *families = (struct qe_rmq_families){.value = tell};
+    struct qe_rmq_told told = {0};
+    int rc = -1;
+
+    s_names_count = 0;
     qe_strbuf_deinit(&s_told);
     qe_strbuf_init(&s_told, 0);
-    return qe_rmq_families_read(families, text, bytes, err);
+    qe_rmq_families_init(families, number_of, NULL, &told);
+    if (qe_rmq_families_feed(families, text, bytes, err) == 0) {
+        rc = qe_rmq_families_end(families, err);
+    }
+    if (rc == 0) {
+        print_told(&told);
+        rc = qe_strbuf_error(&s_told, err);
+    }
+    qe_rmq_families_deinit(families);
+    qe_rmq_told_deinit(&told);
+    return rc;
 }
 
 #define P "rabbitmq_detailed_queue_"
