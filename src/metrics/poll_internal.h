@@ -31,6 +31,7 @@ struct qe_annex {
     struct qe_strbuf labels; /* {source="a",queue="b" of every queue, back to back */
     size_t *offsets;         /* owned; count + 1 of them */
     struct qe_block *latest[QE_FAMILY_POLL_COUNT]; /* acquired; what the last render made */
+    double *columns[QE_FAMILY_POLL_COUNT]; /* owned; what `latest` was made of; NULL: not kept */
 };
 
 /* What a block is rendered from. */
@@ -43,6 +44,14 @@ struct qe_poll_view {
 /* Appends the block of a POLL family; nothing when there is no sample. */
 void qe_poll_render_family(struct qe_strbuf *out, enum qe_family family,
                            const struct qe_poll_view *view);
+
+/* What a family's lines hang on besides the set: a number per queue, NaN for no line, written to
+ * `out`, of one per queue. False: on more, or on what is another number each time. */
+bool qe_poll_column(double *out, enum qe_family family, const struct qe_poll_view *view);
+/* The family is a field of the samples, and none of them has it. known: of all together. */
+bool qe_poll_is_unknown(enum qe_family family, uint32_t known);
+/* The family's lines hang on the set alone. */
+bool qe_poll_is_of_set(enum qe_family family);
 
 /* The two halves of it: families of queues (view->annex is set), families of the source. */
 void qe_poll_render_queues(struct qe_strbuf *out, enum qe_family family,

@@ -323,29 +323,78 @@ static void render_warnings(struct qe_strbuf *out, enum qe_family family,
 typedef void render_fn(struct qe_strbuf *out, enum qe_family family,
                        const struct qe_poll_view *view);
 
+/* Families that are more than a field of the sample. */
+static render_fn *const s_own[QE_FAMILY_POLL_COUNT] = {
+    [QE_FAMILY_QUEUE_INFO] = render_info,
+    [QE_FAMILY_OLDEST_AGE] = render_oldest_age,
+    [QE_FAMILY_DEAD_LETTER_INFO] = render_links,
+    [QE_FAMILY_DEAD_LETTER_MESSAGES] = render_links,
+    [QE_FAMILY_DEAD_LETTER_CHANGE] = render_values,
+    [QE_FAMILY_DEAD_LETTER_CHANGE_SPAN] = render_values,
+    [QE_FAMILY_IS_DEAD_LETTER_QUEUE] = render_values,
+    [QE_FAMILY_IS_DELAY_QUEUE] = render_values,
+    [QE_FAMILY_EXPIRY_MARGIN] = render_values,
+    [QE_FAMILY_OBJECTIVE_OLDEST_AGE] = render_values,
+    [QE_FAMILY_STATE] = render_states,
+    [QE_FAMILY_DRAIN] = render_values,
+    [QE_FAMILY_CONFIG_WARNING] = render_warnings,
+    [QE_FAMILY_QUEUE_UP] = render_values,
+    [QE_FAMILY_LAST_SUCCESS] = render_values,
+};
+
+/* --- columns --- */
+
+bool qe_poll_is_unknown(enum qe_family family, uint32_t known)
+{
+    return (s_own[family] == NULL || s_own[family] == render_oldest_age) &&
+           (known & (UINT32_C(1) << (unsigned)field_of(family))) == 0;
+}
+
+bool qe_poll_is_of_set(enum qe_family family)
+{
+    return family == QE_FAMILY_QUEUE_INFO || family == QE_FAMILY_DEAD_LETTER_INFO ||
+           family == QE_FAMILY_IS_DEAD_LETTER_QUEUE || family == QE_FAMILY_IS_DELAY_QUEUE;
+}
+
+static bool number_of(enum qe_family family, const struct qe_snapshot *snapshot, size_t index,
+                      double *out)
+{
+    const struct qe_queue_state *state = &snapshot->states[index];
+
+    if (family == QE_FAMILY_STATE) {
+        *out = state->backlog.state;
+        return snapshot->judges_backlogs && state->asked;
+    }
+    if (family == QE_FAMILY_QUEUE_UP || family == QE_FAMILY_OBJECTIVE_OLDEST_AGE) {
+        return value_of(family, snapshot, index, out);
+    }
+    const enum qe_field field = field_of(family);
+
+    *out = state->sample.values[field];
+    return qe_sample_has(&state->sample, field);
+}
+
+bool qe_poll_column(double *out, enum qe_family family, const struct qe_poll_view *view)
+{
+    const bool has_own = family == QE_FAMILY_STATE || family == QE_FAMILY_QUEUE_UP ||
+                         family == QE_FAMILY_OBJECTIVE_OLDEST_AGE;
+
+    if (!has_own && s_own[family] != NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < view->snapshot->set->count; i++) {
+        if (!number_of(family, view->snapshot, i, &out[i])) {
+            out[i] = (double)NAN;
+        }
+    }
+    return true;
+}
+
 void qe_poll_render_queues(struct qe_strbuf *out, enum qe_family family,
                            const struct qe_poll_view *view)
 {
-    static render_fn *const own[QE_FAMILY_POLL_COUNT] = {
-        [QE_FAMILY_QUEUE_INFO] = render_info,
-        [QE_FAMILY_OLDEST_AGE] = render_oldest_age,
-        [QE_FAMILY_DEAD_LETTER_INFO] = render_links,
-        [QE_FAMILY_DEAD_LETTER_MESSAGES] = render_links,
-        [QE_FAMILY_DEAD_LETTER_CHANGE] = render_values,
-        [QE_FAMILY_DEAD_LETTER_CHANGE_SPAN] = render_values,
-        [QE_FAMILY_IS_DEAD_LETTER_QUEUE] = render_values,
-        [QE_FAMILY_IS_DELAY_QUEUE] = render_values,
-        [QE_FAMILY_EXPIRY_MARGIN] = render_values,
-        [QE_FAMILY_OBJECTIVE_OLDEST_AGE] = render_values,
-        [QE_FAMILY_STATE] = render_states,
-        [QE_FAMILY_DRAIN] = render_values,
-        [QE_FAMILY_CONFIG_WARNING] = render_warnings,
-        [QE_FAMILY_QUEUE_UP] = render_values,
-        [QE_FAMILY_LAST_SUCCESS] = render_values,
-    };
-
-    if (own[family] != NULL) {
-        own[family](out, family, view);
+    if (s_own[family] != NULL) {
+        s_own[family](out, family, view);
     } else {
         render_field(out, family, view);
     }

@@ -69,6 +69,7 @@ static void annex_destroy(void *opaque)
     }
     for (size_t i = 0; i < QE_FAMILY_POLL_COUNT; i++) {
         block_release(annex->latest[i]);
+        qe_free(annex->columns[i]);
     }
     qe_strbuf_deinit(&annex->labels);
     qe_free(annex->offsets);
@@ -150,7 +151,48 @@ struct render {
     struct qe_annex *annex; /* as in view; NULL before the first list */
     struct qe_compressor *compressor;
     struct qe_strbuf text; /* reused while nothing new comes of it */
+    double *column;        /* owned; one per queue; NULL: none is needed, or there is no memory */
+    uint32_t known;        /* what the sample of any queue has */
 };
+
+/* True: every line is as in the last render of this set, which is known without making them. Else
+ * *out_is_known: `column` now holds what the lines are made of. */
+static bool is_as_before(struct render *render, enum qe_family family, bool *out_is_known)
+{
+    const struct qe_annex *annex = render->annex;
+    const size_t bytes =
+        render->column == NULL ? 0 : render->view.snapshot->set->count * sizeof *render->column;
+
+    *out_is_known = false;
+    if (bytes == 0 || family >= QE_FAMILY_SOURCE_UP) {
+        return false;
+    }
+    if (qe_poll_is_of_set(family)) {
+        return annex->latest[family] != NULL;
+    }
+    *out_is_known = qe_poll_column(render->column, family, &render->view);
+    return *out_is_known && annex->latest[family] != NULL && annex->columns[family] != NULL &&
+           memcmp(annex->columns[family], render->column, bytes) == 0;
+}
+
+/* The latest block of this family is what comes of `column`. */
+static void keep_column(struct render *render, enum qe_family family)
+{
+    double *old = render->annex->columns[family];
+
+    render->annex->columns[family] = render->column;
+    render->column = old != NULL ? old
+                                 : qe_reallocarray(NULL, render->view.snapshot->set->count + 1,
+                                                   sizeof *render->column);
+}
+
+static void forget_latest(struct qe_annex *annex, enum qe_family family)
+{
+    block_release(annex->latest[family]);
+    annex->latest[family] = NULL;
+    qe_free(annex->columns[family]);
+    annex->columns[family] = NULL;
+}
 
 /* Renders one family into *out. What did not change since the last render of this set is shared
  * with it: settings of queues rarely do, and then cost neither memory nor compression. */
@@ -158,7 +200,17 @@ static int render_block(struct render *render, enum qe_family family, struct qe_
                         struct qe_err *err)
 {
     struct qe_block **latest = render->annex != NULL ? &render->annex->latest[family] : NULL;
+    bool has_column = false;
 
+    if (render->annex != NULL && family < QE_FAMILY_SOURCE_UP &&
+        qe_poll_is_unknown(family, render->known)) {
+        forget_latest(render->annex, family);
+        return 0;
+    }
+    if (is_as_before(render, family, &has_column)) {
+        *out = block_acquire(*latest);
+        return 0;
+    }
     qe_strbuf_reset(&render->text);
     if (latest != NULL && *latest != NULL) {
         /* Almost exactly what is needed: then the hole that an old block left can be used again. */
@@ -171,22 +223,24 @@ static int render_block(struct render *render, enum qe_family family, struct qe_
     }
     if (render->text.length_bytes == 0) {
         if (latest != NULL) {
-            block_release(*latest);
-            *latest = NULL;
+            forget_latest(render->annex, family);
         }
         return 0;
     }
     if (latest != NULL && block_is(*latest, &render->text)) {
         *out = block_acquire(*latest);
-        return 0;
+    } else {
+        *out = block_new(&render->text, render->compressor, err);
+        if (*out == NULL) {
+            return -1;
+        }
+        if (latest != NULL) {
+            block_release(*latest);
+            *latest = block_acquire(*out);
+        }
     }
-    *out = block_new(&render->text, render->compressor, err);
-    if (*out == NULL) {
-        return -1;
-    }
-    if (latest != NULL) {
-        block_release(*latest);
-        *latest = block_acquire(*out);
+    if (has_column) {
+        keep_column(render, family);
     }
     return 0;
 }
@@ -212,6 +266,11 @@ static int render_prepare(struct render *render, struct qe_err *err)
             return -1;
         }
         render->view.annex = render->annex;
+        for (size_t i = 0; i < snapshot->set->count; i++) {
+            render->known |= snapshot->states[i].sample.known;
+        }
+        /* Without memory for it everything is rendered anew. */
+        render->column = qe_reallocarray(NULL, snapshot->set->count + 1, sizeof *render->column);
     }
     render->compressor = qe_compressor_new(err);
     return render->compressor != NULL ? 0 : -1;
@@ -229,6 +288,7 @@ static void *render_snapshot(const struct qe_snapshot *snapshot, void *context, 
         rendered = NULL;
     }
     qe_strbuf_deinit(&render.text);
+    qe_free(render.column);
     qe_compressor_destroy(render.compressor);
     return rendered;
 }

@@ -30,6 +30,10 @@ struct qe_http_header {
     const char *value;
 };
 
+/* Takes the next piece of a body. -1: no more of it, the request ends with *err. */
+typedef int qe_http_take_fn(void *context, const char *piece, size_t piece_bytes,
+                            struct qe_err *err);
+
 /* All borrowed for the call of qe_http_start() only, but body: see there. */
 struct qe_http_request {
     const char *method; /* "GET", "POST", "PUT" */
@@ -46,6 +50,10 @@ struct qe_http_request {
     bool no_proxy;              /* ignore http_proxy and friends: for metadata addresses */
     bool is_secret;             /* the answer's body is wiped before its memory is given back */
     void *context;              /* comes back in the reply */
+    /* NULL: the body comes with the reply. Else that of an answer of status 200 goes here as it
+     * comes, with `context`, and the reply's stays empty: what is large need not be kept. Called
+     * within qe_http_wait(), of which it calls nothing; not after the reply, or an abort. */
+    qe_http_take_fn *take;
 };
 
 /* One finished request. */

@@ -103,6 +103,11 @@ static void describe_timeout(const struct http_exchange *exchange, char *out, si
 void http_error(const struct http_exchange *exchange, CURLcode code, struct qe_err *err)
 {
     const enum qe_err_code ours = code_of(exchange, code);
+
+    if (code == CURLE_WRITE_ERROR && exchange->take_err.code != QE_OK) {
+        *err = exchange->take_err;
+        return;
+    }
     char place[HTTP_PLACE_BYTES];
     char why[CURL_ERROR_SIZE];
     long system_code = 0;

@@ -18,11 +18,33 @@
  * bodies over 1 MiB. */
 static const char *const s_unwanted_headers[] = {"Content-Type", "Expect"};
 
+static bool is_good(const struct http_exchange *exchange)
+{
+    long status = 0;
+
+    return curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+           status == 200;
+}
+
+static size_t hand_on(struct http_exchange *exchange, const char *bytes, size_t count)
+{
+    if (count > exchange->reply_max_bytes - exchange->taken_bytes) {
+        exchange->reply.body.failed = QE_ERR_LIMIT;
+        return 0;
+    }
+    exchange->taken_bytes += count;
+    return exchange->take(exchange->reply.context, bytes, count, &exchange->take_err) == 0 ? count
+                                                                                           : 0;
+}
+
 static size_t take_body(char *bytes, size_t one, size_t count, void *self)
 {
     struct http_exchange *exchange = self;
 
     (void)one; /* always 1 */
+    if (exchange->take != NULL && is_good(exchange)) {
+        return hand_on(exchange, bytes, count);
+    }
     return qe_strbuf_append(&exchange->reply.body, bytes, count) == 0 ? count : 0;
 }
 
@@ -293,6 +315,9 @@ static void reset_reply(struct http_exchange *exchange, const struct qe_http_req
     reply->err.code = QE_OK;
     reply->err.sys_errno = 0;
     reply->err.message[0] = '\0';
+    exchange->take = request->take;
+    exchange->taken_bytes = 0;
+    exchange->take_err = (struct qe_err){0};
     exchange->reply_max_bytes = reply->body.max_bytes;
     exchange->headers_done = false;
     exchange->is_finished = false;

@@ -16,7 +16,9 @@ struct http_exchange {
     struct curl_slist *header_nodes; /* owned, as an array; their text is in header_text */
     size_t header_nodes_capacity;
     struct qe_strbuf header_text;
-    void *context;
+    qe_http_take_fn *take; /* NULL: the reply collects the body */
+    size_t taken_bytes;
+    struct qe_err take_err; /* QE_OK, or why no more is taken */
     size_t reply_max_bytes;
     int64_t deadline_mono_ms;
     int64_t timeout_ms; /* from the start to the deadline */

@@ -89,20 +89,28 @@ struct qe_rmq {
     int64_t poll_interval_ms; /* a guess, then measured */
     uint64_t poll;            /* counts them */
     enum qe_rmq_method way;   /* of the last one; AUTO: none has read anything yet */
+    /* Where the queues of the set that was asked for last are in the table: */
+    struct qe_queue_set *placed_set; /* acquired; NULL: none yet, or the table is another one now */
+    size_t *places;                  /* owned; parallel to its items; SIZE_MAX: not there */
 };
 
 /* --- request.c --- */
 
+struct qe_rmq_calls;
+struct qe_rmq_text;
+
 /* One GET, in the making and in flight. */
 struct qe_rmq_call {
     enum qe_rmq_operation operation;
-    char *url;                /* owned */
-    bool is_anonymous;        /* goes where the password must not */
-    bool is_text;             /* the answer is not JSON */
-    int64_t deadline_mono_ms; /* 0: that of all of them */
-    size_t index;             /* the caller's own, as this: */
+    char *url;                        /* owned */
+    const struct qe_rmq_calls *calls; /* borrowed, while it is in flight */
+    bool is_anonymous;                /* goes where the password must not */
+    bool is_text;                     /* the answer is not JSON */
+    int64_t deadline_mono_ms;         /* 0: that of all of them */
+    size_t index;                     /* the caller's own, as these: */
     size_t endpoint;
-    struct qe_err err; /* QE_OK, or why there is no answer */
+    struct qe_rmq_text *text; /* owned; as far as it was read; NULL: nothing has come */
+    struct qe_err err;        /* QE_OK, or why there is no answer */
     double duration_seconds;
 };
 void qe_rmq_call_deinit(struct qe_rmq_call *call); /* = {0} is fine */
@@ -115,12 +123,17 @@ int qe_rmq_call_init(struct qe_rmq_call *call, enum qe_rmq_operation operation, 
 typedef int qe_rmq_take_fn(void *context, const struct qe_rmq_call *call, const char *body,
                            size_t body_bytes, struct qe_err *err);
 
+/* The next piece of a good answer that is_text; its end is told by take(), without a body. */
+typedef int qe_rmq_feed_fn(void *context, struct qe_rmq_call *call, const char *piece,
+                           size_t piece_bytes, struct qe_err *err);
+
 /* Calls that are sent together; borrowed. */
 struct qe_rmq_calls {
     struct qe_rmq_call *items;
     size_t count;
     int64_t deadline_mono_ms;
     qe_rmq_take_fn *take; /* gets each answer */
+    qe_rmq_feed_fn *feed; /* gets texts as they come; NULL: none is asked for */
     void *context;
 };
 
@@ -147,6 +160,11 @@ int qe_rmq_list(void *handle, int64_t deadline_mono_ms, struct qe_queue_list *ou
                 struct qe_err *err);
 int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
 void qe_rmq_forget_vhosts(struct qe_rmq *self);
+void qe_rmq_forget_places(struct qe_rmq *self);
+
+/* --- sample_text.c --- */
+
+void qe_rmq_text_destroy(struct qe_rmq_text *text); /* accepts NULL */
 
 /* --- endpoint.c --- */
 

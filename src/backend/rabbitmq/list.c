@@ -175,6 +175,7 @@ static void adopt(struct qe_rmq_listing *listing)
 
     qe_rmq_table_carry_over(listing->table, self->table, qe_clock_mono_ms());
     qe_rmq_table_destroy(self->table);
+    qe_rmq_forget_places(self);
     self->table = listing->table;
     listing->table = NULL;
     for (size_t i = 0; i < self->endpoints_count; i++) {

@@ -35,6 +35,7 @@ static void destroy(void *handle)
     qe_rmq_work_end(self);
     qe_http_client_destroy(self->client);
     qe_secret_destroy(self->authorization);
+    qe_rmq_forget_places(self);
     qe_rmq_table_destroy(self->table);
     qe_rmq_nodes_deinit(&self->nodes);
     qe_rmq_forget_vhosts(self);

@@ -33,6 +33,7 @@ void qe_rmq_append_escaped(struct qe_strbuf *out, const char *text)
 void qe_rmq_call_deinit(struct qe_rmq_call *call)
 {
     qe_free(call->url);
+    qe_rmq_text_destroy(call->text);
     *call = (struct qe_rmq_call){0};
 }
 
@@ -177,6 +178,15 @@ static void count_call(const struct qe_rmq *self, const struct qe_rmq_call *call
     }
 }
 
+static int feed(void *context, const char *piece, size_t piece_bytes, struct qe_err *err)
+{
+    struct qe_rmq_call *call = context;
+
+    return call->calls->feed(call->calls->context, call, piece, piece_bytes, err) == 0
+               ? 0
+               : qe_err_wrap(err, "%s", call->url);
+}
+
 /* -1: out of memory, which would hold for every other call. */
 static int start(struct run *run, struct qe_rmq_call *call, struct qe_err *err)
 {
@@ -198,7 +208,10 @@ static int start(struct run *run, struct qe_rmq_call *call, struct qe_err *err)
                 ? call->deadline_mono_ms
                 : run->calls->deadline_mono_ms,
         .reply_max_bytes = REPLY_MAX_BYTES,
-        .context = call};
+        .context = call,
+        .take = call->is_text && run->calls->feed != NULL ? feed : NULL};
+
+    call->calls = run->calls;
 
     if (qe_http_start(run->self->client, &request, &call->err) == 0) {
         return 0;

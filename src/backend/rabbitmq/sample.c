@@ -123,6 +123,7 @@ static int run(struct qe_rmq_sampling *sampling, bool *out_good, struct qe_err *
                                        .count = sampling->calls_count,
                                        .deadline_mono_ms = sampling->deadline_mono_ms,
                                        .take = qe_rmq_take_answer,
+                                       .feed = qe_rmq_feed_text,
                                        .context = sampling};
 
     if (qe_rmq_run(sampling->self, &calls, err) != 0) {
@@ -240,18 +241,47 @@ static int read_depths(struct qe_rmq_sampling *sampling, struct qe_err *err)
 
 /* --- queue by queue --- */
 
+void qe_rmq_forget_places(struct qe_rmq *self)
+{
+    qe_queue_set_release(self->placed_set);
+    qe_free(self->places);
+    self->placed_set = NULL;
+    self->places = NULL;
+}
+
+/* The set stays the same from poll to poll, and so does where its queues are. */
+static int place_queues(struct qe_rmq *self, struct qe_queue_set *set, struct qe_err *err)
+{
+    if (self->placed_set == set) {
+        return 0;
+    }
+    qe_rmq_forget_places(self);
+    self->places = qe_calloc(set->count + 1, sizeof *self->places);
+    if (self->places == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "places of %zu queues", set->count);
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        const struct qe_rmq_record *record =
+            qe_rmq_table_get(self->table, set->items[i].vhost, set->items[i].name);
+
+        self->places[i] = record == NULL ? SIZE_MAX : (size_t)(record - self->table->items);
+    }
+    self->placed_set = qe_queue_set_acquire(set);
+    return 0;
+}
+
 static void sample_queue(struct qe_rmq_sampling *sampling, struct qe_batch *out, size_t index)
 {
-    const struct qe_queue *queue = &out->set->items[index];
+    const struct qe_rmq *self = sampling->self;
     struct qe_rmq_record *record =
-        qe_rmq_table_get(sampling->self->table, queue->vhost, queue->name);
+        self->places[index] == SIZE_MAX ? NULL : &self->table->items[self->places[index]];
     struct qe_err why = {0};
     struct qe_sample sample;
 
     if (record == NULL) {
         (void)qe_err_set(&why, QE_ERR_NOT_FOUND, "the broker has no such queue");
-    } else if (qe_rmq_merge(sampling->self, &sampling->poll, record,
-                            out->entries[index].observed_age_seconds, &sample, &why) == 0) {
+    } else if (qe_rmq_merge(self, &sampling->poll, record, out->entries[index].observed_age_seconds,
+                            &sample, &why) == 0) {
         qe_batch_set(out, index, &sample);
         return;
     }
@@ -344,7 +374,7 @@ int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, 
     sampling.poll.now_unix_ms = qe_clock_unix_ms();
     note_poll(self, sampling.poll.now_mono_ms);
     sampling.poll.way = choose_way(self);
-    rc = read_depths(&sampling, err);
+    rc = place_queues(self, out->set, err) != 0 ? -1 : read_depths(&sampling, err);
     if (rc == 0 && sampling.nodes_told) {
         cluster = cluster_of(&self->nodes, err);
         rc = cluster == NULL ? -1 : 0;

@@ -1,4 +1,4 @@
-/* One poll in the making: what sample.c, sample_ask.c and sample_take.c share. */
+/* One poll in the making: what the files sample*.c share. */
 #ifndef QE_BACKEND_RABBITMQ_SAMPLE_INTERNAL_H
 #define QE_BACKEND_RABBITMQ_SAMPLE_INTERNAL_H
 
@@ -42,5 +42,17 @@ void qe_rmq_forget_calls(struct qe_rmq_sampling *sampling);
 /* Takes an answer to one of them: a qe_rmq_take_fn. */
 int qe_rmq_take_answer(void *context, const struct qe_rmq_call *call, const char *body,
                        size_t body_bytes, struct qe_err *err);
+/* A reading of this poll's depths. */
+void qe_rmq_take_fresh(struct qe_rmq_sampling *sampling, struct qe_rmq_record *record,
+                       const struct qe_rmq_reading *reading);
+
+/* --- sample_text.c --- */
+
+/* Reads the next piece of a node's metrics: a qe_rmq_feed_fn. */
+int qe_rmq_feed_text(void *context, struct qe_rmq_call *call, const char *piece, size_t piece_bytes,
+                     struct qe_err *err);
+/* All of them have come: takes what they tell. */
+int qe_rmq_take_text(struct qe_rmq_sampling *sampling, const struct qe_rmq_call *call,
+                     struct qe_err *err);
 
 #endif

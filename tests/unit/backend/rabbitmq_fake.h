@@ -31,6 +31,7 @@ struct fake_answer {
 struct fake_call {
     char url[FAKE_URL_BYTES];
     void *context;
+    qe_http_take_fn *take;
     int64_t deadline_mono_ms;
     bool has_authorization;
 };
@@ -106,6 +107,7 @@ int qe_http_start(struct qe_http_client *client, const struct qe_http_request *r
     assert_true(s_fake.in_flight_count < FAKE_CALLS_MAX);
     assert_string_equal(request->method, "GET");
     *call = (struct fake_call){.context = request->context,
+                               .take = request->take,
                                .deadline_mono_ms = request->deadline_mono_ms,
                                .has_authorization = request->headers_count == 2};
     (void)snprintf(call->url, sizeof call->url, "%s", request->url);
@@ -121,6 +123,19 @@ size_t qe_http_in_flight(const struct qe_http_client *client)
 {
     (void)client;
     return s_fake.in_flight_count;
+}
+
+static void hand_on(const struct fake_call *call, const char *body, size_t body_bytes,
+                    struct qe_err *err)
+{
+    const size_t step = 37; /* pieces end anywhere */
+
+    for (size_t at = 0; at < body_bytes; at += step) {
+        if (call->take(call->context, body + at, body_bytes - at < step ? body_bytes - at : step,
+                       err) != 0) {
+            return;
+        }
+    }
 }
 
 static void fill_reply(const struct fake_call *call, const struct fake_answer *found,
@@ -148,8 +163,13 @@ static void fill_reply(const struct fake_call *call, const struct fake_answer *f
         return;
     }
     out->status = found->status;
-    (void)qe_strbuf_append(&out->body, found->body,
-                           found->body_bytes != 0 ? found->body_bytes : strlen(found->body));
+    const size_t body_bytes = found->body_bytes != 0 ? found->body_bytes : strlen(found->body);
+
+    if (call->take != NULL && found->status == 200) {
+        hand_on(call, found->body, body_bytes, &out->err);
+        return;
+    }
+    (void)qe_strbuf_append(&out->body, found->body, body_bytes);
     if (qe_strbuf_error(&out->body, &out->err) != 0) {
         out->status = 0;
     }
@@ -261,6 +281,7 @@ static inline void rig_deinit(struct rig *rig)
     qe_free(rig->settings.username);
     qe_free(rig->self.base_url);
     qe_secret_destroy(rig->self.authorization);
+    qe_rmq_forget_places(&rig->self);
     qe_rmq_table_destroy(rig->self.table);
     qe_rmq_nodes_deinit(&rig->self.nodes);
     qe_rmq_forget_vhosts(&rig->self);

@@ -3,6 +3,7 @@
 
 #include "fixture.h"
 #include "metrics/poll_internal.h"
+#include "util/clock.h"
 
 static struct qe_queue_set *two_queues(void)
 {
@@ -92,6 +93,62 @@ static void a_family_that_vanishes_is_not_kept_alive(void **state)
     assert_null(rendered->blocks[QE_FAMILY_MESSAGES_READY]);
     assert_null(annex->latest[QE_FAMILY_MESSAGES_READY]);
     qe_snapshot_release(held);
+    qe_queue_set_release(set);
+    world_deinit(&world);
+}
+
+/* What is shared with the poll before was not made anew: it must be what would have been made. */
+static void every_block_is_what_its_snapshot_says(void **state)
+{
+    struct world world;
+    struct qe_random random;
+    struct qe_sample samples[2];
+    struct qe_queue_set *set = two_queues();
+    size_t shared = 0;
+
+    (void)state;
+    world_init(&world);
+    struct qe_slot *slot = world_open(&world, "a", "embedded");
+    struct qe_snapshot *before = NULL;
+
+    memset(samples, 0, sizeof samples);
+    qe_random_init(&random, 1);
+    for (size_t round = 0; round < 300; round++) {
+        struct qe_snapshot *held = NULL;
+        struct qe_sample *changed = &samples[qe_random_next(&random) % 2];
+        const enum qe_field field = (enum qe_field)(qe_random_next(&random) % QE_FIELD_COUNT);
+
+        if (qe_random_next(&random) % 3 == 0) {
+            qe_sample_unset(changed, field);
+        } else {
+            qe_sample_set(changed, field, (double)(qe_random_next(&random) % 3));
+        }
+        world_publish(slot, set, samples);
+        const struct qe_rendered *rendered = rendered_now(&world, &held);
+        const struct qe_poll_view view = {
+            .snapshot = held, .annex = held->set->annex, .stats = world.stats};
+
+        for (size_t i = 0; i < QE_FAMILY_SOURCE_UP; i++) {
+            const struct qe_block *block = rendered->blocks[i];
+            struct qe_strbuf text = {0};
+
+            qe_poll_render_family(&text, (enum qe_family)i, &view);
+            if (text.length_bytes != (block == NULL ? 0 : block->text_bytes) ||
+                (block != NULL && memcmp(block->text, text.data, block->text_bytes) != 0)) {
+                fail_msg("round %zu, %s: not %s", round, qe_catalogue[i].name,
+                         qe_strbuf_text(&text));
+            }
+            if (before != NULL && block != NULL) {
+                shared +=
+                    block == ((const struct qe_rendered *)before->rendered)->blocks[i] ? 1 : 0;
+            }
+            qe_strbuf_deinit(&text);
+        }
+        qe_snapshot_release(before);
+        before = held;
+    }
+    assert_true(shared > 1000);
+    qe_snapshot_release(before);
     qe_queue_set_release(set);
     world_deinit(&world);
 }
@@ -313,6 +370,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_and_drain_times_are_shown_after_a_window),
         cmocka_unit_test(what_did_not_change_is_shared_with_the_poll_before),
+        cmocka_unit_test(every_block_is_what_its_snapshot_says),
         cmocka_unit_test(a_family_that_vanishes_is_not_kept_alive),
         cmocka_unit_test(our_own_handling_time_is_held_against_the_visibility),
         cmocka_unit_test(rendering_survives_running_out_of_memory),

@@ -70,6 +70,57 @@ static void a_body_may_have_just_its_limit(void **state)
     qe_http_reply_deinit(&reply);
 }
 
+struct taken {
+    size_t bytes;
+    size_t refuses_at; /* 0: never */
+};
+
+static int count_piece(void *context, const char *piece, size_t piece_bytes, struct qe_err *err)
+{
+    struct taken *taken = context;
+
+    assert_non_null(piece);
+    taken->bytes += piece_bytes;
+    return taken->refuses_at == 0 || taken->bytes < taken->refuses_at
+               ? 0
+               : qe_err_set(err, QE_ERR_PROTOCOL, "not what was asked for");
+}
+
+static void a_body_may_be_taken_as_it_comes(void **state)
+{
+    const struct fixture *fixture = *state;
+    struct qe_http_request request = get(fixture, "/large/3000000");
+    struct qe_http_reply reply = {0};
+    struct taken taken = {0};
+
+    request.take = count_piece;
+    request.context = &taken;
+    request.reply_max_bytes = 3000000;
+    fetch(fixture, &request, &reply);
+    assert_int_equal(taken.bytes, 3000000);
+    assert_int_equal(reply.body.length_bytes, 0);
+    assert_true(reply.body.capacity_bytes < 100000);
+    request.reply_max_bytes = 2999999;
+    taken = (struct taken){0};
+    assert_non_null(strstr(fail_with(fixture, &request, QE_ERR_LIMIT),
+                           "the answer is longer than 2999999 bytes"));
+    assert_true(taken.bytes <= 2999999);
+    request.reply_max_bytes = 3000000;
+    taken = (struct taken){.refuses_at = 1000000};
+    assert_string_equal(fail_with(fixture, &request, QE_ERR_PROTOCOL), "not what was asked for");
+    assert_true(taken.bytes < 2000000);
+    /* What is wrong is told with the reply, as ever. */
+    request = get(fixture, "/status/503");
+    request.take = count_piece;
+    request.context = &taken;
+    taken = (struct taken){0};
+    fetch(fixture, &request, &reply);
+    assert_int_equal(reply.status, 503);
+    assert_string_equal(qe_strbuf_text(&reply.body), "status");
+    assert_int_equal(taken.bytes, 0);
+    qe_http_reply_deinit(&reply);
+}
+
 static void slowness_ends_at_the_deadline(void **state)
 {
     const struct fixture *fixture = *state;
@@ -276,11 +327,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(every_fault_has_its_reason),          TEST(a_body_may_have_just_its_limit),
-        TEST(slowness_ends_at_the_deadline),       TEST(one_slow_request_holds_up_no_other),
-        TEST(past_its_deadline_nothing_is_sent),   TEST(nobody_listening_is_a_network_error),
-        TEST(a_bad_url_is_the_callers_fault),      TEST(an_error_keeps_the_urls_password_to_itself),
-        TEST(a_header_cannot_smuggle_in_another),  TEST(too_many_headers_are_refused),
+        TEST(every_fault_has_its_reason),
+        TEST(a_body_may_have_just_its_limit),
+        TEST(a_body_may_be_taken_as_it_comes),
+        TEST(slowness_ends_at_the_deadline),
+        TEST(one_slow_request_holds_up_no_other),
+        TEST(past_its_deadline_nothing_is_sent),
+        TEST(nobody_listening_is_a_network_error),
+        TEST(a_bad_url_is_the_callers_fault),
+        TEST(an_error_keeps_the_urls_password_to_itself),
+        TEST(a_header_cannot_smuggle_in_another),
+        TEST(too_many_headers_are_refused),
         TEST(running_out_of_memory_leaks_nothing),
     };
 
