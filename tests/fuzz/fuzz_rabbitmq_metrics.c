@@ -108,7 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct qe_rmq_told told = {0};
     struct qe_rmq_told other = {0};
     const struct result first = read_all(&told, text, size, size + 1);
-    const struct result again = read_all(&told, text, size, 1 + (size == 0 ? 0 : data[0] % 7));
+    const size_t step = size == 0 ? 1 : data[0] % 7u + 1;
+    const struct result again = read_all(&told, text, size, step);
 
     if (first.rc != 0) {
         require(first.err.code == QE_ERR_PROTOCOL, "a failure is the text's");
