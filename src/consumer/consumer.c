@@ -89,6 +89,9 @@ static int init_once(struct qe_consumer *consumer, struct qe_err *err)
         consumer->once = qe_dedup_store_new(options->once.store, qe_strbuf_text(&scope),
                                             options->once.window_ms, err);
     }
+    if (consumer->once != NULL) {
+        qe_dedup_store_set_lease(consumer->once, options->once.lease_ms);
+    }
     qe_strbuf_deinit(&scope);
     return consumer->once == NULL ? -1 : 0;
 }
@@ -183,6 +186,9 @@ static void resolve(struct qe_consumer_options *options)
     options->batch_size = options->batch_size > 0 ? options->batch_size : 1;
     options->max_in_hand_bytes =
         options->max_in_hand_bytes > 0 ? options->max_in_hand_bytes : MAX_IN_HAND_BYTES;
+    if (options->once.lease_ms == 0) {
+        options->once.lease_ms = QE_DEDUP_LEASE_MS;
+    }
     if (options->order_by != NULL && options->order_by[0] == '\0') {
         options->order_by = NULL;
     }

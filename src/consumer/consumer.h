@@ -48,6 +48,7 @@ struct qe_once_options {
     const char *attribute;
     const char *pointer;
     int64_t window_ms;
+    int64_t lease_ms; /* of a claim; 0: QE_DEDUP_LEASE_MS */
 };
 
 /* All borrowed pointers outlive the consumer, but handler_self: see qe_consumer_new. */

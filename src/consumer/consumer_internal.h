@@ -74,6 +74,7 @@ struct qe_job {
     bool claimed;   /* the claim is to be finished before it is settled */
     bool duplicate; /* had been handled already */
     int64_t renew_at_mono_ms;
+    int64_t claim_lapse_mono_ms; /* somebody else may have the key from then on */
     /* SETTLING. */
     bool has_verdict; /* just received, and decided already: not to be handled */
     struct qe_verdict verdict;
@@ -149,6 +150,7 @@ struct qe_consumer {
     struct qe_repeat dead_letter_trouble;
     struct qe_repeat once_trouble;
     struct qe_repeat key_trouble;
+    struct qe_repeat unwritten_trouble;
     struct qe_repeat reply_trouble;
     struct qe_repeat loss_trouble;
 

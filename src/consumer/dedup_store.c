@@ -1,7 +1,9 @@
 #include "consumer/dedup_store.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <sqlite3.h>
 
@@ -14,6 +16,10 @@
 /* Keys past their window that one call removes: more than it can add; and one that only looks. */
 #define EXPIRE_PER_KEY 2
 #define EXPIRE_PER_LOOK 1000
+/* What a look writes and takes back: more than a lot of claims needs. No key of a message has this
+ * name: those begin with their kind and a colon. */
+#define PROBE_BYTES 65536
+#define PROBE_KEY "probe"
 #define IN_MEMORY ":memory:"
 #define MEMORY_PAGES_MAX "65536" /* 256 MiB */
 
@@ -63,6 +69,7 @@ struct qe_dedup_store {
     char *path;  /* owned */
     char *scope; /* owned */
     int64_t window_ms;
+    int64_t lease_ms;
     int64_t next_token;
     sqlite3 *db; /* NULL: not open */
     sqlite3_stmt *statements[SQL_COUNT];
@@ -78,6 +85,7 @@ struct qe_dedup_store *qe_dedup_store_new(const char *path, const char *scope, i
         store->path = qe_strdup(path);
         store->scope = qe_strdup(scope);
         store->window_ms = window_ms;
+        store->lease_ms = QE_DEDUP_LEASE_MS;
         qe_random_init(&random, 0);
         store->next_token = (int64_t)(qe_random_next(&random) >> 2);
     }
@@ -87,6 +95,11 @@ struct qe_dedup_store *qe_dedup_store_new(const char *path, const char *scope, i
         return NULL;
     }
     return store;
+}
+
+void qe_dedup_store_set_lease(struct qe_dedup_store *store, int64_t lease_ms)
+{
+    store->lease_ms = lease_ms;
 }
 
 static void close_db(struct qe_dedup_store *store)
@@ -217,6 +230,19 @@ static int prepare(struct qe_dedup_store *store, struct qe_err *err)
     return 0;
 }
 
+/* The keys, and replies, are what was in the messages: a new file is for its owner only, and SQLite
+ * gives its log the same mode. What is wrong with the path SQLite says better. */
+static void make_private(const struct qe_dedup_store *store)
+{
+    int fd = strcmp(store->path, IN_MEMORY) == 0
+                 ? -1
+                 : open(store->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+}
+
 static int open_db(struct qe_dedup_store *store, struct qe_err *err)
 {
     int rc;
@@ -224,6 +250,7 @@ static int open_db(struct qe_dedup_store *store, struct qe_err *err)
     if (store->db != NULL) {
         return 0;
     }
+    make_private(store);
     rc = sqlite3_open_v2(store->path, &store->db,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
@@ -313,8 +340,8 @@ static int look(struct qe_dedup_store *store, struct qe_dedup_claim *claim, int6
     }
     claim->state = sqlite3_column_int(statement, 0) != 0 ? QE_DEDUP_HANDLED : QE_DEDUP_BUSY;
     claim->busy_ms = sqlite3_column_int64(statement, 1) - now_unix_ms;
-    if (claim->busy_ms > QE_DEDUP_LEASE_MS) { /* the clock was set back */
-        claim->busy_ms = QE_DEDUP_LEASE_MS;
+    if (claim->busy_ms > store->lease_ms) { /* the clock was set back */
+        claim->busy_ms = store->lease_ms;
     }
     if (claim->state == QE_DEDUP_HANDLED && sqlite3_column_bytes(statement, 2) > 0) {
         (void)qe_strbuf_append(&claim->old_reply, sqlite3_column_blob(statement, 2),
@@ -328,7 +355,7 @@ static int claim_one(struct qe_dedup_store *store, struct qe_dedup_claim *claim,
                      int64_t now_unix_ms, struct qe_err *err)
 {
     claim->token = store->next_token++;
-    sqlite3_stmt *statement = bind(store, SQL_CLAIM, claim, now_unix_ms + QE_DEDUP_LEASE_MS);
+    sqlite3_stmt *statement = bind(store, SQL_CLAIM, claim, now_unix_ms + store->lease_ms);
 
     (void)sqlite3_bind_int64(statement, 5, now_unix_ms);
     if (step(store, statement, err) != 0) {
@@ -357,10 +384,51 @@ int qe_dedup_store_claim(struct qe_dedup_store *store, struct qe_dedup_claim *cl
     for (size_t i = 0; i < count && rc == 0; i++) {
         rc = claim_one(store, &claims[i], now_unix_ms, err);
     }
-    if (count == 0 && rc == 0) { /* a full one would else stay full: nothing is finished there */
+    return end(store, rc, err);
+}
+
+static int expire_some(struct qe_dedup_store *store, int64_t now_unix_ms, struct qe_err *err)
+{
+    int rc = begin(store, false, err);
+
+    if (rc == 0) {
         rc = expire(store, EXPIRE_PER_LOOK, now_unix_ms, err);
     }
     return end(store, rc, err);
+}
+
+/* Past its window from the beginning, so that the next removal takes it first. */
+static int put_probe(struct qe_dedup_store *store, struct qe_err *err)
+{
+    const struct qe_dedup_claim probe = {.key = PROBE_KEY};
+    int rc = begin(store, false, err);
+
+    if (rc == 0) {
+        sqlite3_stmt *statement = bind(store, SQL_KEEP, &probe, 0);
+
+        (void)sqlite3_bind_zeroblob(statement, 5, PROBE_BYTES);
+        rc = step(store, statement, err);
+        (void)sqlite3_bind_null(statement, 5);
+    }
+    return end(store, rc, err);
+}
+
+int qe_dedup_store_look(struct qe_dedup_store *store, struct qe_err *err)
+{
+    int64_t now_unix_ms = qe_clock_unix_ms();
+    int rc;
+
+    /* A full one would else stay full: nothing is finished there. */
+    if (expire_some(store, now_unix_ms, err) != 0 || put_probe(store, err) != 0 ||
+        expire_some(store, now_unix_ms, err) != 0) {
+        return -1;
+    }
+    /* The log's room is free again for what comes; another one that reads may keep it. */
+    rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED) {
+        return end(store, fail(store, rc, err), err);
+    }
+    return 0;
 }
 
 static int finish_one(struct qe_dedup_store *store, const struct qe_dedup_claim *claim,
@@ -398,7 +466,7 @@ int qe_dedup_store_finish(struct qe_dedup_store *store, const struct qe_dedup_cl
 int qe_dedup_store_renew(struct qe_dedup_store *store, const struct qe_dedup_claim *claims,
                          size_t count, struct qe_err *err)
 {
-    int64_t expires_unix_ms = qe_clock_unix_ms() + QE_DEDUP_LEASE_MS;
+    int64_t expires_unix_ms = qe_clock_unix_ms() + store->lease_ms;
     int rc = begin(store, false, err);
 
     for (size_t i = 0; i < count && rc == 0; i++) {

@@ -45,10 +45,16 @@ struct qe_dedup_store *qe_dedup_store_new(const char *path, const char *scope, i
                                           struct qe_err *err) QE_MUST_CHECK;
 void qe_dedup_store_destroy(struct qe_dedup_store *store); /* accepts NULL */
 
-/* Each call is one transaction: on -1 nothing was changed, and the next call opens the file anew.
- * QE_ERR_TIMEOUT: locked; QE_ERR_LIMIT: the disk is full; QE_ERR_AUTH: it may not be written;
- * QE_ERR_INVALID: it is something else; QE_ERR_PROTOCOL: corrupt. A claim of no key looks whether
- * the store works, and removes some keys past their window. */
+/* Of claims from here on; else QE_DEDUP_LEASE_MS. */
+void qe_dedup_store_set_lease(struct qe_dedup_store *store, int64_t lease_ms);
+
+/* Each call but look is one transaction: on -1 nothing was changed, and the next call opens the
+ * file anew. QE_ERR_TIMEOUT: locked; QE_ERR_LIMIT: the disk is full; QE_ERR_AUTH: it may not be
+ * written; QE_ERR_INVALID: it is something else; QE_ERR_PROTOCOL: corrupt. */
+/* Whether a lot of keys could be claimed now: writes more than that and takes it back, since a full
+ * disk can be read, locked and asked, and only a commit tells. Removes some keys past their window.
+ */
+int qe_dedup_store_look(struct qe_dedup_store *store, struct qe_err *err) QE_MUST_CHECK;
 int qe_dedup_store_claim(struct qe_dedup_store *store, struct qe_dedup_claim *claims, size_t count,
                          struct qe_err *err) QE_MUST_CHECK;
 /* On 0 it is on the disk. */

@@ -1,10 +1,16 @@
 /* Keeping what runs: its delivery, so that nobody else gets it. */
+#include <stdlib.h>
+
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 
 /* After a failed extension, unless the rest of the visibility is shorter still. */
 #define EXTEND_RETRY_MS 1000
 #define EXTEND_RETRY_LEAST_MS 20
+/* One call. It may be a slow one's, and all others wait for it. */
+#define EXTEND_CALL_MS 2000
+/* All calls of a turn: then what else is due is done first, and the rest goes on after it. */
+#define EXTEND_TURN_MS 500
 
 /* Half of what is left: time enough for a second try. */
 static int64_t halfway(int64_t now_mono_ms, int64_t lapse_mono_ms)
@@ -17,7 +23,7 @@ static void extend(struct qe_consumer *consumer, struct qe_job *job)
     int64_t now = qe_clock_mono_ms();
     int64_t left = job->message.visible_until_mono_ms - now;
     int64_t wait = left / 4 < EXTEND_RETRY_MS ? left / 4 : EXTEND_RETRY_MS;
-    int64_t call_ms = left < QE_CONSUMER_CALL_MS ? left : QE_CONSUMER_CALL_MS;
+    int64_t call_ms = left < EXTEND_CALL_MS ? left : EXTEND_CALL_MS;
     struct qe_err err = {0};
 
     job->extend_at_mono_ms = INT64_MAX;
@@ -42,8 +48,20 @@ static void extend(struct qe_consumer *consumer, struct qe_job *job)
     }
 }
 
+static int by_lapse(const void *a, const void *b)
+{
+    const struct qe_job *const *first = a;
+    const struct qe_job *const *second = b;
+    int64_t until = (*first)->message.visible_until_mono_ms;
+    int64_t other = (*second)->message.visible_until_mono_ms;
+
+    return (until > other) - (until < other);
+}
+
+/* Those whose deliveries end first come first: what waits for the next turn can. */
 void qe_extend_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
+    const int64_t until = qe_clock_mono_ms() + EXTEND_TURN_MS;
     size_t count = 0;
 
     if (consumer->handle == NULL || consumer->options.driver->extend == NULL) {
@@ -59,7 +77,8 @@ void qe_extend_due(struct qe_consumer *consumer, int64_t now_mono_ms)
         }
     }
     pthread_mutex_unlock(&consumer->lock);
-    for (size_t i = 0; i < count; i++) {
+    qsort(consumer->picked, count, sizeof(struct qe_job *), by_lapse);
+    for (size_t i = 0; i < count && (i == 0 || qe_clock_mono_ms() < until); i++) {
         extend(consumer, consumer->picked[i]);
     }
 }

@@ -2,13 +2,15 @@
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 
-#define LIST_CALL_MS 10000
+/* All that opening asks, together: no claim of a running message lapses meanwhile. */
+#define FIND_MS 10000
 /* Where the list is another server's, which may be down. */
 #define LIST_ELSEWHERE_CALL_MS 3000
 #define LIST_AGAIN_MS 30000
 
 /* Without a list of all, where the driver can: 0 done, 1 list() may say. */
-static int find_alone(struct qe_consumer *consumer, struct qe_queue *queue, struct qe_err *err)
+static int find_alone(struct qe_consumer *consumer, struct qe_queue *queue,
+                      int64_t deadline_mono_ms, struct qe_err *err)
 {
     const struct qe_driver *driver = consumer->options.driver;
     struct qe_queue found = {0};
@@ -17,8 +19,7 @@ static int find_alone(struct qe_consumer *consumer, struct qe_queue *queue, stru
     if (driver->find == NULL || queue->vhost[0] != '\0') {
         return 1;
     }
-    if (driver->find(consumer->handle, queue->name, qe_clock_mono_ms() + LIST_CALL_MS, &found,
-                     &why) == 0) {
+    if (driver->find(consumer->handle, queue->name, deadline_mono_ms, &found, &why) == 0) {
         qe_queue_deinit(queue);
         *queue = found;
         return 0;
@@ -30,18 +31,20 @@ static int find_alone(struct qe_consumer *consumer, struct qe_queue *queue, stru
     return why.code == QE_ERR_NOT_FOUND ? 0 : -1;
 }
 
-static int find_in_list(struct qe_consumer *consumer, struct qe_queue *queue, struct qe_err *err)
+static int find_in_list(struct qe_consumer *consumer, struct qe_queue *queue,
+                        int64_t deadline_mono_ms, struct qe_err *err)
 {
     const struct qe_driver *driver = consumer->options.driver;
+    int64_t soon = qe_clock_mono_ms() + LIST_ELSEWHERE_CALL_MS;
     struct qe_queue_list list = {0};
 
     if (driver->list == NULL) {
         return 0;
     }
-    if (driver->list(consumer->handle,
-                     qe_clock_mono_ms() +
-                         (driver->lists_elsewhere ? LIST_ELSEWHERE_CALL_MS : LIST_CALL_MS),
-                     &list, err) != 0) {
+    if (driver->lists_elsewhere && soon < deadline_mono_ms) {
+        deadline_mono_ms = soon;
+    }
+    if (driver->list(consumer->handle, deadline_mono_ms, &list, err) != 0) {
         qe_queue_list_deinit(&list);
         if (driver->lists_elsewhere && err->code != QE_ERR_CANCELLED) {
             consumer->find_mono_ms = qe_clock_mono_ms() + LIST_AGAIN_MS;
@@ -64,19 +67,22 @@ static int find_in_list(struct qe_consumer *consumer, struct qe_queue *queue, st
 
 /* What is listed tells more than the name (an address, the kind). A queue that is not listed, or
  * that we may not list, is asked for by name all the same, and the driver says what is wrong. */
-static int find_queue(struct qe_consumer *consumer, struct qe_queue *queue, struct qe_err *err)
+static int find_queue(struct qe_consumer *consumer, struct qe_queue *queue,
+                      int64_t deadline_mono_ms, struct qe_err *err)
 {
-    int rc = find_alone(consumer, queue, err);
+    int rc = find_alone(consumer, queue, deadline_mono_ms, err);
 
-    return rc <= 0 ? rc : find_in_list(consumer, queue, err);
+    return rc <= 0 ? rc : find_in_list(consumer, queue, deadline_mono_ms, err);
 }
 
 static int find_queues(struct qe_consumer *consumer, struct qe_err *err)
 {
+    const int64_t deadline = qe_clock_mono_ms() + FIND_MS;
+
     consumer->find_mono_ms = INT64_MAX;
-    return find_queue(consumer, &consumer->queue, err) == 0 &&
+    return find_queue(consumer, &consumer->queue, deadline, err) == 0 &&
                    (consumer->letters.name == NULL ||
-                    find_queue(consumer, &consumer->letters, err) == 0)
+                    find_queue(consumer, &consumer->letters, deadline, err) == 0)
                ? 0
                : -1;
 }

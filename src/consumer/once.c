@@ -12,6 +12,9 @@
 /* How long one waits whose key is in somebody's hands. */
 #define BUSY_LOOK_MS 500
 #define BUSY_LEAST_MS 10
+/* A claim that could not be renewed is tried again after this part of its lease: a few seconds, so
+ * that three tries are left. */
+#define RENEW_AGAIN_PART 8
 
 static void note_trouble(struct qe_consumer *consumer, const struct qe_err *err)
 {
@@ -45,7 +48,7 @@ bool qe_once_ready(struct qe_consumer *consumer, int64_t now_mono_ms)
         return false;
     }
     /* Before a message is received for nothing. */
-    if (qe_dedup_store_claim(consumer->once, NULL, 0, &err) != 0) {
+    if (qe_dedup_store_look(consumer->once, &err) != 0) {
         note_trouble(consumer, &err);
         return false;
     }
@@ -90,14 +93,16 @@ static int64_t busy_delay_ms(const struct qe_consumer *consumer, int64_t busy_ms
     return is_free && busy_ms > BUSY_LOOK_MS ? BUSY_LOOK_MS : busy_ms;
 }
 
+/* now_mono_ms: before it was claimed. */
 static void take_claim(struct qe_consumer *consumer, struct qe_job *job,
-                       struct qe_dedup_claim *claim)
+                       struct qe_dedup_claim *claim, int64_t now_mono_ms)
 {
     switch (claim->state) {
     case QE_DEDUP_CLAIMED:
         job->claimed = true;
         job->token = claim->token;
-        job->renew_at_mono_ms = qe_clock_mono_ms() + QE_DEDUP_LEASE_MS / 2;
+        job->renew_at_mono_ms = now_mono_ms + consumer->options.once.lease_ms / 2;
+        job->claim_lapse_mono_ms = now_mono_ms + consumer->options.once.lease_ms;
         break;
     case QE_DEDUP_HANDLED:
         job->duplicate = true;
@@ -117,6 +122,7 @@ static void take_claim(struct qe_consumer *consumer, struct qe_job *job,
 void qe_once_admit(struct qe_consumer *consumer, size_t count)
 {
     struct qe_dedup_claim *claims = consumer->claims;
+    int64_t now = qe_clock_mono_ms();
     struct qe_err err = {0};
     size_t keys = 0;
 
@@ -145,7 +151,7 @@ void qe_once_admit(struct qe_consumer *consumer, size_t count)
         if (job->key != NULL && rc != 0) {
             qe_outcome_give_back(job, TRIES_FIRST_MS);
         } else if (job->key != NULL) {
-            take_claim(consumer, job, &claims[keys]);
+            take_claim(consumer, job, &claims[keys], now);
         }
         if (job->key != NULL) {
             qe_strbuf_deinit(&claims[keys++].old_reply);
@@ -185,29 +191,50 @@ int qe_once_finish(struct qe_consumer *consumer, size_t count, struct qe_err *er
     return 0;
 }
 
-void qe_once_renew_due(struct qe_consumer *consumer, int64_t now_mono_ms)
+/* Picks the running jobs whose claims are due. */
+static size_t pick_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
-    struct qe_err err = {0};
-    size_t keys = 0;
+    size_t count = 0;
 
-    if (consumer->once == NULL) {
-        return;
-    }
     pthread_mutex_lock(&consumer->lock);
     for (size_t i = 0; i < consumer->jobs_count && consumer->running_count > 0; i++) {
         struct qe_job *job = &consumer->jobs[i];
 
         if (job->state == QE_JOB_RUNNING && job->claimed && job->renew_at_mono_ms <= now_mono_ms) {
-            job->renew_at_mono_ms = now_mono_ms + QE_DEDUP_LEASE_MS / 2;
-            consumer->claims[keys++] =
-                (struct qe_dedup_claim){.key = job->key, .token = job->token};
+            consumer->picked[count++] = job;
         }
     }
     pthread_mutex_unlock(&consumer->lock);
-    if (keys > 0 && qe_dedup_store_renew(consumer->once, consumer->claims, keys, &err) != 0) {
+    return count;
+}
+
+void qe_once_renew_due(struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    const int64_t lease_ms = consumer->options.once.lease_ms;
+    struct qe_err err = {0};
+    size_t count = consumer->once == NULL ? 0 : pick_due(consumer, now_mono_ms);
+
+    if (count == 0) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        consumer->claims[i] = (struct qe_dedup_claim){.key = consumer->picked[i]->key,
+                                                      .token = consumer->picked[i]->token};
+    }
+    bool renewed = qe_dedup_store_renew(consumer->once, consumer->claims, count, &err) == 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct qe_job *job = consumer->picked[i];
+
+        job->renew_at_mono_ms =
+            renewed ? now_mono_ms + lease_ms / 2 : qe_clock_mono_ms() + lease_ms / RENEW_AGAIN_PART;
+        job->claim_lapse_mono_ms = renewed ? now_mono_ms + lease_ms : job->claim_lapse_mono_ms;
+    }
+    if (!renewed) {
+        consumer->once_works = false; /* looked at again before the next receive */
         qe_consumer_log_trouble(consumer, &consumer->once_trouble,
-                                "a running message's claim was not renewed; a duplicate of it may "
-                                "be handled",
+                                "a running message's claim was not renewed; it is tried again, and "
+                                "a duplicate may be handled once the claim has ended",
                                 &err);
     }
 }

@@ -208,8 +208,8 @@ static size_t finish_keys(struct qe_consumer *consumer, size_t count)
         return count;
     }
     qe_consumer_log_trouble(consumer, &consumer->once_trouble,
-                            "a handled message's key was not written; a duplicate of it would be "
-                            "handled again",
+                            "the deduplication store does not work; what was handled is written "
+                            "down when it does, or soon settled without",
                             &err);
     for (size_t i = 0; i < count; i++) {
         struct qe_job *job = consumer->picked[i];
@@ -218,10 +218,16 @@ static size_t finish_keys(struct qe_consumer *consumer, size_t count)
         int64_t next = qe_clock_mono_ms() + SETTLE_RETRY_FIRST_MS * tries;
 
         if (matters && job->settle_attempts + 1 < SETTLE_ATTEMPTS_MAX &&
-            next < job->renew_at_mono_ms) {
+            next < job->claim_lapse_mono_ms) {
             job->settle_attempts++;
             job->settle_at_mono_ms = next;
             continue;
+        }
+        if (matters) {
+            qe_consumer_log_trouble(consumer, &consumer->unwritten_trouble,
+                                    "a handled message's key could not be written; a duplicate of "
+                                    "it would be handled again",
+                                    &err);
         }
         job->claimed = false;
         job->settle_attempts = matters ? 0 : job->settle_attempts;

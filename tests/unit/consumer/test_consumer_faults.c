@@ -247,6 +247,84 @@ static void broker_that_cannot_dead_letter_or_extend_gets_the_message_back(void 
     rig_destroy(rig);
 }
 
+/* What opening asks for the queue and for the dead-letter queue. */
+static int64_t s_deadlines[4];
+static size_t s_deadlines_count;
+
+static int slow_find(void *self, const char *name, int64_t deadline_mono_ms, struct qe_queue *out,
+                     struct qe_err *err)
+{
+    (void)self;
+    (void)name;
+    (void)out;
+    s_deadlines[s_deadlines_count++] = deadline_mono_ms;
+    qe_fake_pause_ms(20);
+    return qe_err_set(err, QE_ERR_UNSUPPORTED, "it only lists");
+}
+
+static int slow_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
+                     struct qe_err *err)
+{
+    s_deadlines[s_deadlines_count++] = deadline_mono_ms;
+    qe_fake_pause_ms(20);
+    return qe_driver_fake.list(self, deadline_mono_ms, out, err);
+}
+
+static void all_that_opening_asks_has_one_deadline(void **state)
+{
+    struct rig *rig = rig_new(1);
+    struct qe_driver driver = qe_driver_fake;
+
+    (void)state;
+    driver.find = slow_find;
+    driver.list = slow_list;
+    rig->options.driver = &driver;
+    rig->options.dead_letter_queue = "orders-dlq";
+    qe_fake_send(rig->fake, "quick", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(s_deadlines_count, 4);
+    for (size_t i = 1; i < 4; i++) {
+        assert_int_equal(s_deadlines[i], s_deadlines[0]);
+    }
+    assert_true(s_deadlines[0] <= qe_clock_mono_ms() + 10000);
+    rig_destroy(rig);
+}
+
+#define SLOW_EXTENSION_MS 350
+
+static int slow_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
+                       int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    qe_fake_pause_ms(SLOW_EXTENSION_MS);
+    return qe_driver_fake.extend(self, queue, message, by_ms, deadline_mono_ms, err);
+}
+
+static void slow_extensions_hold_up_no_settlement(void **state)
+{
+    struct rig *rig = rig_new(8);
+    struct qe_driver driver = qe_driver_fake;
+    struct qe_fake_event event;
+    int64_t opened_mono_ms;
+
+    (void)state;
+    driver.extend = slow_extend;
+    rig->options.driver = &driver;
+    rig->fake->visibility_ms = 8000; /* all eight are due after four seconds */
+    for (int i = 0; i < 8; i++) {
+        qe_fake_send(rig->fake, "slow", NULL);
+    }
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_calls(rig->fake, QE_FAKE_EXTEND) >= 1);
+    opened_mono_ms = qe_clock_mono_ms();
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 8);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 0, &event));
+    print_message("settled after %lld ms\n", (long long)(event.at_mono_ms - opened_mono_ms));
+    assert_true(event.at_mono_ms - opened_mono_ms < 4 * SLOW_EXTENSION_MS);
+    rig_destroy(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -262,6 +340,8 @@ int main(void)
         cmocka_unit_test(extension_that_the_broker_will_never_grant_is_not_tried_again),
         cmocka_unit_test(queue_that_may_not_be_listed_is_asked_for_by_name),
         cmocka_unit_test(queue_is_found_without_a_list),
+        cmocka_unit_test(all_that_opening_asks_has_one_deadline),
+        cmocka_unit_test(slow_extensions_hold_up_no_settlement),
         cmocka_unit_test(failed_extension_is_tried_again_before_the_delivery_lapses),
         cmocka_unit_test(permanent_error_without_dead_letter_queue_is_never_acknowledged),
         cmocka_unit_test(broker_that_cannot_dead_letter_or_extend_gets_the_message_back)};

@@ -223,9 +223,13 @@ static void full_disk_fails_the_claim_and_space_mends_it(void **state)
         one = (struct qe_dedup_claim){.key = key};
         rc = qe_dedup_store_claim(store, &one, 1, &err);
     }
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(rc, -1);
     print_message("%s\n", err.message);
+    tight.rlim_cur = 1024;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    assert_int_equal(qe_dedup_store_look(store, &err), -1); /* before a message is received */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_ok(qe_dedup_store_look(store, &err), err);
     one = claim(store, "after");
     assert_int_equal(one.state, QE_DEDUP_CLAIMED);
     assert_int_equal(claim(store, "first").state, QE_DEDUP_HANDLED);
@@ -279,13 +283,14 @@ static void full_memory_fails_the_claim_until_its_keys_are_past_their_window(voi
     assert_non_null(strstr(err.message, "shorter window"));
     memset(key, 'y', sizeof key - 1);
     assert_int_equal(qe_dedup_store_claim(store, &one, 1, &err), -1);
+    assert_int_equal(qe_dedup_store_look(store, &err), -1);
     while (rc != 0 && qe_clock_mono_ms() < until) {
         const struct timespec pause = {.tv_nsec = 200000000};
 
         (void)nanosleep(&pause, NULL);
-        assert_ok(qe_dedup_store_claim(store, NULL, 0, &err), err); /* as the consumer looks */
-        rc = qe_dedup_store_claim(store, &one, 1, &err);
+        rc = qe_dedup_store_look(store, &err); /* as the consumer looks */
     }
+    assert_ok(qe_dedup_store_claim(store, &one, 1, &err), err);
     assert_int_equal(rc, 0);
     assert_int_equal(one.state, QE_DEDUP_CLAIMED);
     qe_dedup_store_destroy(store);
