@@ -358,6 +358,8 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
                  .pointer = settings->deduplication.pointer,
                  .window_ms = settings->deduplication.window_ms},
         .dead_letter_queue = settings->dead_letter.queue,
+        .reply_to = (const struct qe_regex *const *)settings->reply_to_queues.items,
+        .reply_to_count = settings->reply_to_queues.count,
         .batch_size = (size_t)settings->batch.size,
         .batch_wait_ms = settings->batch.wait_ms,
         .order_by = settings->order_by,
@@ -432,17 +434,22 @@ int qe_runtime_apply(struct qe_runtime *runtime, struct qe_generation *generatio
                      struct qe_err *err)
 {
     const struct qe_config *config = generation->config;
+    struct qe_err later = {0};
     int rc = 0;
 
     retire_changed(runtime, config);
-    for (size_t i = 0; i < config->sources_count && rc == 0; i++) {
-        if (!source_runs(runtime, config->sources[i].name)) {
-            rc = start_source(runtime, generation, &config->sources[i], err);
+    /* One that does not start keeps no other from starting; the first of them is told of. */
+    for (size_t i = 0; i < config->sources_count; i++) {
+        if (!source_runs(runtime, config->sources[i].name) &&
+            start_source(runtime, generation, &config->sources[i], rc == 0 ? err : &later) != 0) {
+            rc = -1;
         }
     }
-    for (size_t i = 0; i < config->consumers_count && rc == 0; i++) {
-        if (!consumer_runs(runtime, &config->consumers[i])) {
-            rc = start_consumer(runtime, generation, &config->consumers[i], err);
+    for (size_t i = 0; i < config->consumers_count; i++) {
+        if (!consumer_runs(runtime, &config->consumers[i]) &&
+            start_consumer(runtime, generation, &config->consumers[i], rc == 0 ? err : &later) !=
+                0) {
+            rc = -1;
         }
     }
     return rc;

@@ -115,6 +115,7 @@ struct qe_consumer_settings {
     int delivery; /* enum qe_config_delivery */
     struct qe_deduplication_settings deduplication;
     struct qe_consumer_dead_letter_settings dead_letter;
+    struct qe_regex_list reply_to_queues; /* empty: any */
     struct qe_batch_settings batch;
     char *order_by;    /* "" none */
     double rate_limit; /* messages per second; 0: none */

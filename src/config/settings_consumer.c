@@ -175,6 +175,12 @@ static const struct qe_option s_consumer_options[] = {
      .offset = offsetof(struct qe_consumer_settings, dead_letter),
      .section = &qe_section_consumer_dead_letter,
      .help = "A dead-letter queue of this consumer's, where the queue has none."},
+    {.key = "reply_to_queues",
+     .type = QE_OPT_REGEX_LIST,
+     .offset = offsetof(struct qe_consumer_settings, reply_to_queues),
+     .default_note = "any queue",
+     .help = "Send replies only to queues whose whole name matches one of these. Whoever sends a "
+             "message names its reply queue, so set this where not all of them are trusted."},
     {.key = "batch",
      .type = QE_OPT_SECTION,
      .offset = offsetof(struct qe_consumer_settings, batch),

@@ -33,6 +33,7 @@
 #include "consumer/turns.h"
 #include "model/stats.h"
 #include "util/err.h"
+#include "util/regex.h"
 
 #define QE_CONSUMER_BATCHES_MAX 16384 /* workers x batch size */
 
@@ -75,11 +76,13 @@ struct qe_consumer_options {
     enum qe_delivery delivery;
     struct qe_once_options once;
     const char *dead_letter_queue; /* of the same source and vhost; NULL or "": the queue's own */
-    size_t batch_size;             /* messages per handler call, at most; 0: 1 */
-    int64_t batch_wait_ms;         /* how long part of a batch waits for more */
-    const char *order_by;          /* attribute; NULL or "": none. See README.md, ordered groups */
-    double messages_per_second;    /* 0: no limit */
-    uint64_t circuit_failures;     /* in a row, until nothing is received for a while; 0: never */
+    const struct qe_regex *const *reply_to; /* queues that replies may go to; none: any */
+    size_t reply_to_count;
+    size_t batch_size;          /* messages per handler call, at most; 0: 1 */
+    int64_t batch_wait_ms;      /* how long part of a batch waits for more */
+    const char *order_by;       /* attribute; NULL or "": none. See README.md, ordered groups */
+    double messages_per_second; /* 0: no limit */
+    uint64_t circuit_failures;  /* in a row, until nothing is received for a while; 0: never */
     int64_t circuit_pause_ms;
     size_t max_in_hand_bytes; /* bodies; one receive may exceed it; 0: 64 MiB */
 };

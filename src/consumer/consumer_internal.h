@@ -75,6 +75,7 @@ struct qe_job {
     bool duplicate; /* had been handled already */
     int64_t renew_at_mono_ms;
     int64_t claim_lapse_mono_ms; /* somebody else may have the key from then on */
+    uint64_t number;             /* DONE, SETTLING: which was so first; guarded by lock */
     /* SETTLING. */
     bool has_verdict; /* just received, and decided already: not to be handled */
     struct qe_verdict verdict;
@@ -110,6 +111,7 @@ struct qe_consumer {
     size_t waiting_count;
     size_t running_count;
     size_t done_count;
+    uint64_t numbers;        /* given to jobs so far */
     size_t batch_open_count; /* the receiver is inside receive() until so many are settled; 0: no
                                 batch is open */
     double handling_mean_ms; /* per message, moving; < 0: nothing handled yet */
@@ -169,6 +171,11 @@ struct qe_worker {
     const struct qe_message **messages;
     struct qe_handled *handled;
 };
+
+/* With the lock held: leaves RUNNING or the line, behind all that have. */
+void qe_job_leave(struct qe_consumer *consumer, struct qe_job *job, enum qe_job_state state);
+/* Orders picked[0..count) as they left. */
+void qe_job_sort(struct qe_consumer *consumer, size_t count);
 
 /* Threads' bodies. */
 void *qe_receiver_main(void *argument); /* a struct qe_consumer */

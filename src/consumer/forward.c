@@ -20,20 +20,35 @@ enum notes {
 
 /* --- notes --- */
 
-/* Brokers that take only text refuse most control characters and what is no UTF-8, as a text that
- * was cut may be: better a note with holes. */
+/* What XML 1.0 has no character for, and SQS refuses therefore: U+FFFE and U+FFFF. */
+static bool is_noncharacter(const char *at, size_t bytes)
+{
+    return bytes == 3 && memcmp(at, "\xef\xbf", 2) == 0 && (unsigned char)at[2] >= 0xbe;
+}
+
+/* Brokers that take only text refuse most control characters, some others, and what is no UTF-8, as
+ * a text that was cut may be: better a note with holes. Source: Amazon SQS API Reference,
+ * SendMessage, the characters of a message. */
 static void clean(char *text)
 {
-    bool is_utf8 = qe_text_is_utf8(text, strlen(text));
+    char *to = text;
 
-    for (char *at = text; *at != '\0'; at++) {
-        unsigned char byte = (unsigned char)*at;
-        bool is_blank = byte == '\t' || byte == '\n' || byte == '\r';
+    for (size_t left = strlen(text); left > 0;) {
+        size_t bytes = qe_text_char_bytes(text, left);
+        size_t step = bytes == 0 ? 1 : bytes;
+        bool is_control =
+            (unsigned char)*text < ' ' && *text != '\t' && *text != '\n' && *text != '\r';
 
-        if ((byte < ' ' && !is_blank) || (byte > '~' && !is_utf8)) {
-            *at = '?';
+        if (bytes == 0 || is_control || is_noncharacter(text, bytes)) {
+            *to++ = '?';
+        } else {
+            memmove(to, text, bytes);
+            to += bytes;
         }
+        text += step;
+        left -= step;
     }
+    *to = '\0';
 }
 
 static void error_text(const struct qe_handled *handled, char *out, size_t size_bytes)
@@ -187,6 +202,17 @@ static bool is_hopeless(enum qe_err_code code)
            code == QE_ERR_LIMIT;
 }
 
+/* Who sends a message names the queue, and it may be any that the consumer's credentials reach. */
+static bool may_reply_to(const struct qe_consumer_options *options, const char *name)
+{
+    bool may = options->reply_to_count == 0;
+
+    for (size_t i = 0; !may && i < options->reply_to_count; i++) {
+        may = qe_regex_matches(options->reply_to[i], name);
+    }
+    return may;
+}
+
 static int send_reply(struct qe_consumer *consumer, const struct qe_job *job,
                       int64_t deadline_mono_ms, struct qe_err *err)
 {
@@ -201,7 +227,9 @@ static int send_reply(struct qe_consumer *consumer, const struct qe_job *job,
     struct qe_queue to = {0};
     struct qe_err why = {0};
 
-    if (consumer->options.driver->send == NULL) {
+    if (!may_reply_to(&consumer->options, message->reply_to)) {
+        (void)qe_err_set(&why, QE_ERR_INVALID, "reply_to_queues does not name it");
+    } else if (consumer->options.driver->send == NULL) {
         (void)qe_err_set(&why, QE_ERR_UNSUPPORTED, "driver %s cannot send",
                          consumer->options.driver->name);
     } else if (qe_queue_init(&to, consumer->queue.vhost, message->reply_to, consumer->queue.kind,

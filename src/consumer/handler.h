@@ -45,6 +45,9 @@ struct qe_handler {
      */
     void (*handle)(void *self, const struct qe_message *const *messages, size_t count,
                    const struct qe_handling *handling, struct qe_handled *out);
+    /* A worker that has nothing to do calls it every few seconds, from its own thread: it must not
+     * wait. NULL: not needed. */
+    void (*tend)(void *self, uint64_t worker);
     void (*destroy)(void *self); /* accepts NULL */
 };
 

@@ -21,6 +21,8 @@
 /* At the end: what it has to finish once its standard input is closed, and again after SIGTERM. */
 #define END_STEP_MS 1000
 #define STEP_MS 50
+/* For one that has closed its input or output to end: how it ended says more. */
+#define END_OF_STREAM_MS 500
 /* Of an answer to one message, beside its reply. */
 #define ANSWER_MAX_BYTES ((size_t)64 << 10)
 
@@ -149,13 +151,30 @@ static const char *find_line_end(const struct seat *seat)
                : memchr(seat->answer.data, '\n', seat->answer.length_bytes);
 }
 
+static int64_t earlier(int64_t a_mono_ms, int64_t b_mono_ms)
+{
+    return a_mono_ms < b_mono_ms ? a_mono_ms : b_mono_ms;
+}
+
+/* It has closed a stream: most likely it ends, and its last words may be the answer. */
+static void see_it_end(struct seat *seat, struct qe_child_io *io, int64_t until_mono_ms)
+{
+    struct qe_child *child = &seat->child;
+
+    while (!child->is_over && find_line_end(seat) == NULL && qe_clock_mono_ms() < until_mono_ms) {
+        if (!qe_child_step(child, io, until_mono_ms)) {
+            return;
+        }
+    }
+}
+
 /* One step of the conversation; -1: it is over, and there is no answer. */
 static int converse_step(struct seat *seat, struct qe_child_io *io, int64_t deadline_mono_ms,
                          struct qe_err *err)
 {
     struct qe_child *child = &seat->child;
     const int64_t now = qe_clock_mono_ms();
-    const int64_t next = now + STEP_MS < deadline_mono_ms ? now + STEP_MS : deadline_mono_ms;
+    const int64_t next = earlier(now + STEP_MS, deadline_mono_ms);
 
     if (now >= deadline_mono_ms) {
         return qe_err_set(err, QE_ERR_TIMEOUT, "the coprocess did not answer in time");
@@ -163,15 +182,17 @@ static int converse_step(struct seat *seat, struct qe_child_io *io, int64_t dead
     if (!qe_child_step(child, io, next)) {
         return qe_err_set(err, QE_ERR_LIMIT, "the coprocess's answer is too long");
     }
-    if (child->out < 0) {
-        (void)qe_child_step(child, io, now + STEP_MS); /* most likely it ends */
+    if (child->in < 0 || child->out < 0) {
+        see_it_end(seat, io, earlier(deadline_mono_ms, now + END_OF_STREAM_MS));
     }
     if (child->is_over) {
         qe_child_drain(child, io); /* its last words may be the answer */
     }
-    if (find_line_end(seat) == NULL && (child->is_over || child->out < 0)) {
+    if (find_line_end(seat) == NULL && (child->is_over || child->in < 0 || child->out < 0)) {
         return qe_err_set(err, QE_ERR_PROTOCOL, "the coprocess %s before it answered",
-                          child->is_over ? "ended" : "closed its output");
+                          child->is_over   ? "ended"
+                          : child->out < 0 ? "closed its output"
+                                           : "closed its input");
     }
     return 0;
 }
@@ -229,20 +250,35 @@ static int exchange_lines(struct seat *seat, const struct qe_exchange *exchange,
 
 /* --- the handler --- */
 
+/* Whether it is there and waits for a question; one that does not is ended. */
+static bool is_usable(struct coprocess *coprocess, struct seat *seat)
+{
+    struct qe_child_io io = make_io(seat);
+    const char *why = NULL;
+
+    if (seat->child.pid == 0) {
+        return false;
+    }
+    (void)qe_child_step(&seat->child, &io, 0);
+    if (seat->child.is_over) {
+        why = "it ended while it had nothing to do";
+    } else if (seat->answer.length_bytes > 0) {
+        why = "it printed what nobody had asked for";
+    } else if (seat->child.in < 0 || seat->child.out < 0) {
+        why = "it closed its input or output while it had nothing to do";
+    }
+    if (why != NULL) {
+        dispose(coprocess, seat, why);
+    }
+    return why == NULL;
+}
+
 /* Starts it where none runs. */
 static int ensure(struct coprocess *coprocess, struct seat *seat,
                   const struct qe_handling *handling, int64_t deadline_mono_ms, struct qe_err *err)
 {
-    struct qe_child_io io = make_io(seat);
-
-    if (seat->child.pid > 0) {
-        (void)qe_child_step(&seat->child, &io, 0);
-        if (!seat->child.is_over && seat->answer.length_bytes == 0) {
-            return 0;
-        }
-        dispose(coprocess, seat,
-                seat->child.is_over ? "it ended while it had nothing to do"
-                                    : "it printed what nobody had asked for");
+    if (is_usable(coprocess, seat)) {
+        return 0;
     }
     return wait_for_start(seat, handling, deadline_mono_ms, err) != 0
                ? -1
@@ -289,6 +325,14 @@ static void handle(void *self, const struct qe_message *const *messages, size_t 
 
     seat->next_id += count;
     work(coprocess, seat, &exchange, handling, out);
+}
+
+/* What it says on standard error meanwhile goes into the log, and its end is noticed. */
+static void tend(void *self, uint64_t worker)
+{
+    struct coprocess *coprocess = self;
+
+    (void)is_usable(coprocess, &coprocess->seats[worker]);
 }
 
 /* All at once: each step waits for the slowest only. */
@@ -383,4 +427,4 @@ void *qe_handler_coprocess_new(const struct qe_coprocess_options *options, struc
 }
 
 const struct qe_handler qe_handler_coprocess = {
-    .name = "coprocess", .takes_batches = true, .handle = handle, .destroy = destroy};
+    .name = "coprocess", .takes_batches = true, .handle = handle, .tend = tend, .destroy = destroy};

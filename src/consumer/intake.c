@@ -237,7 +237,7 @@ void qe_intake_accept(struct qe_consumer *consumer)
     pthread_mutex_lock(&consumer->lock);
     for (size_t i = 0; i < taken; i++) {
         if (consumer->picked[i]->has_verdict) {
-            consumer->picked[i]->state = QE_JOB_SETTLING;
+            qe_job_leave(consumer, consumer->picked[i], QE_JOB_SETTLING);
         } else {
             qe_line_put(consumer, consumer->picked[i]);
         }

@@ -168,14 +168,15 @@ static void schedule(struct qe_consumer *consumer, struct qe_job *job)
 static void release_group(struct qe_consumer *consumer, const struct qe_job *failed)
 {
     pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < consumer->jobs_count; i++) {
-        struct qe_job *job = &consumer->jobs[i];
+    for (struct qe_job *job = consumer->line_first; job != NULL;) {
+        struct qe_job *next = job->next;
 
-        if (job->state == QE_JOB_WAITING && job->group_hash == failed->group_hash &&
-            job->group != NULL && !job->acked && qe_line_remove(consumer, job)) {
-            job->state = QE_JOB_SETTLING;
+        if (job->group_hash == failed->group_hash && job->group != NULL && !job->acked &&
+            qe_line_remove(consumer, job)) {
+            qe_job_leave(consumer, job, QE_JOB_SETTLING);
             qe_outcome_give_back(job, failed->verdict.delay_ms + HOLD_BEHIND_MS);
         }
+        job = next;
     }
     pthread_mutex_unlock(&consumer->lock);
 }
@@ -224,6 +225,7 @@ void qe_outcome_collect(struct qe_consumer *consumer)
             consumer->done_count--;
         }
     }
+    qe_job_sort(consumer, count);
     pthread_mutex_unlock(&consumer->lock);
     for (size_t i = 0; i < count; i++) {
         struct qe_job *job = consumer->picked[i];

@@ -172,7 +172,7 @@ static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
     }
     for (size_t i = 0; i < count; i++) {
         (void)qe_line_remove(consumer, consumer->picked[i]);
-        consumer->picked[i]->state = QE_JOB_SETTLING;
+        qe_job_leave(consumer, consumer->picked[i], QE_JOB_SETTLING);
         qe_outcome_give_back(consumer->picked[i], 0);
     }
     pthread_mutex_unlock(&consumer->lock);

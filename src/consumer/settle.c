@@ -1,4 +1,7 @@
-/* Telling the broker what is decided. */
+/* Telling the broker what is decided, in the order in which it was. */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -7,6 +10,25 @@
 #define CALL_LEAST_MS 100
 #define SETTLE_ATTEMPTS_MAX 6
 #define SETTLE_RETRY_FIRST_MS 50
+
+void qe_job_leave(struct qe_consumer *consumer, struct qe_job *job, enum qe_job_state state)
+{
+    job->number = ++consumer->numbers;
+    job->state = state;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const struct qe_job *const *first = a;
+    const struct qe_job *const *second = b;
+
+    return ((*first)->number > (*second)->number) - ((*first)->number < (*second)->number);
+}
+
+void qe_job_sort(struct qe_consumer *consumer, size_t count)
+{
+    qsort(consumer->picked, count, sizeof(struct qe_job *), by_number);
+}
 
 static void forget(struct qe_consumer *consumer, struct qe_job *job)
 {
@@ -192,6 +214,7 @@ static size_t pick_due(struct qe_consumer *consumer, int64_t now_mono_ms)
             }
         }
     }
+    qe_job_sort(consumer, count);
     pthread_mutex_unlock(&consumer->lock);
     return count;
 }
@@ -309,7 +332,9 @@ void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 
 void qe_settle_abandon(struct qe_consumer *consumer)
 {
+    char count_text[24];
     size_t count = 0;
+    size_t back = 0;
 
     pthread_mutex_lock(&consumer->lock);
     for (size_t i = 0; i < consumer->jobs_count; i++) {
@@ -319,8 +344,25 @@ void qe_settle_abandon(struct qe_consumer *consumer)
     }
     pthread_mutex_unlock(&consumer->lock);
     for (size_t i = 0; i < count; i++) {
-        consumer->batch_count -= consumer->picked[i]->in_batch ? 1 : 0;
-        consumer->picked[i]->in_batch = false;
-        forget(consumer, consumer->picked[i]);
+        struct qe_job *job = consumer->picked[i];
+
+        consumer->batch_count -= job->in_batch ? 1 : 0;
+        job->in_batch = false;
+        qe_counter_add(&consumer->options.stats->settle_failures, 1);
+        if (job->acked) {
+            qe_outcome_say_lost(consumer, job,
+                                job->letter_due  ? "its letter could not be sent before the stop"
+                                : job->reply_due ? "its reply could not be sent before the stop"
+                                                 : "no worker was free before the stop");
+        }
+        back += job->acked ? 0 : 1;
+        forget(consumer, job);
+    }
+    if (back > 0) {
+        (void)snprintf(count_text, sizeof count_text, "%zu", back);
+        qe_log(QE_LOG_WARN,
+               "messages could not be settled before the stop; they are delivered again", "source",
+               consumer->options.source, "queue", consumer->options.queue, "messages", count_text,
+               NULL);
     }
 }

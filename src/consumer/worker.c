@@ -3,6 +3,8 @@
 
 /* Weight of the newest handling time in the moving mean. */
 #define MEAN_WEIGHT 0.125
+/* How often a handler is seen to while nothing comes. */
+#define TEND_MS 2000
 
 /* With the lock held. The receiver comes back soon anyway, to settle a batch that has room. */
 static bool joins_batch(const struct qe_consumer *consumer)
@@ -65,7 +67,7 @@ static bool begin(struct qe_consumer *consumer, struct qe_job *job, int64_t now_
 
     if (lapse_mono_ms > 0 && lapse_mono_ms <= now_mono_ms && !job->acked) {
         job->skipped = true;
-        job->state = QE_JOB_DONE;
+        qe_job_leave(consumer, job, QE_JOB_DONE);
         consumer->running_count--;
         consumer->done_count++;
         tell_receiver(consumer);
@@ -104,7 +106,7 @@ static void finish(struct qe_worker *worker, size_t count, int64_t spent_us)
 
         job->handled = worker->handled[i];
         job->handling_seconds = spent_ms / 1000;
-        job->state = QE_JOB_DONE;
+        qe_job_leave(consumer, job, QE_JOB_DONE);
     }
     consumer->running_count -= count;
     consumer->done_count += count;
@@ -113,6 +115,22 @@ static void finish(struct qe_worker *worker, size_t count, int64_t spent_us)
     }
     consumer->handling_mean_ms += (each_ms - consumer->handling_mean_ms) * MEAN_WEIGHT;
     tell_receiver(consumer);
+}
+
+/* With the lock held, which it lets go of meanwhile. */
+static void wait_for_work(struct qe_worker *worker)
+{
+    struct qe_consumer *consumer = worker->consumer;
+    const struct qe_consumer_options *options = &consumer->options;
+
+    if (options->handler->tend == NULL) {
+        (void)pthread_cond_wait(&consumer->work, &consumer->lock);
+    } else if (!qe_clock_cond_wait(&consumer->work, &consumer->lock,
+                                   qe_clock_mono_ms() + TEND_MS)) {
+        pthread_mutex_unlock(&consumer->lock);
+        options->handler->tend(options->handler_self, worker->index);
+        pthread_mutex_lock(&consumer->lock);
+    }
 }
 
 void *qe_worker_main(void *argument)
@@ -126,7 +144,7 @@ void *qe_worker_main(void *argument)
         int64_t ready_mono_ms = qe_line_ready_mono_ms(consumer);
 
         if (ready_mono_ms == INT64_MAX) {
-            (void)pthread_cond_wait(&consumer->work, &consumer->lock);
+            wait_for_work(worker);
             continue;
         }
         if (ready_mono_ms > start_us / 1000) { /* a batch that waits for company */

@@ -208,7 +208,7 @@ static bool has_ended(const struct qe_child *child)
 
 bool qe_child_step(struct qe_child *child, struct qe_child_io *io, int64_t until_mono_ms)
 {
-    struct pollfd fds[4] = {{.fd = io->input_bytes > 0 ? child->in : -1, .events = POLLOUT},
+    struct pollfd fds[4] = {{.fd = child->in, .events = io->input_bytes > 0 ? POLLOUT : 0},
                             {.fd = child->out, .events = POLLIN},
                             {.fd = child->words, .events = POLLIN},
                             {.fd = child->is_over ? -1 : child->pidfd, .events = POLLIN}};
@@ -223,8 +223,10 @@ bool qe_child_step(struct qe_child *child, struct qe_child_io *io, int64_t until
     if (poll(fds, sizeof fds / sizeof fds[0], (int)left_ms) < 0) {
         return true; /* a signal: the caller comes again */
     }
-    if (fds[0].revents != 0) {
+    if (fds[0].revents != 0 && io->input_bytes > 0) {
         feed(child, io);
+    } else if (fds[0].revents != 0) { /* unasked, it tells only of the reader's end */
+        close_fd(&child->in);
     }
     if (fds[1].revents != 0) {
         goes_on = take(&child->out, &io->out, &more);

@@ -23,6 +23,7 @@ struct gate {
     atomic_int_least64_t ended_mono_ms; /* the last one */
     int64_t retry_delay_ms;
     const char *label;       /* of a rejection */
+    const char *detail;      /* of a rejection; NULL: "told so" */
     const char *reply;       /* of a success; NULL: none */
     atomic_bool fails_first; /* the next message fails, whatever its id */
     atomic_uint at_once;     /* handler calls that run */
@@ -65,7 +66,8 @@ static inline void gate_handle_one(struct gate *gate, const struct qe_message *m
         out->outcome = QE_OUTCOME_REJECT;
         out->reason = QE_FAIL_PERMANENT;
         out->label = gate->label;
-        (void)strcpy(out->detail, "told so");
+        (void)snprintf(out->detail, sizeof out->detail, "%s",
+                       gate->detail != NULL ? gate->detail : "told so");
     }
     if (out->outcome == QE_OUTCOME_SUCCESS && gate->reply != NULL) {
         (void)qe_strbuf_append_text(&out->reply, gate->reply);

@@ -360,6 +360,30 @@ static void bad_options_are_refused(void **state)
     rig_destroy(rig);
 }
 
+static atomic_uint s_tended;
+
+static void note_tended(void *self, uint64_t worker)
+{
+    (void)self;
+    assert_int_equal(worker, 0);
+    (void)atomic_fetch_add(&s_tended, 1);
+}
+
+static void idle_worker_sees_to_its_handler(void **state)
+{
+    struct rig *rig = rig_new(1);
+    struct qe_handler handler = s_gate_handler;
+
+    (void)state;
+    handler.tend = note_tended;
+    rig->options.handler = &handler;
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&s_tended) >= 2);
+    qe_fake_send(rig->fake, "quick", NULL);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    rig_destroy(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +403,7 @@ int main(void)
         cmocka_unit_test(counters_survive_a_restart),
         cmocka_unit_test(successor_stays_visible_when_the_old_consumer_ends),
         cmocka_unit_test(construction_survives_failed_allocations),
+        cmocka_unit_test(idle_worker_sees_to_its_handler),
         cmocka_unit_test(bad_options_are_refused)};
 
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);

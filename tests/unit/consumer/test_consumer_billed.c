@@ -32,6 +32,34 @@ static void ten_outcomes_are_one_call(void **state)
     rig_destroy(rig);
 }
 
+static void outcomes_are_told_in_the_order_in_which_they_came(void **state)
+{
+    struct rig *rig = billed_rig(2);
+    size_t settled[10];
+    size_t count = 0;
+
+    (void)state;
+    qe_fake_send(rig->fake, "slow", NULL);
+    for (int i = 1; i < 10; i++) {
+        qe_fake_send(rig->fake, "quick", NULL);
+    }
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 10);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 10);
+    for (size_t i = 0; i < rig->fake->events_count; i++) {
+        if (rig->fake->events[i].call == QE_FAKE_SETTLE) {
+            assert_true(count < 10);
+            settled[count++] = rig->fake->events[i].message;
+        }
+    }
+    assert_int_equal(count, 10);
+    for (size_t i = 0; i < 10; i++) { /* the first to come was the last to be done */
+        assert_int_equal(settled[i], (i + 1) % 10);
+    }
+    rig_destroy(rig);
+}
+
 static void what_waits_to_be_settled_keeps_no_worker_from_the_next_message(void **state)
 {
     struct rig *rig = billed_rig(1);
@@ -142,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_outcomes_are_one_call),
+        cmocka_unit_test(outcomes_are_told_in_the_order_in_which_they_came),
         cmocka_unit_test(what_waits_to_be_settled_keeps_no_worker_from_the_next_message),
         cmocka_unit_test(one_outcome_waits_its_time_and_no_longer_poll_is_missed),
         cmocka_unit_test(stop_settles_at_once),

@@ -108,6 +108,28 @@ static void at_most_once_keeps_what_fails_where_it_has_a_dead_letter_queue(void 
     rig_destroy(rig);
 }
 
+static void at_most_once_says_what_letters_a_stop_has_lost(void **state)
+{
+    struct rig *rig = rig_at_most_once(1);
+    uint64_t warnings;
+
+    (void)state;
+    rig->options.dead_letter_queue = "my-dlq";
+    qe_fake_fail(rig->fake, QE_FAKE_SEND, 1000000, QE_ERR_NETWORK);
+    qe_fake_send(rig->fake, "reject", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) >= 1);
+    warnings = qe_log_count(QE_LOG_WARN);
+    uint64_t failures = qe_counter_get(&rig->stats->settle_failures);
+    qe_consumer_stop(rig->consumer, qe_clock_mono_ms() - 1000); /* no time left */
+    qe_consumer_destroy(rig->consumer);
+    rig->consumer = NULL;
+    assert_int_equal(rig->fake->sent_count, 0);
+    assert_true(qe_log_count(QE_LOG_WARN) > warnings);
+    assert_true(qe_counter_get(&rig->stats->settle_failures) > failures);
+    rig_destroy(rig);
+}
+
 static void at_most_once_stops_without_losing_what_it_has_not_acknowledged(void **state)
 {
     struct rig *rig = rig_at_most_once(1);
@@ -373,6 +395,7 @@ int main(void)
         cmocka_unit_test(at_most_once_loses_what_fails_and_counts_it),
         cmocka_unit_test(at_most_once_counts_no_dead_letter_that_nobody_has_sent),
         cmocka_unit_test(at_most_once_keeps_what_fails_where_it_has_a_dead_letter_queue),
+        cmocka_unit_test(at_most_once_says_what_letters_a_stop_has_lost),
         cmocka_unit_test(at_most_once_stops_without_losing_what_it_has_not_acknowledged),
         cmocka_unit_test(duplicate_is_acknowledged_counted_and_not_handled),
         cmocka_unit_test(two_with_one_key_are_never_handled_at_the_same_time),

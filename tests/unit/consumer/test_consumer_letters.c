@@ -237,6 +237,54 @@ static void requester_that_is_gone_holds_nothing_up(void **state)
     rig_destroy(rig);
 }
 
+static void reply_goes_only_where_the_consumer_allows_it(void **state)
+{
+    static const struct {
+        const char *pattern;
+        size_t sent;
+    } rows[] = {{"answers", 1}, {"replies-.*", 0}};
+    struct qe_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct qe_regex *allowed = qe_regex_new(rows[i].pattern, &err);
+        const struct qe_regex *const list[] = {allowed};
+        struct rig *rig = rig_with_reply("c-1");
+        uint64_t warnings = qe_log_count(QE_LOG_WARN);
+
+        assert_non_null(allowed);
+        rig->options.reply_to = list;
+        rig->options.reply_to_count = 1;
+        rig_start(rig);
+        QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+        assert_int_equal(rig->fake->sent_count, rows[i].sent);
+        assert_int_equal(qe_log_count(QE_LOG_WARN) - warnings, 1 - rows[i].sent);
+        rig_destroy(rig);
+        qe_regex_destroy(allowed);
+    }
+}
+
+/* U+FFFE, U+FFFF, half a character, a control character: SQS refuses a letter that has them. */
+static void reason_of_a_letter_has_only_characters_that_every_broker_takes(void **state)
+{
+    struct rig *rig = rig_new(1);
+
+    (void)state;
+    rig->gate.detail = "a\xef\xbf\xbe"
+                       "b\xef\xbf\xbf"
+                       "c\xc3"
+                       "d\x01"
+                       "e\xef\xbf\xbd"
+                       "\xc3\xa9";
+    qe_fake_send(rig->fake, "reject", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 0).dead);
+    assert_string_equal(qe_fake_message(rig->fake, 0).dead_reason,
+                        "permanent: a?b?c?d?e\xef\xbf\xbd"
+                        "\xc3\xa9");
+    rig_destroy(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +296,8 @@ int main(void)
         cmocka_unit_test(letter_that_was_sent_is_not_sent_again_when_the_delete_fails),
         cmocka_unit_test(without_the_dead_letter_queue_nothing_is_deleted),
         cmocka_unit_test(queue_that_takes_few_attributes_gets_the_reason_at_least),
+        cmocka_unit_test(reply_goes_only_where_the_consumer_allows_it),
+        cmocka_unit_test(reason_of_a_letter_has_only_characters_that_every_broker_takes),
         cmocka_unit_test(reply_is_sent_with_its_correlation_id_before_the_acknowledgement),
         cmocka_unit_test(request_without_a_correlation_id_is_answered_with_its_own),
         cmocka_unit_test(reply_that_fails_is_sent_again_and_the_handler_is_not_run_again),

@@ -141,6 +141,8 @@ static void a_broken_one_costs_a_retry_and_is_replaced(void **state)
         {"kill -KILL $$", QE_FAIL_HANDLER_ERROR, "the coprocess ended before it answered"},
         {"exec >&-; sleep 1000", QE_FAIL_HANDLER_ERROR,
          "the coprocess closed its output before it answered"},
+        {"exec <&-; sleep 1000", QE_FAIL_HANDLER_ERROR,
+         "the coprocess closed its input before it answered"},
         {"sleep 1000", QE_FAIL_TIMEOUT, "the coprocess did not answer in time"},
         {"trap '' TERM; while :; do sleep 0.05; done", QE_FAIL_TIMEOUT,
          "the coprocess did not answer in time"},
@@ -187,6 +189,34 @@ static void a_broken_one_costs_a_retry_and_is_replaced(void **state)
     }
     assert_int_equal(qe_count_descriptors(), before);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child, dead or alive */
+}
+
+/* Neither waits for the next message to be noticed. */
+static void one_that_ends_or_stops_reading_while_idle_is_reaped_then(void **state)
+{
+    static const char *const lasts[] = {"exit 0", "exec <&-; sleep 1000"};
+    static const char answer[] =
+        "printf '{\"id\":\"%s\",\"result\":\"ack\",\"reply\":\"%s\"}\\n' $id $$";
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const int64_t until = qe_clock_mono_ms() + CASE_PATIENCE_MS;
+        struct handler_case at;
+        char script[512];
+        pid_t pid;
+
+        (void)snprintf(script, sizeof script, "%s%s; %s; done", EACH_LINE, answer, lasts[i]);
+        start(&at, script, 0);
+        case_expect(case_one(&at, "a"), QE_OUTCOME_SUCCESS, 0, NULL, "");
+        pid = (pid_t)strtol(qe_strbuf_text(&at.handled[0].reply), NULL, 10);
+        assert_true(pid > 0);
+        while (kill(pid, 0) == 0 && qe_clock_mono_ms() < until) { /* a zombie counts */
+            qe_handler_coprocess.tend(at.self, 1);
+        }
+        assert_int_equal(kill(pid, 0), -1);
+        case_expect(case_one(&at, "b"), QE_OUTCOME_SUCCESS, 0, NULL, ""); /* costs no message */
+        case_deinit(&at);
+    }
 }
 
 static void one_that_cannot_live_is_started_less_and_less_often(void **state)
@@ -323,6 +353,7 @@ int main(void)
         cmocka_unit_test(the_answer_decides),
         cmocka_unit_test(what_it_is_asked_is_the_whole_message),
         cmocka_unit_test(a_broken_one_costs_a_retry_and_is_replaced),
+        cmocka_unit_test(one_that_ends_or_stops_reading_while_idle_is_reaped_then),
         cmocka_unit_test(one_that_cannot_live_is_started_less_and_less_often),
         cmocka_unit_test(a_slow_reader_of_much_is_waited_for),
         cmocka_unit_test(a_batch_is_a_list_each_way),
