@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "queuectl/ctl.h"
 #include "util/child.h"
 #include "util/mem.h"
 
@@ -61,8 +62,13 @@ static bool pass_on(void *self, const char *bytes, size_t count)
     return true;
 }
 
-int ctl_command_run(const char *command, const struct qe_message *message, int64_t deadline_mono_ms,
-                    struct qe_strbuf *out, struct qe_err *err)
+static void tend(void *self)
+{
+    ctl_tend(*(const struct ctl **)self);
+}
+
+int ctl_command_run(const struct ctl *ctl, const char *command, const struct qe_message *message,
+                    int64_t deadline_mono_ms, struct qe_strbuf *out, struct qe_err *err)
 {
     struct qe_strbuf facts[FACTS] = {0};
     char *texts[FACTS] = {NULL};
@@ -92,6 +98,8 @@ int ctl_command_run(const char *command, const struct qe_message *message, int64
             .input_bytes = message->body_bytes,
             .out = {qe_child_keep, &text},
             .words = {pass_on, NULL},
+            .meanwhile = tend,
+            .meanwhile_self = &ctl,
             .deadline_mono_ms = deadline_mono_ms};
         struct qe_child_end end;
 

@@ -35,6 +35,13 @@ void ctl_catch_signals(void)
 }
 
 /* In naps, between which the driver keeps its connections alive. */
+void ctl_tend(const struct ctl *ctl)
+{
+    if (ctl->handle != NULL && ctl->driver->tend != NULL) {
+        (void)ctl->driver->tend(ctl->handle);
+    }
+}
+
 void ctl_sleep_until(const struct ctl *ctl, int64_t mono_ms)
 {
     for (int64_t now = qe_clock_mono_ms(); ctl_stopped == 0 && now < mono_ms;
@@ -43,9 +50,7 @@ void ctl_sleep_until(const struct ctl *ctl, int64_t mono_ms)
         const struct timespec at = {.tv_sec = until / 1000,
                                     .tv_nsec = (long)(until % 1000) * 1000000L};
 
-        if (ctl->handle != NULL && ctl->driver->tend != NULL) {
-            (void)ctl->driver->tend(ctl->handle);
-        }
+        ctl_tend(ctl);
         (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL); /* or a signal's end */
     }
 }

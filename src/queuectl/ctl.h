@@ -150,6 +150,8 @@ void ctl_catch_signals(void);
 int ctl_purge_queue(struct ctl *ctl, struct qe_err *err) QE_MUST_CHECK;
 /* --yes, or a terminal's answer. QE_ERR_INVALID: neither. */
 int ctl_confirm(const struct ctl *ctl, const char *question, struct qe_err *err) QE_MUST_CHECK;
+/* Lets the driver do what it has to do in time, where there is one open. */
+void ctl_tend(const struct ctl *ctl);
 /* Sleeps until then or until stopped; what the driver has to do in time is done meanwhile. */
 void ctl_sleep_until(const struct ctl *ctl, int64_t mono_ms);
 

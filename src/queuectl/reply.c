@@ -71,7 +71,7 @@ static int answer(struct ctl *ctl, const struct qe_message *request, struct qe_e
                            : qe_clock_mono_ms() + COMMAND_MS;
 
     qe_strbuf_init(&out, QE_MESSAGE_BODY_MAX_BYTES);
-    int rc = ctl_command_run(ctl->options.exec, request, deadline, &out, err);
+    int rc = ctl_command_run(ctl, ctl->options.exec, request, deadline, &out, err);
 
     if (rc == 0 && request->reply_to[0] != '\0') {
         rc = send_reply(ctl, request, &out, err);

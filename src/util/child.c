@@ -19,6 +19,7 @@
 #define DRAIN_READS_MAX 64
 /* How late a cancellation is seen, and where there is no pidfd, the end. */
 #define CANCEL_STEP_MS 50
+#define STEP_MS 500
 #define REAP_STEP_MS 5
 #define FIRST_FREE_FD 3
 
@@ -340,10 +341,13 @@ int qe_child_run(const struct qe_child_task *task, struct qe_child_end *out, str
         return -1;
     }
     while (!child.is_over && !end.is_refused && !is_due(task, &end, &grace_ms)) {
-        const int64_t step_ms = task->cancelled != NULL ? CANCEL_STEP_MS : INT64_C(1000);
+        const int64_t step_ms = task->cancelled != NULL ? CANCEL_STEP_MS : STEP_MS;
 
         if (io.input_bytes == 0) {
             qe_child_close_input(&child);
+        }
+        if (task->meanwhile != NULL) {
+            task->meanwhile(task->meanwhile_self);
         }
         end.is_refused = !qe_child_step(
             &child, &io, earlier(task->deadline_mono_ms, qe_clock_mono_ms() + step_ms));

@@ -50,11 +50,13 @@ struct qe_child_task {
     struct qe_child_program program;
     const char *input; /* for standard input, when it is fed; borrowed */
     size_t input_bytes;
-    struct qe_child_sink out;     /* its standard output */
-    struct qe_child_sink words;   /* its standard error */
-    int64_t deadline_mono_ms;     /* then it is ended */
-    int64_t grace_ms;             /* SIGTERM first, and SIGKILL so much later; 0: SIGKILL at once */
-    int64_t last_mono_ms;         /* SIGKILL by then, grace or not; 0: no such limit */
+    struct qe_child_sink out;   /* its standard output */
+    struct qe_child_sink words; /* its standard error */
+    int64_t deadline_mono_ms;   /* then it is ended */
+    int64_t grace_ms;           /* SIGTERM first, and SIGKILL so much later; 0: SIGKILL at once */
+    int64_t last_mono_ms;       /* SIGKILL by then, grace or not; 0: no such limit */
+    void (*meanwhile)(void *self); /* called at least twice a second while it runs; NULL: nothing */
+    void *meanwhile_self;
     const atomic_bool *cancelled; /* true: as at the deadline, with at most QE_CHILD_CANCEL_MS of
                                      grace; NULL: never */
 };
