@@ -120,6 +120,12 @@ struct qe_driver {
     int (*receive)(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err);
 
+    /* No receive from this queue follows for a while: the driver takes nothing more ahead of one,
+     * and with the next tend() gives back to its place what it holds, for others to take. So the
+     * caller can first release what it has in hand, which is older. Does not wait, and cannot fail.
+     * NULL: it never holds anything. */
+    void (*pause)(void *self, const struct qe_queue *queue);
+
     /* Settles a batch; each settlement's `result` is set. -1 when the whole call failed, and then
      * each result is QE_SETTLE_FAILED. `queue` is where the messages were received. A release that
      * is `unhandled`: with QE_CAP_UNRECEIVE the message's receive count is as before this delivery,

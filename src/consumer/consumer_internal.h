@@ -143,6 +143,8 @@ struct qe_consumer {
     struct qe_random random;
     int64_t next_receive_mono_ms; /* backing off until then */
     int64_t tend_mono_ms;         /* the driver wants a call by then; INT64_MAX: it does not */
+    bool is_paused;               /* the driver holds nothing ahead of a receive */
+    int64_t received_mono_ms;     /* the end of the last receive */
     int64_t find_mono_ms;         /* the queue is to be asked for again; INT64_MAX: it is known */
     uint64_t receive_failures_in_row;
     bool said_stuck;
@@ -187,6 +189,11 @@ int qe_handle_open(struct qe_consumer *consumer, struct qe_err *err) QE_MUST_CHE
 void qe_handle_close(struct qe_consumer *consumer); /* none is fine */
 /* What the driver has to do by the clock, and what could not be asked before. */
 void qe_handle_tend(struct qe_consumer *consumer, int64_t now_mono_ms);
+/* Where nothing is received for a while, what a driver holds ahead is for others to take: it is
+ * told so then, or at once. */
+void qe_handle_pause(struct qe_consumer *consumer, bool at_once, int64_t now_mono_ms);
+/* When that is due; INT64_MAX: it is not. */
+int64_t qe_handle_pause_mono_ms(const struct qe_consumer *consumer);
 
 /* --- line.c; all with the lock held --- */
 

@@ -7,6 +7,8 @@
 /* Where the list is another server's, which may be down. */
 #define LIST_ELSEWHERE_CALL_MS 3000
 #define LIST_AGAIN_MS 30000
+/* From a pause to the tend that ends it. */
+#define PAUSE_TEND_MS 100
 
 /* Without a list of all, where the driver can: 0 done, 1 list() may say. */
 static int find_alone(struct qe_consumer *consumer, struct qe_queue *queue,
@@ -102,6 +104,27 @@ void qe_handle_tend(struct qe_consumer *consumer, int64_t now_mono_ms)
     }
 }
 
+int64_t qe_handle_pause_mono_ms(const struct qe_consumer *consumer)
+{
+    return consumer->options.driver->pause == NULL || consumer->handle == NULL ||
+                   consumer->is_paused
+               ? INT64_MAX
+               : consumer->received_mono_ms + QE_WAIT_FOR_WORKER_MS +
+                     consumer->options.batch_wait_ms;
+}
+
+void qe_handle_pause(struct qe_consumer *consumer, bool at_once, int64_t now_mono_ms)
+{
+    const int64_t due_mono_ms = qe_handle_pause_mono_ms(consumer);
+
+    if (due_mono_ms <= now_mono_ms || (at_once && due_mono_ms < INT64_MAX)) {
+        consumer->options.driver->pause(consumer->handle, &consumer->queue);
+        consumer->is_paused = true;
+        /* By then, what waits for a worker as long has been given back. */
+        consumer->tend_mono_ms = now_mono_ms + PAUSE_TEND_MS;
+    }
+}
+
 void qe_handle_close(struct qe_consumer *consumer)
 {
     pthread_mutex_lock(&consumer->lock);
@@ -122,6 +145,7 @@ int qe_handle_open(struct qe_consumer *consumer, struct qe_err *err)
     pthread_mutex_lock(&consumer->lock);
     consumer->handle = handle;
     pthread_mutex_unlock(&consumer->lock);
+    consumer->is_paused = true;
     consumer->tend_mono_ms = consumer->options.driver->tend != NULL ? 0 : INT64_MAX;
     if (find_queues(consumer, err) != 0) {
         qe_handle_close(consumer);

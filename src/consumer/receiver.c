@@ -175,7 +175,10 @@ static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
         qe_job_leave(consumer, consumer->picked[i], QE_JOB_SETTLING);
         qe_outcome_give_back(consumer->picked[i], 0);
     }
+    const bool all_busy = consumer->running_count >= consumer->options.workers;
     pthread_mutex_unlock(&consumer->lock);
+    /* A broker that pushes would push them to us again. */
+    qe_handle_pause(consumer, count > 0 && all_busy, now_mono_ms);
 }
 
 /* A fast lot is settled in one call instead of many. */
@@ -200,9 +203,12 @@ static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono
 {
     const struct qe_driver *driver = consumer->options.driver;
     struct qe_err err = {0};
+
+    consumer->is_paused = false;
     int rc = driver->receive(consumer->handle, &consumer->queue, max, until_mono_ms,
                              &consumer->incoming, &err);
 
+    consumer->received_mono_ms = qe_clock_mono_ms();
     pthread_mutex_lock(&consumer->lock);
     consumer->receiving = false;
     consumer->batch_open_count = 0;
@@ -287,6 +293,7 @@ static void receive_or_sleep(struct qe_consumer *consumer)
         consumer->batch_open_count = consumer->batch_count;
     } else if (!busy) {
         wake = paused ? min_ms(wake, consumer->next_receive_mono_ms) : wake;
+        wake = min_ms(wake, qe_handle_pause_mono_ms(consumer));
         wake = max == 0 ? min_ms(wake, qe_room_ready_mono_ms(consumer, now)) : wake;
         (void)qe_clock_cond_wait(&consumer->wake, &consumer->lock, wake);
     }
@@ -344,6 +351,7 @@ static bool step(struct qe_consumer *consumer)
     bool stopping = consumer->stopping;
     pthread_mutex_unlock(&consumer->lock);
     cancel_due(consumer, now);
+    qe_handle_pause(consumer, stopping, now);
     give_back_due(consumer, now);
     qe_outcome_collect(consumer);
     qe_settle_due(consumer, now);

@@ -7,6 +7,7 @@
 
 #define LOT_MAX 100
 #define RECEIVE_WAIT_MS 1000
+#define AGAIN_MS 1000
 
 static const struct qe_cli_flag s_flags[] = {
     {"key", "PATTERN", "only messages of such routing keys, where the broker has them", NULL,
@@ -35,16 +36,41 @@ static int take_lot(struct ctl *ctl, size_t max, uint64_t *out_taken, struct qe_
     return rc;
 }
 
+/* A broker that is away is waited for, until Ctrl-C: said once, and when it is back. False: it is
+ * no such failure. */
+static bool wait_for_broker(const struct ctl *ctl, const struct qe_err *err, bool *is_away)
+{
+    if (!qe_err_is_retryable(err->code)) {
+        return false;
+    }
+    if (!*is_away) {
+        ctl_complain("subscribe", err);
+    }
+    *is_away = true;
+    ctl_sleep_until(ctl, qe_clock_mono_ms() + AGAIN_MS);
+    return true;
+}
+
 static int take_all(struct ctl *ctl, struct qe_err *err)
 {
     uint64_t max = ctl->options.count_max;
     uint64_t taken = 0;
+    bool is_away = false;
     int rc = 0;
 
     while (rc == 0 && ctl_stopped == 0 && (max == 0 || taken < max)) {
         uint64_t left = max == 0 || max - taken > LOT_MAX ? LOT_MAX : max - taken;
+        struct qe_err why = {0};
 
-        rc = take_lot(ctl, (size_t)left, &taken, err);
+        rc = take_lot(ctl, (size_t)left, &taken, &why);
+        if (rc == 0 && is_away) {
+            (void)fprintf(stderr, "works again\n");
+            is_away = false;
+        } else if (rc != 0 && wait_for_broker(ctl, &why, &is_away)) {
+            rc = 0;
+        } else if (rc != 0) {
+            *err = why;
+        }
     }
     return rc;
 }

@@ -4,28 +4,32 @@
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "backend/rabbitmq/record.h"
 #include "util/mem.h"
 #include "util/text.h"
 
-#define HELD_MAX 1000000
 #define RECEIPT_BYTES 48
 #define EPOCH_DIGITS 16
 #define PREFETCH_MAX UINT16_MAX
 
-/* --- what the broker says --- */
+#define TAG_BYTES 16
 
-static int hold_take(struct qe_amqp_consumer *consumer, struct qe_message *message,
-                     struct qe_err *err)
+bool qe_amqp_is_single_active(const struct qe_amqp_consumer *consumer)
 {
-    struct qe_message_list *held = &consumer->held;
+    const struct qe_rmq_table *table = consumer->rmq->table;
+    const struct qe_rmq_record *record =
+        table == NULL ? NULL : qe_rmq_table_get(table, consumer->vhost, consumer->queue);
 
-    if (qe_grow(&held->items, held->count, &held->capacity, HELD_MAX, sizeof *message) != 0) {
-        return qe_err_set(err, QE_ERR_NOMEM, "%zu messages held", held->count);
-    }
-    held->items[held->count++] = *message;
-    *message = (struct qe_message){0};
-    return 0;
+    return record != NULL && record->definition.is_single_active;
 }
+
+/* Nobody else could take what goes back, or not without overtaking. */
+static bool may_pause(const struct qe_amqp_consumer *consumer)
+{
+    return !consumer->is_own && !qe_amqp_is_single_active(consumer);
+}
+
+/* --- what the broker says --- */
 
 static int set_receipt(const struct qe_amqp_consumer *consumer, uint64_t tag,
                        struct qe_message *message, struct qe_err *err)
@@ -41,6 +45,45 @@ static int set_receipt(const struct qe_amqp_consumer *consumer, uint64_t tag,
     qe_free(message->receipt);
     message->receipt = receipt;
     return 0;
+}
+
+/* While frames are read nothing may be lost: what cannot be written shows when they are. */
+static void say(struct qe_amqp_consumer *consumer, amqp_method_number_t method, void *decoded)
+{
+    (void)amqp_send_method(consumer->channel.connection->state, consumer->channel.number, method,
+                           decoded);
+}
+
+/* Pushed behind the end of its round. */
+static void pass_back(struct qe_amqp_consumer *consumer, uint64_t tag)
+{
+    amqp_basic_nack_t nack = {.delivery_tag = tag, .requeue = 1};
+
+    say(consumer, AMQP_BASIC_NACK_METHOD, &nack);
+    consumer->released_mono_ms = qe_clock_mono_ms();
+}
+
+static void make_tag(const struct qe_amqp_consumer *consumer, char out[TAG_BYTES])
+{
+    (void)snprintf(out, TAG_BYTES, "%" PRIu32, consumer->round);
+}
+
+/* Bodies are larger than those that the prefetch was made for. */
+static void heed_bytes(struct qe_amqp_consumer *consumer, size_t body_bytes)
+{
+    const size_t usual = consumer->usual_bytes - consumer->usual_bytes / 8;
+    amqp_basic_cancel_t cancel = {.nowait = 1};
+    char tag[TAG_BYTES];
+
+    consumer->usual_bytes = usual > body_bytes ? usual : body_bytes;
+    if (consumer->held_bytes > QE_AMQP_HELD_MAX_BYTES && consumer->is_consuming &&
+        may_pause(consumer)) {
+        make_tag(consumer, tag);
+        cancel.consumer_tag = qe_amqp_text(tag);
+        say(consumer, AMQP_BASIC_CANCEL_METHOD, &cancel);
+        consumer->is_consuming = false;
+        consumer->is_full = true;
+    }
 }
 
 /* What cannot be kept is not lost: its delivery stays open, in the ledger, so that no ack of later
@@ -61,7 +104,7 @@ static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *conte
         consumer->released_mono_ms = 0; /* it is back */
     }
     return set_receipt(consumer, content->tag, &content->message, err) == 0 &&
-                   hold_take(consumer, &content->message, err) == 0
+                   qe_amqp_hold_take(consumer, &content->message, err) == 0
                ? 0
                : -1;
 }
@@ -69,12 +112,38 @@ static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *conte
 static void delivered(void *owner, struct qe_amqp_content *content)
 {
     struct qe_amqp_consumer *consumer = owner;
+    const size_t body_bytes = content->message.body_bytes;
     struct qe_err err = {0};
 
-    if (keep(consumer, content, &err) != 0) {
+    if (consumer->is_full && !content->is_got) {
+        pass_back(consumer, content->tag);
+    } else if (keep(consumer, content, &err) != 0) {
         consumer->trouble = err;
         consumer->must_reset = true;
+    } else {
+        heed_bytes(consumer, body_bytes);
     }
+}
+
+/* Of a subscription nobody else gets what is published while it is away. */
+static void tell_gap(struct qe_amqp_consumer *consumer)
+{
+    if (consumer->topic != NULL) {
+        (void)qe_err_wrap(&consumer->trouble,
+                          "the subscription to topic %.60s is made anew, and "
+                          "what is published until then is missed",
+                          consumer->topic);
+    } else if (consumer->is_auto_acked) {
+        (void)qe_err_wrap(&consumer->trouble,
+                          "replies to what was requested before cannot come any more");
+    }
+}
+
+static void forget_declared(struct qe_amqp_consumer *consumer)
+{
+    qe_free(consumer->declared);
+    consumer->declared = NULL;
+    consumer->is_bound = false;
 }
 
 static void cancelled(void *owner, uint32_t round)
@@ -86,16 +155,9 @@ static void cancelled(void *owner, uint32_t round)
         (void)qe_err_set(&consumer->trouble, QE_ERR_NOT_FOUND,
                          "RabbitMQ ended the deliveries of queue %s: it was deleted, or moves",
                          consumer->queue);
+        forget_declared(consumer);
+        tell_gap(consumer);
     }
-}
-
-static void drop_held(struct qe_amqp_consumer *consumer)
-{
-    for (size_t i = consumer->held_first; i < consumer->held.count; i++) {
-        qe_message_deinit(&consumer->held.items[i]);
-    }
-    consumer->held.count = 0;
-    consumer->held_first = 0;
 }
 
 /* All that was out or held is the broker's again, and comes anew. */
@@ -103,13 +165,20 @@ static void closed(void *owner, const struct qe_err *why)
 {
     struct qe_amqp_consumer *consumer = owner;
 
-    drop_held(consumer);
+    qe_amqp_drop_held(consumer);
     qe_amqp_ledger_clear(&consumer->ledger);
     consumer->copies.count = 0;
     consumer->epoch = 0;
     consumer->is_consuming = false;
+    consumer->is_paused = false;
+    consumer->is_full = false;
     consumer->must_reset = false;
     consumer->trouble = *why;
+    /* An exclusive queue outlives its channel. */
+    if (consumer->channel.connection->state == NULL) {
+        forget_declared(consumer);
+        tell_gap(consumer);
+    }
     if (consumer->requester != NULL) {
         qe_amqp_publisher_closed(consumer->requester, why);
     }
@@ -141,6 +210,11 @@ static const struct qe_amqp_events s_events = {.delivered = delivered,
 
 /* --- life --- */
 
+const char *qe_amqp_queue_name(const struct qe_amqp_consumer *consumer)
+{
+    return consumer->declared != NULL ? consumer->declared : consumer->queue;
+}
+
 struct qe_amqp_consumer *qe_amqp_consumer_new(struct qe_rmq *rmq,
                                               struct qe_amqp_connection *connection,
                                               const char *vhost, const char *queue,
@@ -165,7 +239,7 @@ void qe_amqp_consumer_destroy(struct qe_amqp_consumer *consumer)
     if (consumer == NULL) {
         return;
     }
-    drop_held(consumer);
+    qe_amqp_drop_held(consumer);
     qe_message_list_deinit(&consumer->held);
     qe_amqp_ledger_deinit(&consumer->ledger);
     qe_amqp_copies_deinit(&consumer->copies);
@@ -176,6 +250,9 @@ void qe_amqp_consumer_destroy(struct qe_amqp_consumer *consumer)
     }
     qe_free(consumer->vhost);
     qe_free(consumer->queue);
+    qe_free(consumer->topic);
+    qe_free(consumer->key);
+    qe_free(consumer->declared);
     qe_free(consumer);
 }
 
@@ -183,7 +260,9 @@ int qe_amqp_consumer_open(struct qe_amqp_consumer *consumer, int64_t deadline_mo
                           struct qe_err *err)
 {
     if (consumer->channel.number != 0) {
-        return 0;
+        return consumer->topic == NULL || consumer->is_bound
+                   ? 0
+                   : qe_amqp_declare_subscription(consumer, deadline_mono_ms, err);
     }
     if (qe_amqp_channel_open(&consumer->channel, deadline_mono_ms, err) != 0) {
         return -1;
@@ -192,29 +271,42 @@ int qe_amqp_consumer_open(struct qe_amqp_consumer *consumer, int64_t deadline_mo
         consumer->epoch = qe_random_next(&consumer->rmq->work->random);
     }
     consumer->trouble.code = QE_OK;
-    return 0;
+    return consumer->topic == NULL ? 0
+                                   : qe_amqp_declare_subscription(consumer, deadline_mono_ms, err);
 }
 
 /* --- consuming --- */
 
+/* Of as many, no more than we would hold if all were as large as the largest were lately. */
+static size_t fit(const struct qe_amqp_consumer *consumer, size_t prefetch)
+{
+    size_t most =
+        consumer->usual_bytes > 0 ? QE_AMQP_HELD_MAX_BYTES / consumer->usual_bytes : PREFETCH_MAX;
+
+    most = most < PREFETCH_MAX ? most : PREFETCH_MAX;
+    most = most > 0 ? most : 1;
+    return prefetch < most ? prefetch : most;
+}
+
 static int begin_round(struct qe_amqp_consumer *consumer, size_t prefetch, int64_t deadline_mono_ms,
                        struct qe_err *err)
 {
-    char tag[16];
-    amqp_basic_qos_t qos = {.prefetch_count = consumer->prefetch};
-    amqp_basic_consume_t consume = {.queue = qe_amqp_text(consumer->queue),
+    char tag[TAG_BYTES];
+    amqp_basic_qos_t qos = {0};
+    amqp_basic_consume_t consume = {.queue = qe_amqp_text(qe_amqp_queue_name(consumer)),
                                     .no_ack = consumer->is_auto_acked};
 
-    consumer->prefetch = (uint16_t)(prefetch < PREFETCH_MAX ? prefetch : PREFETCH_MAX);
+    consumer->prefetch = (uint16_t)prefetch;
     qos.prefetch_count = consumer->prefetch;
     consumer->round++;
-    (void)snprintf(tag, sizeof tag, "%" PRIu32, consumer->round);
+    make_tag(consumer, tag);
     consume.consumer_tag = qe_amqp_text(tag);
     if (qe_amqp_call(&consumer->channel, AMQP_BASIC_QOS_METHOD, &qos, deadline_mono_ms, err) != 0) {
         return -1;
     }
     /* Before its answer, which a cancel may follow at once: the queue was deleted meanwhile. */
     consumer->is_consuming = true;
+    consumer->is_full = false;
     if (qe_amqp_call(&consumer->channel, AMQP_BASIC_CONSUME_METHOD, &consume, deadline_mono_ms,
                      err) != 0) {
         consumer->is_consuming = false;
@@ -225,13 +317,12 @@ static int begin_round(struct qe_amqp_consumer *consumer, size_t prefetch, int64
     return 0;
 }
 
-/* What is already under way stays, and is handed out. */
-static int end_round(struct qe_amqp_consumer *consumer, struct qe_err *err)
+int qe_amqp_end_round(struct qe_amqp_consumer *consumer, struct qe_err *err)
 {
-    char tag[16];
+    char tag[TAG_BYTES];
     amqp_basic_cancel_t cancel = {.nowait = 1};
 
-    (void)snprintf(tag, sizeof tag, "%" PRIu32, consumer->round);
+    make_tag(consumer, tag);
     cancel.consumer_tag = qe_amqp_text(tag);
     consumer->is_consuming = false;
     return qe_amqp_tell(&consumer->channel, AMQP_BASIC_CANCEL_METHOD, &cancel, err);
@@ -241,7 +332,7 @@ static int end_round(struct qe_amqp_consumer *consumer, struct qe_err *err)
 int qe_amqp_consume(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
                     struct qe_err *err)
 {
-    const size_t target = consumer->ledger.count + max;
+    const size_t target = fit(consumer, consumer->ledger.count + max);
     const size_t in_round = qe_amqp_ledger_count_round(&consumer->ledger, consumer->round);
     const bool is_too_small =
         in_round >= consumer->prefetch || target > consumer->prefetch + consumer->prefetch / 4;
@@ -250,86 +341,31 @@ int qe_amqp_consume(struct qe_amqp_consumer *consumer, size_t max, int64_t deadl
     if (consumer->is_consuming && (consumer->is_auto_acked || (!is_too_small && !is_too_large))) {
         return 0;
     }
+    if (consumer->is_consuming && consumer->has_settled && qe_amqp_is_single_active(consumer)) {
+        return 0; /* a new round would let another consumer begin, and the order is lost */
+    }
     if (qe_amqp_consumer_open(consumer, deadline_mono_ms, err) != 0) {
         return -1;
     }
     const bool is_steady = consumer->is_consuming && consumer->has_settled;
 
-    if (consumer->is_consuming && end_round(consumer, err) != 0) {
+    if (consumer->is_consuming && qe_amqp_end_round(consumer, err) != 0) {
         return -1;
     }
-    return begin_round(consumer, is_steady ? target : max, deadline_mono_ms, err);
+    return begin_round(consumer, is_steady ? target : fit(consumer, max), deadline_mono_ms, err);
 }
 
-/* --- handing out --- */
+/* --- pausing --- */
 
-size_t qe_amqp_held_count(const struct qe_amqp_consumer *consumer)
+bool qe_amqp_stop_pushing(struct qe_amqp_consumer *consumer)
 {
-    return consumer->held.count - consumer->held_first;
+    struct qe_err ignored = {0}; /* as above */
+
+    return consumer->channel.number != 0 && may_pause(consumer) &&
+           (!consumer->is_consuming || qe_amqp_end_round(consumer, &ignored) == 0);
 }
 
-int qe_amqp_hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_message_list *out,
-                     struct qe_err *err)
-{
-    struct qe_message_list *held = &consumer->held;
-    size_t count = 0;
-
-    for (; count < max && consumer->held_first < held->count; count++) {
-        if (qe_grow(&out->items, out->count, &out->capacity, HELD_MAX, sizeof *out->items) != 0) {
-            if (count > 0) {
-                break;
-            }
-            return qe_err_set(err, QE_ERR_NOMEM, "%zu messages", out->count);
-        }
-        out->items[out->count++] = held->items[consumer->held_first++];
-    }
-    if (consumer->held_first == held->count) {
-        held->count = 0;
-        consumer->held_first = 0;
-    }
-    return 0;
-}
-
-static int copy_text(const char *from, char **to, struct qe_err *err)
-{
-    char *copy = qe_strdup(from);
-
-    if (copy == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "a message");
-    }
-    qe_free(*to);
-    *to = copy;
-    return 0;
-}
-
-int qe_amqp_hold_again(struct qe_amqp_consumer *consumer, const struct qe_message *message,
-                       struct qe_err *err)
-{
-    struct qe_message copy = {0};
-    char *body = qe_memdup(message->body, message->body_bytes);
-    int rc = body == NULL ? qe_err_set(err, QE_ERR_NOMEM, "a message") : 0;
-
-    rc = rc == 0 ? qe_message_init(&copy, err) : rc;
-    if (rc != 0) {
-        qe_free(body);
-        return rc;
-    }
-    qe_free(copy.body);
-    copy.body = body;
-    copy.body_bytes = message->body_bytes;
-    copy.sent_unix_ms = message->sent_unix_ms;
-    copy.receives = message->receives;
-    if (copy_text(message->id, &copy.id, err) != 0 ||
-        copy_text(message->receipt, &copy.receipt, err) != 0 ||
-        copy_text(message->correlation_id, &copy.correlation_id, err) != 0 ||
-        copy_text(message->reply_to, &copy.reply_to, err) != 0 ||
-        qe_attributes_copy(&copy.attributes, &message->attributes, err) != 0 ||
-        hold_take(consumer, &copy, err) != 0) {
-        qe_message_deinit(&copy);
-        return -1;
-    }
-    return 0;
-}
+/* --- receipts --- */
 
 uint64_t qe_amqp_receipt_tag(const struct qe_amqp_consumer *consumer, const char *receipt)
 {

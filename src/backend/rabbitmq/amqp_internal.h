@@ -4,8 +4,8 @@
  *   wire       amqp_connection.c (open, close), amqp_tls.c, amqp_pump.c (frames in, calls out),
  *              amqp_error.c
  *   messages   amqp_read.c, amqp_write.c (properties and headers), amqp_value.c (one header)
- *   in         amqp_consumer.c (one queue's deliveries), amqp_ledger.c (which of them are not
- *              settled; pure), amqp_receive.c
+ *   in         amqp_consumer.c (one queue's deliveries), amqp_held.c (those not handed out),
+ *              amqp_ledger.c (those not settled; pure), amqp_receive.c
  *   out        amqp_publisher.c (confirms and returns), amqp_delay.c, amqp_send.c
  *   both       amqp_settle.c, amqp_copies.c (of dead letters), amqp_topic.c, amqp_work.c (what a
  * handle has open)
@@ -29,6 +29,8 @@
 /* What was written and is not taken by the other side ends the connection after this; a broker
  * that reads nothing because of an alarm, too. */
 #define QE_AMQP_UNTAKEN_MS 60000
+/* Bodies that are pushed to us and not handed out, of one queue; one may go past it. */
+#define QE_AMQP_HELD_MAX_BYTES ((size_t)64 << 20)
 /* A body past RabbitMQ's own limit: no broker sends one. */
 #define QE_AMQP_BODY_MAX_BYTES (UINT64_C(512) << 20)
 #define QE_AMQP_SHORT_MAX_BYTES 255 /* names, ids, keys */
@@ -221,18 +223,30 @@ struct qe_amqp_consumer {
     struct qe_amqp_copies copies;
     struct qe_message_list held; /* delivered and not handed out; from held_first on */
     size_t held_first;
+    size_t held_bytes;  /* bodies */
+    size_t usual_bytes; /* of a body: the largest lately */
+    size_t marked;      /* so many of the first ones were held at marked_mono_ms */
+    int64_t marked_mono_ms;
     uint32_t round; /* counts basic.consume; its consumer tag */
     bool is_consuming;
-    int64_t begun_mono_ms;               /* the present round */
-    uint16_t prefetch;                   /* of the present round */
-    bool has_settled;                    /* something, since the present round began */
-    int64_t released_mono_ms;            /* in place, and not back yet; 0: nothing */
-    bool is_own;                         /* made by subscribe(): gone with the connection */
-    bool is_auto_acked;                  /* direct replies: nothing to settle */
+    int64_t begun_mono_ms;    /* the present round */
+    uint16_t prefetch;        /* of the present round */
+    bool has_settled;         /* something, since the present round began */
+    int64_t released_mono_ms; /* in place, and not back yet; 0: nothing */
+    bool is_paused;           /* what is held goes back with the next tend() */
+    bool is_full;             /* what is still under way goes straight back */
+    bool is_own;              /* made by subscribe(): gone with the connection */
+    char *topic;              /* owned, as the two below; of a subscription: its exchange */
+    char *key;                /* "" all */
+    char *declared;           /* its queue of now; NULL: none. `queue` was the first */
+    bool is_bound;            /* `declared` is, to all that it is to be */
+    bool is_auto_acked;       /* direct replies: nothing to settle */
     struct qe_amqp_publisher *requester; /* owned; direct replies: publishes on `channel` */
     struct qe_err trouble;               /* what ended its deliveries; told by the next receive */
     bool must_reset; /* a delivery could not be kept: close the channel, all come anew */
 };
+/* False: it is not, or its source was not listed yet, or not to us. */
+bool qe_amqp_is_single_active(const struct qe_amqp_consumer *consumer);
 struct qe_amqp_consumer *qe_amqp_consumer_new(struct qe_rmq *rmq,
                                               struct qe_amqp_connection *connection,
                                               const char *vhost, const char *queue,
@@ -245,15 +259,33 @@ int qe_amqp_consumer_open(struct qe_amqp_consumer *consumer, int64_t deadline_mo
  * is in hand: see README.md. */
 int qe_amqp_consume(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
                     struct qe_err *err) QE_MUST_CHECK;
+/* No more is pushed. What is already under way stays, and is handed out. */
+int qe_amqp_end_round(struct qe_amqp_consumer *consumer, struct qe_err *err) QE_MUST_CHECK;
+/* That, where others could go on with what is left. Not so on a single-active queue, whose next
+ * consumer would overtake what we have in hand. False: it goes on, or its connection is lost. */
+bool qe_amqp_stop_pushing(struct qe_amqp_consumer *consumer) QE_MUST_CHECK;
+/* What the broker calls its queue. */
+const char *qe_amqp_queue_name(const struct qe_amqp_consumer *consumer);
+/* The tag of a receipt that this consumer gave in the channel's present life; 0: it is none. */
+uint64_t qe_amqp_receipt_tag(const struct qe_amqp_consumer *consumer, const char *receipt);
+
+/* --- amqp_held.c --- */
+
+int qe_amqp_hold_take(struct qe_amqp_consumer *consumer, struct qe_message *message,
+                      struct qe_err *err) QE_MUST_CHECK;
+/* They are the broker's again. */
+void qe_amqp_drop_held(struct qe_amqp_consumer *consumer);
+/* All, to their place. */
+void qe_amqp_give_back_held(struct qe_amqp_consumer *consumer);
 size_t qe_amqp_held_count(const struct qe_amqp_consumer *consumer);
+/* Some of what is held has waited long for somebody to ask for it: who does, takes little. */
+bool qe_amqp_is_held_long(struct qe_amqp_consumer *consumer);
 /* Hands out up to `max`. -1: none was. */
 int qe_amqp_hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_message_list *out,
                      struct qe_err *err) QE_MUST_CHECK;
 /* One that nothing is known of at the broker any more: it is handed out again. */
 int qe_amqp_hold_again(struct qe_amqp_consumer *consumer, const struct qe_message *message,
                        struct qe_err *err) QE_MUST_CHECK;
-/* The tag of a receipt that this consumer gave in the channel's present life; 0: it is none. */
-uint64_t qe_amqp_receipt_tag(const struct qe_amqp_consumer *consumer, const char *receipt);
 
 /* --- out --- */
 
@@ -333,6 +365,12 @@ void qe_amqp_delays_forget(struct qe_amqp_delays *self, const struct qe_err *res
 void qe_amqp_delay_landing(const char *target, char out[QE_AMQP_SHORT_MAX_BYTES + 1]);
 
 /* --- amqp_work.c --- */
+
+/* --- amqp_topic.c --- */
+
+/* The subscription's queue is there, and bound: made, unless it is so. */
+int qe_amqp_declare_subscription(struct qe_amqp_consumer *consumer, int64_t deadline_mono_ms,
+                                 struct qe_err *err) QE_MUST_CHECK;
 
 /* What a handle has open in one vhost. Two connections: an alarm stops those that publish. */
 struct qe_amqp_space {

@@ -32,20 +32,43 @@ static bool is_nothing_to_come(struct qe_amqp_consumer *consumer, struct qe_err 
            qe_amqp_wait(consumer->rmq, NULL, false, qe_clock_mono_ms() + RETURN_LOOK_MS, err) != 0;
 }
 
+/* Of a single-active queue, basic.get would take what is the active consumer's (classic), or end
+ * the channel with all that is in hand (quorum). So we stand in line for a moment: what is there
+ * comes at once, if nobody is before us. */
+static int look_in_line(struct qe_amqp_consumer *consumer, size_t max, struct qe_err *err)
+{
+    const bool was_consuming = consumer->is_consuming;
+    int rc = qe_amqp_consume(consumer, max, qe_clock_mono_ms() + LOOK_MS, err);
+    const int64_t until = qe_clock_mono_ms() + PUSH_MS;
+
+    while (rc == 0 && qe_amqp_held_count(consumer) == 0 && consumer->trouble.code == QE_OK &&
+           qe_clock_mono_ms() < until) {
+        rc = qe_amqp_wait(consumer->rmq, NULL, false, until, err);
+    }
+    if (rc == 0 && !was_consuming && qe_amqp_held_count(consumer) == 0 && consumer->is_consuming) {
+        rc = qe_amqp_end_round(consumer, err);
+    }
+    return rc;
+}
+
 /* By basic.get, whose empty answer may overtake a message that the queue has just pushed to us:
  * RabbitMQ's channel asks the queue before it passes on what came from it. */
 static int look_once(struct qe_amqp_consumer *consumer, size_t max, struct qe_err *err)
 {
     const int64_t deadline = qe_clock_mono_ms() + LOOK_MS;
-    amqp_basic_get_t get = {.queue = qe_amqp_text(consumer->queue)};
+    amqp_basic_get_t get = {0};
     bool may_be_overtaken = consumer->is_consuming;
 
     if (consumer->is_auto_acked) {
         return 0; /* such a queue can only push, and what it has pushed is held */
     }
+    if (qe_amqp_is_single_active(consumer)) {
+        return look_in_line(consumer, max, err);
+    }
     if (qe_amqp_consumer_open(consumer, deadline, err) != 0) {
         return -1;
     }
+    get.queue = qe_amqp_text(qe_amqp_queue_name(consumer));
     while (qe_amqp_held_count(consumer) < max && consumer->trouble.code == QE_OK) {
         if (qe_amqp_call(&consumer->channel, AMQP_BASIC_GET_METHOD, &get, deadline, err) != 0) {
             return qe_amqp_held_count(consumer) > 0 ? 0 : -1;
@@ -93,10 +116,18 @@ static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadli
     bool has_waited = false;
     bool has_looked = false;
 
+    consumer->is_paused = false;
     (void)!qe_amqp_drain(consumer->channel.connection, &lost); /* told as trouble */
     for (;;) {
         if (qe_amqp_held_count(consumer) > 0) {
-            return qe_amqp_hand_out(consumer, max, out, err);
+            const bool is_held_long = qe_amqp_is_held_long(consumer);
+            const int rc = qe_amqp_hand_out(consumer, max, out, err);
+
+            if (rc == 0 && is_held_long && qe_amqp_stop_pushing(consumer)) {
+                consumer->is_full = true;
+                qe_amqp_give_back_held(consumer);
+            }
+            return rc;
         }
         if (consumer->trouble.code != QE_OK) {
             return tell_trouble(consumer, err);
@@ -118,6 +149,18 @@ static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadli
              qe_amqp_wait(rmq, NULL, true, deadline_mono_ms, err) != 0)) {
             return -1;
         }
+    }
+}
+
+void qe_rmq_pause(void *handle, const struct qe_queue *queue)
+{
+    const struct qe_rmq *rmq = handle;
+    struct qe_amqp_consumer *consumer =
+        qe_amqp_consumer_find(rmq, qe_amqp_vhost(queue), queue->name);
+    struct qe_err ignored = {0}; /* told by the next receive */
+
+    if (consumer != NULL && qe_amqp_drain(consumer->channel.connection, &ignored) == 0) {
+        consumer->is_paused = qe_amqp_stop_pushing(consumer);
     }
 }
 

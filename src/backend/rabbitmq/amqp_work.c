@@ -11,6 +11,9 @@
 #define SPACES_MAX 16
 #define CONSUMERS_MAX 10000
 #define CLOSE_MS 500
+/* A channel whose end is not answered costs the connection, and with it what others have in hand.
+ */
+#define CHANNEL_CLOSE_MS 2000
 
 int qe_amqp_count(const struct qe_rmq *rmq, enum qe_rmq_amqp_operation operation, int64_t start_us,
                   int rc, const struct qe_err *err)
@@ -172,7 +175,7 @@ void qe_amqp_consumer_remove(struct qe_rmq *rmq, struct qe_amqp_consumer *consum
 {
     struct qe_rmq_work *work = rmq->work;
 
-    qe_amqp_channel_close(&consumer->channel, qe_clock_mono_ms() + CLOSE_MS);
+    qe_amqp_channel_close(&consumer->channel, qe_clock_mono_ms() + CHANNEL_CLOSE_MS);
     for (size_t i = 0; i < work->consumers_count; i++) {
         if (work->consumers[i] == consumer) {
             work->consumers[i] = work->consumers[--work->consumers_count];
@@ -223,6 +226,11 @@ int64_t qe_rmq_tend(void *handle)
     for (size_t i = 0; i < rmq->work->spaces_count; i++) {
         (void)!qe_amqp_drain(&rmq->work->spaces[i]->in, &ignored);
         (void)!qe_amqp_drain(&rmq->work->spaces[i]->out, &ignored);
+    }
+    for (size_t i = 0; i < rmq->work->consumers_count; i++) {
+        if (rmq->work->consumers[i]->is_paused) {
+            qe_amqp_give_back_held(rmq->work->consumers[i]);
+        }
     }
     return rmq->settings->amqp_url != NULL ? qe_clock_mono_ms() + qe_amqp_look_ms(rmq->work)
                                            : INT64_MAX;

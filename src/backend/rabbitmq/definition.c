@@ -95,6 +95,7 @@ int qe_rmq_definition_parse(const struct qe_json *queue, struct qe_rmq_definitio
     made.kind = kind_of(qe_json_text(qe_json_get(queue, "type")));
     made.is_exclusive = is_true(qe_json_get(queue, "exclusive"));
     made.has_priorities = qe_json_number(qe_json_get(arguments, "x-max-priority"), &number);
+    made.is_single_active = is_true(qe_json_get(arguments, "x-single-active-consumer"));
     made.is_down = strcmp(text_of(queue, "state"), "down") == 0 || lacks_leader(queue);
     take_delivery_limit(queue, &made);
     *out = made;

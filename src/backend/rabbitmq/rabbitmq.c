@@ -129,6 +129,7 @@ const struct qe_driver qe_driver_rabbitmq = {
     .sample = qe_rmq_sample,
     .send = qe_rmq_send,
     .receive = qe_rmq_receive,
+    .pause = qe_rmq_pause,
     .settle = qe_rmq_settle,
     .purge = qe_rmq_purge,
     .publish = qe_rmq_publish,

@@ -22,6 +22,7 @@ int qe_rmq_send(void *handle, const struct qe_queue *to, struct qe_outgoing *mes
                 int64_t deadline_mono_ms, struct qe_err *err);
 int qe_rmq_receive(void *handle, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err);
+void qe_rmq_pause(void *handle, const struct qe_queue *queue);
 int qe_rmq_settle(void *handle, const struct qe_queue *queue, struct qe_settlement *settlements,
                   size_t count, int64_t deadline_mono_ms, struct qe_err *err);
 int qe_rmq_purge(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
