@@ -43,7 +43,7 @@ jobs=${QE_JOBS:-$(nproc)}
 port=${QE_DEMO_PORT:-10019}
 passed=0
 failed=0
-tidy= # its process group while it runs beside the stages
+beside= # the process group of what runs beside the stages
 mkdir -p build
 : >"$log"
 
@@ -271,24 +271,43 @@ check() { # check WHAT COMMAND...: one check that counts as one test
 
 stage_gcc() { build ci && tests ci; }
 stage_lint() {
-    local rc=0
     check "clang-format" tests/lint/format.sh && check "cppcheck" tests/lint/cppcheck.sh || return 1
-    wait "$tidy" || rc=$?
-    tidy=
-    check "clang-tidy" tidy_says "$rc"
+    check "clang-tidy" beside_says clang-tidy
 }
-# Minutes of computing: it begins with the first stage, and takes only what the tests, which mostly wait, leave.
-start_tidy() {
-    configure clang || return 1
-    setsid nice -n 19 tests/lint/clang_tidy.sh build/clang >build/clang-tidy.log 2>&1 </dev/null &
-    tidy=$!
+# Minutes of computing: they begin with the first stage, and take only what the tests, which mostly wait, leave.
+# shellcheck disable=SC2016 # the inner shell expands
+start_beside() {
+    local -a commands=()
+    rm -f build/beside.*
+    case " $QE_STAGES " in *" lint "*)
+        configure clang || return 1
+        commands+=(clang-tidy "tests/lint/clang_tidy.sh build/clang")
+        ;;
+    esac
+    case " $QE_STAGES " in *" analyze "*)
+        configure analyze -DQE_WERROR=ON || return 1
+        commands+=(analyze "cmake --build build/analyze -j $jobs")
+        ;;
+    esac
+    [ ${#commands[@]} -gt 0 ] || return 0
+    setsid nice -n 19 bash -c '
+        while [ $# -gt 0 ]; do
+            $2 >"build/beside.$1.log" 2>&1
+            echo $? >"build/beside.$1.new" && mv "build/beside.$1.new" "build/beside.$1.rc"
+            shift 2
+        done' beside "${commands[@]}" </dev/null &
+    beside=$!
 }
-tidy_says() { # tidy_says EXIT_CODE
-    cat build/clang-tidy.log
-    return "$1"
+beside_says() { # beside_says NAME: waits for its end, shows what it said, and fails as it did
+    while [ ! -f "build/beside.$1.rc" ]; do
+        kill -0 "$beside" 2>/dev/null || [ -f "build/beside.$1.rc" ] || die "$1 ended without a word"
+        sleep 1
+    done
+    cat "build/beside.$1.log"
+    return "$(cat "build/beside.$1.rc")"
 }
-end_tidy() {
-    [ -z "$tidy" ] || kill -TERM -- "-$tidy" 2>/dev/null || true
+end_beside() {
+    [ -z "$beside" ] || kill -TERM -- "-$beside" 2>/dev/null || true
 }
 stage_clang() { check "clang build" build clang; }
 stage_asan() { build asan && tests asan; }
@@ -319,7 +338,7 @@ fuzz_all() { # what it finds goes to build/fuzz/found; the corpus in the tree is
         exec "build/fuzz/tests/fuzz/$1" -max_total_time="$0" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
             -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/${1#fuzz_}"' "${QE_FUZZ_SECONDS:-30}"
 }
-stage_analyze() { check "gcc -fanalyzer" build analyze -DQE_WERROR=ON; }
+stage_analyze() { check "gcc -fanalyzer" beside_says analyze; }
 
 run_tests() {
     local stage what before began
@@ -328,12 +347,9 @@ run_tests() {
         [analyze]="gcc -fanalyzer build")
     skipped=0
     export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-    case " ${QE_STAGES:=gcc clang asan lint tsan fuzz analyze} " in
-    *" lint "*)
-        trap end_tidy EXIT
-        start_tidy || die "clang-tidy cannot be begun"
-        ;;
-    esac
+    : "${QE_STAGES:=gcc clang asan lint tsan fuzz analyze}"
+    trap end_beside EXIT
+    start_beside || die "clang-tidy and gcc -fanalyzer cannot be begun"
     for stage in $QE_STAGES; do
         what=${is[$stage]:-}
         [ -n "$what" ] || die "QE_STAGES: unknown stage $stage (known: gcc clang asan lint tsan fuzz analyze)"
