@@ -300,7 +300,10 @@ start_beside() {
 }
 beside_says() { # beside_says NAME: waits for its end, shows what it said, and fails as it did
     while [ ! -f "build/beside.$1.rc" ]; do
-        kill -0 "$beside" 2>/dev/null || [ -f "build/beside.$1.rc" ] || die "$1 ended without a word"
+        if ! kill -0 "$beside" 2>/dev/null && [ ! -f "build/beside.$1.rc" ]; then
+            echo "$1 ended without a word"
+            return 1
+        fi
         sleep 1
     done
     cat "build/beside.$1.log"

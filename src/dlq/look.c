@@ -15,7 +15,7 @@ static int by_peeking(const struct qe_dlq_look *look, size_t *out_seen, struct q
     int rc = look->driver->peek(look->handle, look->queue, look->max,
                                 qe_clock_mono_ms() + look->call_timeout_ms, &list, err);
 
-    for (size_t i = 0; rc == 0 && i < list.count; i++) {
+    for (size_t i = 0; rc == 0 && i < list.count && !look->stopped(look->context); i++) {
         *out_seen += 1;
         rc = look->visit(look->context, &list.items[i], err);
     }

@@ -19,7 +19,7 @@ struct qe_dlq_look {
     const struct qe_queue *queue;
     size_t max; /* at most QE_DLQ_LOOK_MAX */
     int64_t call_timeout_ms;
-    bool (*stopped)(void *context); /* asked between calls */
+    bool (*stopped)(void *context); /* asked between calls, or messages */
     /* Each message once. -1 with *err: ends the look. */
     int (*visit)(void *context, const struct qe_message *message, struct qe_err *err);
     void *context;

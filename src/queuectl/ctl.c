@@ -34,6 +34,21 @@ void ctl_catch_signals(void)
     (void)sigaction(SIGTERM, &action, NULL);
 }
 
+void ctl_hold_signals(sigset_t *out_before)
+{
+    sigset_t ours;
+
+    (void)sigemptyset(&ours);
+    (void)sigaddset(&ours, SIGINT);
+    (void)sigaddset(&ours, SIGTERM);
+    (void)pthread_sigmask(SIG_BLOCK, &ours, out_before);
+}
+
+void ctl_let_signals(const sigset_t *before)
+{
+    (void)pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 /* In naps, between which the driver keeps its connections alive. */
 void ctl_tend(const struct ctl *ctl)
 {
@@ -127,14 +142,30 @@ int ctl_require(const struct ctl *ctl, uint32_t cap, const char *what, struct qe
                       ctl->driver->name, what);
 }
 
+const char *ctl_vhost(const struct ctl *ctl)
+{
+    const char *otherwise = ctl->driver->default_vhost != NULL ? ctl->driver->default_vhost : "";
+
+    return ctl->options.vhost != NULL && *ctl->options.vhost != '\0' ? ctl->options.vhost
+                                                                     : otherwise;
+}
+
 static int no_such_queue(const struct ctl *ctl, const struct qe_queue_list *list, const char *name,
                          struct qe_err *err)
 {
     const char *names[NAMES_MAX] = {NULL};
     size_t count = 0;
 
-    for (size_t i = 0; i < list->count && count < NAMES_MAX; i++) {
-        names[count++] = list->items[i].name;
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i].name, name) == 0) {
+            return qe_err_set(err, QE_ERR_NOT_FOUND,
+                              "source %s has no queue \"%.80s\" in vhost \"%.40s\", but one in "
+                              "vhost \"%.40s\": say --vhost",
+                              ctl->source->name, name, ctl_vhost(ctl), list->items[i].vhost);
+        }
+        if (count < NAMES_MAX) {
+            names[count++] = list->items[i].name;
+        }
     }
     const char *nearest = qe_text_nearest(name, names, count);
     if (nearest != NULL) {
@@ -166,13 +197,6 @@ int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed, struc
     }
     *err = why;
     return -1;
-}
-
-const char *ctl_vhost(const struct ctl *ctl)
-{
-    const char *otherwise = ctl->driver->default_vhost != NULL ? ctl->driver->default_vhost : "";
-
-    return ctl->options.vhost != NULL ? ctl->options.vhost : otherwise;
 }
 
 int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_listed,

@@ -146,6 +146,9 @@ int64_t ctl_deadline(const struct ctl *ctl); /* now + timeout, CLOCK_MONOTONIC m
 /* Ends loops: set by SIGINT and SIGTERM once ctl_catch_signals() ran. */
 extern volatile sig_atomic_t ctl_stopped;
 void ctl_catch_signals(void);
+/* Between the two no signal tears what is written to a reader that takes its time. */
+void ctl_hold_signals(sigset_t *out_before);
+void ctl_let_signals(const sigset_t *before);
 /* Deletes all of ctl->queue and says so. */
 int ctl_purge_queue(struct ctl *ctl, struct qe_err *err) QE_MUST_CHECK;
 /* --yes, or a terminal's answer. QE_ERR_INVALID: neither. */

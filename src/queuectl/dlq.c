@@ -103,6 +103,18 @@ static bool is_stopped(void *context)
     return ctl_stopped != 0;
 }
 
+static int visit_whole(void *context, const struct qe_message *message, struct qe_err *err)
+{
+    const struct ctl_visitor *visitor = context;
+    sigset_t before;
+
+    ctl_hold_signals(&before);
+    int rc = visitor->visit(visitor->context, message, err);
+
+    ctl_let_signals(&before);
+    return rc;
+}
+
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
                  const struct ctl_visitor *visitor, size_t *out_seen, struct qe_err *err)
 {
@@ -115,8 +127,8 @@ int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t m
         .max = max < cap ? (size_t)max : cap,
         .call_timeout_ms = ctl->options.timeout_ms,
         .stopped = is_stopped,
-        .visit = visitor->visit,
-        .context = visitor->context,
+        .visit = visit_whole,
+        .context = &(struct ctl_visitor){visitor->visit, visitor->context},
     };
 
     if ((ctl->driver->caps & QE_CAP_PEEK) == 0 &&

@@ -49,6 +49,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     if (ctl_dlq_look(ctl, &ctl->queue, max, &visitor, &seen, err) != 0 || ctl_flush(err) != 0) {
         return QE_EXIT_FAILURE;
     }
+    (void)fputs(ctl_stopped != 0 ? "queuectl dlq export: stopped before the end\n" : "", stderr);
     (void)fprintf(stderr, "exported %" PRIu64 " of %zu messages of %s\n", exporting.written, seen,
                   ctl->queue.name);
     if (seen >= cap && (ctl->options.look == 0 || ctl->options.look > cap)) {

@@ -262,6 +262,9 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     } else if (rc == 0 && !ctl->options.json) {
         print_groups(&inspection, seen);
     }
+    if (rc == 0 && ctl_stopped != 0) {
+        (void)fprintf(stderr, "queuectl dlq inspect: stopped after %zu messages\n", seen);
+    }
     qe_free(inspection.groups);
     return rc == 0 && ctl_stopped == 0 ? QE_EXIT_OK : QE_EXIT_FAILURE;
 }

@@ -100,7 +100,13 @@ void ctl_complain(const char *command, const struct qe_err *err)
 
 int ctl_flush(struct qe_err *err)
 {
-    if (fflush(stdout) != 0) {
+    sigset_t before;
+
+    ctl_hold_signals(&before);
+    int rc = fflush(stdout);
+
+    ctl_let_signals(&before);
+    if (rc != 0) {
         return qe_err_set_errno(err, errno, "cannot write to standard output");
     }
     return ferror(stdout) == 0 ? 0 : qe_err_set(err, QE_ERR_IO, "cannot write to standard output");

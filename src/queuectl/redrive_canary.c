@@ -86,15 +86,16 @@ static int look(struct flock *flock, struct qe_err *err)
     size_t seen = 0;
 
     if (ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), &visitor, &seen, err) != 0) {
-        return qe_err_wrap(err, "%zu canaries are moved, but what comes back cannot be seen",
+        return qe_err_wrap(err, "what comes back of %zu that are moved cannot be seen",
                            flock->count);
     }
     if (seen >= ctl_dlq_look_cap(job->ctl) && flock->back_count == 0) {
-        return qe_err_set(err, QE_ERR_LIMIT,
-                          "%zu canaries are moved, but %s holds more than %zu messages: what comes "
-                          "back cannot be seen among them. See with `queuectl dlq list` whether "
-                          "it grows, and move the rest without --canary",
-                          flock->count, job->from.name, seen);
+        return qe_err_set(
+            err, QE_ERR_LIMIT,
+            "the canaries (%zu) are moved, but %s holds more than %zu messages: what comes "
+            "back cannot be seen among them. See with `queuectl dlq list` whether "
+            "it grows, and move the rest without --canary",
+            flock->count, job->from.name, seen);
     }
     return 0;
 }
@@ -114,7 +115,7 @@ static int watch(struct flock *flock, struct qe_err *err)
         char left[32];
         char text[120];
 
-        (void)snprintf(text, sizeof text, "%zu canaries are moved; none is back, %s to wait",
+        (void)snprintf(text, sizeof text, "canaries moved: %zu; none is back, %s to wait",
                        flock->count, qe_text_from_duration((end - now + 999) / 1000 * 1000, left));
         ctl_progress_say(&progress, text);
         ctl_sleep_until(flock->job->ctl, now + pause_ms < end ? now + pause_ms : end);

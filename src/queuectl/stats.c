@@ -65,6 +65,12 @@ static int add_links(struct qe_json *object, const struct qe_queue *queue)
     return queue->links_count > 0 ? qe_json_add_take(object, "dead_letter_queues", links) : 0;
 }
 
+/* Why there is no reading. A broker that gathers statistics tells of a new queue seconds later. */
+static const char *reason_of(const struct qe_batch_entry *entry)
+{
+    return entry->skipped ? "not_told_yet" : qe_err_code_name(entry->error);
+}
+
 static int fill_json(struct qe_json *object, const char *source, const struct qe_batch *batch,
                      size_t index)
 {
@@ -82,7 +88,7 @@ static int fill_json(struct qe_json *object, const char *source, const struct qe
         rc = qe_json_add_bool(object, "up", entry->error == QE_OK);
     }
     if (rc == 0 && entry->error != QE_OK) {
-        rc = qe_json_add_text(object, "reason", qe_err_code_name(entry->error));
+        rc = qe_json_add_text(object, "reason", reason_of(entry));
     }
     for (size_t i = 0; rc == 0 && i < sizeof s_json_fields / sizeof s_json_fields[0]; i++) {
         enum qe_field field = s_json_fields[i].field;
@@ -177,7 +183,8 @@ static void print_table(const char *source, const struct qe_batch *batch)
 {
     size_t width = name_width(batch);
 
-    (void)printf("source %s, %zu queues\n", source, batch->set->count);
+    (void)printf("source %s, %zu queue%s\n", source, batch->set->count,
+                 batch->set->count == 1 ? "" : "s");
     ctl_put_padded("QUEUE", width);
     (void)printf(" %9s %9s %8s %8s %9s  %s\n", "READY", "IN FLIGHT", "DELAYED", "OLDEST",
                  "CONSUMERS", "DEAD LETTERS");
@@ -194,7 +201,7 @@ static void print_table(const char *source, const struct qe_batch *batch)
                      number_cell(entry, QE_FIELD_DELAYED_MESSAGES, delayed), age_cell(entry, age),
                      number_cell(entry, QE_FIELD_CONSUMERS, consumers));
         if (entry->error != QE_OK) {
-            (void)printf("  not read: %s", qe_err_code_name(entry->error));
+            (void)printf("  not read: %s", reason_of(entry));
         }
         print_dead_letter_cell(batch, i);
         (void)putchar('\n');

@@ -387,10 +387,11 @@ static void draw_summary(struct picture *picture, const struct top_feed *feed,
     if (view->filter != NULL) {
         (void)snprintf(filter, sizeof filter, ", only /%s/", view->filter_text);
     }
-    put_line(picture, BOLD, "%s  %zu source%s, %zu queues, %zu with a problem; by %s%s%s%s",
+    put_line(picture, BOLD, "%s  %zu source%s, %zu queue%s, %zu with a problem; by %s%s%s%s",
              picture->frame->time, feed->count, feed->count == 1 ? "" : "s", rows->queues,
-             rows->problems, top_sort_name(view->sort), view->is_reversed ? " reversed" : "",
-             filter, view->only_problems ? ", only problems" : "");
+             rows->queues == 1 ? "" : "s", rows->problems, top_sort_name(view->sort),
+             view->is_reversed ? " reversed" : "", filter,
+             view->only_problems ? ", only problems" : "");
 }
 
 /* Why a source is not as it should be; 0: it is. */

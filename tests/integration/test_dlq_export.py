@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """queuectl dlq export, import and purge on a store of our own."""
 import base64
+import fcntl
 import json
+import signal
+import struct
 import subprocess
+import termios
 import unittest
 
-from daemon import QUEUECTL, WithFolder
+from daemon import PATIENCE_SECONDS, QUEUECTL, WithFolder, wait_for
 
 CONFIG = """
 sources:
@@ -22,6 +26,11 @@ sources:
       - {{name: jobs-dlq, ordered: true}}
 """
 WITHOUT = ("id", "enqueued", "sent", "receives", "available")
+
+
+def waiting(pipe):
+    """Bytes that can be read from it."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
 class DlqExport(WithFolder):
@@ -55,6 +64,21 @@ class DlqExport(WithFolder):
         self.assertIn("sent 3 to orders-dlq\n",
                       self.queuectl("dlq", "import", "local", "orders-dlq", stdin=lines.stdout).stdout)
         self.assertEqual(self.rows("orders-dlq"), before)
+
+    def test_ctrl_c_tears_no_line_and_is_said(self):
+        self.send("orders-dlq", "--body", "b" * 200, "--count", "5000")
+        for words in (("export",), ("inspect", "--json", "--max", "5000", "--look", "5000")):
+            with subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "dlq", words[0], "local", "orders-dlq", *words[1:]],
+                                  text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+                self.addCleanup(process.kill)
+                wait_for("the pipe is full", lambda: waiting(process.stdout) > 60000)
+                process.send_signal(signal.SIGINT)
+                out, errors = process.communicate(timeout=PATIENCE_SECONDS)
+            rows = [json.loads(line) for line in out.splitlines()]
+            self.assertEqual(process.returncode, 1)
+            self.assertTrue(0 < len(rows) < 5000, len(rows))
+            self.assertEqual([row["id"] for row in rows], [str(1 + i) for i in range(len(rows))], "none is missing in between")
+            self.assertRegex(errors, f"stopped .*{len(rows)}|stopped before the end\nexported {len(rows)} of")
 
     def test_sent_to_a_working_queue_they_are_no_dead_letters_any_more(self):
         self.send("orders-dlq", "--body", "b", "--attribute", "tenant=a", "--attribute", "dead-letter-reason=x")

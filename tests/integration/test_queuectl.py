@@ -81,6 +81,10 @@ class Queuectl(WithFolder):
         self.assertRegex(table, r"(?m)^.*\borders\b.*\b3\b")
         row = self.row("orders")
         self.assertEqual((row["source"], row["ready"], row["in_flight"], row["delayed"]), ("local", 3, 0, 0))
+        self.assertTrue(table.startswith("source local, 2 queues\n"), table)
+        self.write_config(f"sources: [{{name: one, type: embedded, path: {self.folder}/one.db, queues: [{{name: q}}]}}]\n")
+        self.assertTrue(self.queuectl("stats").stdout.startswith("source one, 1 queue\n"))
+        self.assertIn(" 1 source, 1 queue, 0 with a problem", self.queuectl("top", "--once").stdout)
 
     def test_purge_wants_a_yes(self):
         self.send("--body", "x", "--count", "3")

@@ -44,6 +44,25 @@ class QueuectlRabbit(WithRabbit):
         self.assertEqual([(link["queue"], link["dead_letter_queue"], link["messages"]) for link in links],
                          [("mail", "mail-dlq", 3)])
 
+    def test_a_queue_of_another_vhost_is_named_with_it(self):
+        self.rabbit.vhost("other")
+        self.addCleanup(self.rabbit.must, "DELETE", "/api/vhosts/other")
+        self.rabbit.queue("crash", "other")
+        done = self.queuectl("dlq", "inspect", "rabbit", "crash", "--yes", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('no queue "crash" in vhost "/", but one in vhost "other": say --vhost', done.stderr)
+        self.queuectl("dlq", "inspect", "rabbit", "crash", "--yes", "--vhost", "other")
+        self.queuectl("dlq", "inspect", "rabbit", "mail-dlq", "--yes", "--max", "0", "--vhost", "")  # the default one
+
+    def test_a_queue_that_the_broker_has_not_told_of_yet_is_said_so(self):
+        for number in range(5):
+            name = f"fresh{number}"
+            self.rabbit.queue(name)
+            self.addCleanup(self.rabbit.must, "DELETE", f"/api/queues/%2f/{name}")
+            rows = [json.loads(line) for line in self.queuectl("stats", "--json").stdout.splitlines()]
+            row = next(row for row in rows if row["queue"] == name)
+            self.assertIn(row.get("reason"), (None, "not_told_yet"))
+
     def test_rates_are_seen_on_the_screen(self):
         terminal = Terminal(self, columns=120)
         terminal.run(f"{QUEUECTL} --config.file={self.folder}/queue_exporter.yml top --interval=500ms --filter='^busy$'")

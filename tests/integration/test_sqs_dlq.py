@@ -8,6 +8,9 @@ import unittest
 from sqs_case import WithMoto
 
 from daemon import PATIENCE_SECONDS, QUEUECTL, wait_for
+from tmux_case import Terminal, need_tmux
+
+need_tmux()
 
 FAILING = """
 consumers:
@@ -34,6 +37,23 @@ class SqsDlq(WithMoto):
         self.bury("b", "timeout")
         [row] = [json.loads(line) for line in self.queuectl("dlq", "list", "--json").stdout.splitlines()]
         self.assertEqual((row["queue"], row["dead_letter_queue"], row["messages"]), ("orders", "orders-dlq", 1))
+
+    def test_top_shows_what_is_known_and_what_is_not(self):
+        self.bury("b", "timeout")
+        self.sqs.send_message_batch(QueueUrl=self.orders, Entries=[{"Id": str(i), "MessageBody": "x"} for i in range(3)])
+        terminal = Terminal(self)
+        terminal.run(f"{QUEUECTL} --config.file={self.config} top; echo ended $?")
+
+        def words(screen, queue):
+            return next((line.split() for line in screen if line[1:].startswith(queue + " ")), [])
+        screen = terminal.until("orders-dlq")
+        # READY, IN FLT, IN/s and OUT/s that nobody counts, OLDEST that is not asked for, DLQ, STATE
+        self.assertEqual(words(screen, "orders")[1:], ["3", "0", "-", "-", "-", "1", "-"], screen)
+        self.assertEqual(words(screen, "orders-dlq")[1:], ["1", "0", "-", "-", "-", "(dlq)", "-"], screen)
+        self.sqs.send_message(QueueUrl=self.orders, MessageBody="x")
+        terminal.until(lambda screen: words(screen, "orders")[1:2] == ["4"])
+        terminal.keys("q")
+        terminal.until("ended 0")
 
     def test_inspect_says_what_looking_does_and_wants_a_yes(self):
         self.bury("b", "permanent: why")
