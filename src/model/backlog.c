@@ -223,11 +223,13 @@ static bool is_stalled(const struct qe_backlog *backlog, const struct qe_backlog
            (backlog->has_acknowledged || lasts(backlog->none_in_flight_mono_ms, reading));
 }
 
-/* Who asks for each message anew is attached to nothing, but what it settles shows that it is
- * there. A backlog that falls does not: messages may have expired. */
+/* Who asks for each message anew is attached to nothing, but what it holds or settles shows that it
+ * is there. A backlog that falls does not: messages may have expired. */
 static bool has_nobody(const struct qe_backlog *backlog, const struct qe_backlog_reading *reading)
 {
     return lasts(backlog->no_consumer_mono_ms, reading) &&
+           (!qe_sample_has(reading->sample, QE_FIELD_IN_FLIGHT_MESSAGES) ||
+            lasts(backlog->none_in_flight_mono_ms, reading)) &&
            (!backlog->has_acknowledged || lasts(backlog->settled_mono_ms, reading));
 }
 

@@ -5,6 +5,7 @@
  *
  *   idle          empty at every reading of the window, and nothing settled in between
  *   no_consumers  messages at every reading, never a consumer attached, and nothing seen settled
+ *                 nor in anybody's hands
  *   stalled       messages at every reading, and nothing settled
  *   growing       the backlog rises, by far more than it jitters
  *   draining      it falls so

@@ -27,7 +27,7 @@ class QueuectlRabbit(WithRabbit):
 
     def setUp(self):
         super().setUp()
-        self.write_config(CONFIG.format(url=self.rabbit.url, extra="", poll=5, discovery=5))
+        self.write_config(CONFIG.format(url=self.rabbit.url, extra=f"    amqp_url: amqp://127.0.0.1:{self.rabbit.amqp_port}\n", poll=5, discovery=5))
 
     def ready(self):
         rows = [json.loads(line) for line in self.queuectl("stats", "--json").stdout.splitlines()]
@@ -53,15 +53,6 @@ class QueuectlRabbit(WithRabbit):
         self.assertIn('no queue "crash" in vhost "/", but one in vhost "other": say --vhost', done.stderr)
         self.queuectl("dlq", "inspect", "rabbit", "crash", "--yes", "--vhost", "other")
         self.queuectl("dlq", "inspect", "rabbit", "mail-dlq", "--yes", "--max", "0", "--vhost", "")  # the default one
-
-    def test_a_queue_that_the_broker_has_not_told_of_yet_is_said_so(self):
-        for number in range(5):
-            name = f"fresh{number}"
-            self.rabbit.queue(name)
-            self.addCleanup(self.rabbit.must, "DELETE", f"/api/queues/%2f/{name}")
-            rows = [json.loads(line) for line in self.queuectl("stats", "--json").stdout.splitlines()]
-            row = next(row for row in rows if row["queue"] == name)
-            self.assertIn(row.get("reason"), (None, "not_told_yet"))
 
     def test_rates_are_seen_on_the_screen(self):
         terminal = Terminal(self, columns=120)
