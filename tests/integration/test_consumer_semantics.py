@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """What a consumer promises, with real processes: kills, reloads, shared stores, order, letters and replies."""
 import collections
+import contextlib
 import json
 import random
 import signal
+import sqlite3
 import sys
 import time
 import unittest
@@ -45,6 +47,16 @@ consumers:
     queue: orders
     handler: {{type: {handler}}}
 {keys}
+"""
+
+# One worker, which is at its only message for an hour; the message is extended every second.
+BUSY = """
+shutdown_timeout: 1s
+defaults: {{poll_interval: 1s, poll_timeout: 1s, stale_after: 10s}}
+sources:
+  - {{name: local, type: embedded, path: {folder}/queues.db, queues: [{{name: orders, visibility_timeout: 2s}}]}}
+consumers:
+  - {{source: local, queue: orders, workers: 1, handler: {{type: simulate, latency_p50: 1h, latency_p99: 1h, error_rate: 0}}}}
 """
 
 
@@ -213,6 +225,19 @@ class Semantics(WithFolder):
         self.daemon(config=self.config("workers: 2"))
         done = self.queuectl("request", "local", "orders", "--body", "hello", "--timeout", "20s")
         self.assertEqual(done.stdout.strip(), "HELLO")
+
+    def test_who_has_its_hands_full_is_still_a_consumer(self):
+        daemon = self.daemon(config=self.write_config(BUSY.format(folder=self.folder)))
+        self.queuectl("send", "local", "orders", "--body", "x", "--count", "3")
+        daemon.wait_value('queue_messages_in_flight{source="local",queue="orders"}', 1)
+        wait_for("it is forgotten", lambda: self.forget() and
+                 daemon.value('queue_consumers{source="local",queue="orders"}') == 0)
+        daemon.wait_value('queue_consumers{source="local",queue="orders"}', 1)  # by its next extension
+
+    def forget(self):
+        """As when half a minute has passed since it last received."""
+        with contextlib.closing(sqlite3.connect(self.folder / "queues.db")) as store, store:
+            return store.execute("UPDATE receivers SET seen_at = 0").rowcount
 
 
 if __name__ == "__main__":

@@ -214,7 +214,13 @@ int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_mes
     if (rc == 0) {
         current =
             run_on_delivery(&settle, QE_SQL_EXTEND, message->receipt, later_unix_ms(by_ms), err);
-        rc = current < 0 ? -1 : qe_embedded_commit(self, err);
+        rc = current < 0 ? -1 : 0;
+    }
+    if (rc == 0) { /* who has its hands full receives nothing, and is there all the same */
+        const int64_t seen[] = {settle.queue.id, self->receiver_id, qe_clock_unix_ms()};
+
+        rc = qe_embedded_run(self, QE_SQL_TOUCH, seen, 3, err);
+        rc = rc == 0 ? qe_embedded_commit(self, err) : -1;
     }
     if (rc == 0 && current == 0) {
         rc = qe_err_set(err, QE_ERR_NOT_FOUND,
