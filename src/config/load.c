@@ -271,6 +271,43 @@ static bool same_queue(const struct qe_consumer_settings *a, const struct qe_con
            strcmp(a->vhost, b->vhost) == 0 && strcmp(a->queue, b->queue) == 0;
 }
 
+/* The consumer of the queue that `from` sends its dead letters to; NULL: none. */
+static const struct qe_consumer_settings *find_next(const struct qe_config *config,
+                                                    const struct qe_consumer_settings *from)
+{
+    struct qe_consumer_settings wanted = *from;
+
+    wanted.queue = from->dead_letter.queue;
+    for (size_t i = 0; i < config->consumers_count; i++) {
+        if (same_queue(&config->consumers[i], &wanted)) {
+            return &config->consumers[i];
+        }
+    }
+    return NULL;
+}
+
+/* What fails for good would go round for ever. Said of the first of a round; one that sends to
+ * itself is refused before. */
+static void check_round(struct load *load, size_t index)
+{
+    const struct qe_consumer_settings *first = &load->config->consumers[index];
+    const struct qe_consumer_settings *at = find_next(load->config, first);
+    size_t steps = 0;
+
+    for (; at != NULL && at > first && steps < load->config->consumers_count; steps++) {
+        at = find_next(load->config, at);
+    }
+    if (at != first || steps == 0) {
+        return;
+    }
+    const struct qe_yaml_node *node = item_value(load, "consumers", index, "dead_letter");
+
+    qe_report_add(&load->report, node->line, node->column,
+                  "dead_letter: what fails for good would go round: the consumer of \"%.100s\" "
+                  "sends it on, and in the end back to \"%.100s\"",
+                  first->dead_letter.queue, first->queue);
+}
+
 static void check_consumers(struct load *load)
 {
     const struct qe_consumer_settings *consumers = load->config->consumers;
@@ -279,6 +316,7 @@ static void check_consumers(struct load *load)
         if (consumers[i].source != NULL && load->config->sources_count > 0) {
             check_consumer_source(load, i);
         }
+        check_round(load, i);
         for (size_t j = 0; j < i; j++) {
             if (!same_queue(&consumers[i], &consumers[j])) {
                 continue;

@@ -69,7 +69,11 @@ struct qe_option {
 /* A rule between keys. *out_key names the key to point at (or stays NULL: the section itself). -1
  * with the message when it is broken. */
 typedef int qe_rule_fn(const void *settings, const char **out_key, struct qe_err *err);
-#define QE_RULES_MAX 4
+#define QE_RULES_MAX 8
+
+/* Why a key of the section has no effect, given the others: static text; NULL: it has one. A key
+ * that is written all the same is an error, and one that is not is left out of what is printed. */
+typedef const char *qe_unused_fn(const void *settings, const char *key);
 
 struct qe_section {
     const char *name; /* for messages and the reference: "consumers" */
@@ -77,6 +81,8 @@ struct qe_section {
     const struct qe_option *options;
     size_t options_count;
     qe_rule_fn *rules[QE_RULES_MAX]; /* each is asked, once all keys parsed well; NULL: none */
+    qe_unused_fn
+        *unused; /* asked of each key that is there, before the rules; NULL: all are used */
 };
 
 /* Fills a zeroed struct with defaults. -1: out of memory (a bad default is a bug and asserts in

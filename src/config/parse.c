@@ -282,6 +282,25 @@ static void check_rule(struct section_parse *self, const struct qe_section_part 
                     err.message);
 }
 
+/* A key that does nothing is said to: who wrote it takes it for something. */
+static void check_used(struct section_parse *self)
+{
+    const struct qe_section_part *part = NULL;
+    const struct qe_option *option = NULL;
+
+    for (size_t i = 0; (option = option_at(self, i, &part)) != NULL && i < QE_OPTIONS_MAX; i++) {
+        const struct found *found = &self->found[i];
+        const struct qe_yaml_node *value = found->key != NULL ? found->value : found->file_value;
+        const char *why = value == NULL || qe_yaml_is_empty(value) || part->section->unused == NULL
+                              ? NULL
+                              : part->section->unused(part->settings, option->key);
+
+        if (why != NULL) {
+            qe_parse_report(self->parse, value, option->key, why);
+        }
+    }
+}
+
 static void check_parts(struct section_parse *self)
 {
     for (size_t i = 0; i < self->parts_count; i++) {
@@ -316,6 +335,9 @@ void qe_parse_mapping(struct qe_parse *parse, const struct qe_yaml_node *node, c
     }
     for (size_t i = 0; (option = option_at(&self, i, &part)) != NULL && i < QE_OPTIONS_MAX; i++) {
         parse_option(&self, option, &self.found[i], qe_option_slot(option, part->settings));
+    }
+    if (strict && qe_report_errors(parse->report) == errors) {
+        check_used(&self);
     }
     if (strict && qe_report_errors(parse->report) == errors) {
         check_parts(&self);

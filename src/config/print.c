@@ -289,6 +289,9 @@ static void print_options(struct printer *printer, const struct qe_section *sect
         const struct qe_option *option = &section->options[i];
         const void *slot = qe_option_slot_const(option, settings);
 
+        if (section->unused != NULL && section->unused(settings, option->key) != NULL) {
+            continue;
+        }
         if (option->type == QE_OPT_SECTION) {
             print_section(printer, option, slot);
         } else if (option->type == QE_OPT_SECTION_LIST) {

@@ -222,6 +222,7 @@ const struct qe_section qe_section_consumer = {
     .size_bytes = sizeof(struct qe_consumer_settings),
     .options = s_consumer_options,
     .options_count = COUNT_OF(s_consumer_options),
-    .rules = {check_reasons, qe_consumer_delivery_rule, qe_consumer_batch_rule,
-              qe_consumer_dead_letter_rule},
+    .rules = {check_reasons, qe_consumer_delivery_rule, qe_consumer_time_rule,
+              qe_consumer_batch_rule, qe_consumer_dead_letter_rule},
+    .unused = qe_consumer_unused,
 };

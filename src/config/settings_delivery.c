@@ -5,6 +5,7 @@
 #include "config/settings.h"
 #include "config/settings_internal.h"
 #include "util/json.h"
+#include "util/text.h"
 
 #define BATCH_SIZE_MAX 1000
 
@@ -102,11 +103,20 @@ static const struct qe_option s_batch_options[] = {
      .help = "How long part of a batch waits for more, but not past a quarter of the visibility."},
 };
 
+static const char *batch_unused(const void *settings, const char *key)
+{
+    const struct qe_batch_settings *batch = settings;
+
+    return batch->size <= 1 && strcmp(key, "wait") == 0 ? "has no effect without a size above 1"
+                                                        : NULL;
+}
+
 const struct qe_section qe_section_batch = {
     .name = "batch",
     .size_bytes = sizeof(struct qe_batch_settings),
     .options = s_batch_options,
     .options_count = COUNT_OF(s_batch_options),
+    .unused = batch_unused,
 };
 
 static const struct qe_option s_circuit_breaker_options[] = {
@@ -127,11 +137,20 @@ static const struct qe_option s_circuit_breaker_options[] = {
      .help = "How long nothing is received before a probe."},
 };
 
+static const char *circuit_breaker_unused(const void *settings, const char *key)
+{
+    const struct qe_circuit_breaker_settings *breaker = settings;
+
+    return breaker->failures == 0 && strcmp(key, "pause") == 0 ? "has no effect without failures"
+                                                               : NULL;
+}
+
 const struct qe_section qe_section_circuit_breaker = {
     .name = "circuit_breaker",
     .size_bytes = sizeof(struct qe_circuit_breaker_settings),
     .options = s_circuit_breaker_options,
     .options_count = COUNT_OF(s_circuit_breaker_options),
+    .unused = circuit_breaker_unused,
 };
 
 /* --- which keys of a consumer go together --- */
@@ -148,11 +167,36 @@ int qe_consumer_delivery_rule(const void *settings, const char **out_key, struct
                           "effectively_once needs to remember what was handled: "
                           "deduplication: {store: /var/lib/queue-exporter/handled.db}");
     }
-    if (has_store && !is_once) {
-        *out_key = "deduplication";
-        return qe_err_set(err, QE_ERR_INVALID, "has no effect without delivery: effectively_once");
-    }
     return 0;
+}
+
+const char *qe_consumer_unused(const void *settings, const char *key)
+{
+    const struct qe_consumer_settings *consumer = settings;
+
+    if (consumer->delivery != QE_CONFIG_EFFECTIVELY_ONCE && strcmp(key, "deduplication") == 0) {
+        return "has no effect without delivery: effectively_once";
+    }
+    if (consumer->delivery == QE_CONFIG_AT_MOST_ONCE && strcmp(key, "retry") == 0) {
+        return "has no effect with delivery: at_most_once, where nothing is tried again";
+    }
+    return NULL;
+}
+
+int qe_consumer_time_rule(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_consumer_settings *consumer = settings;
+    char own[32];
+    char most[32];
+
+    *out_key = "handler";
+    return consumer->handler.timeout_ms <= consumer->max_handling_time_ms
+               ? 0
+               : qe_err_set(err, QE_ERR_INVALID,
+                            "timeout: %s is longer than max_handling_time (%s), which ends it "
+                            "before",
+                            qe_text_from_duration(consumer->handler.timeout_ms, own),
+                            qe_text_from_duration(consumer->max_handling_time_ms, most));
 }
 
 int qe_consumer_batch_rule(const void *settings, const char **out_key, struct qe_err *err)

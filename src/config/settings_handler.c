@@ -210,38 +210,48 @@ static int check_latency(const void *settings, const char **out_key, struct qe_e
 }
 
 /* What is set for another type would silently do nothing. */
+static const char *unused(const void *settings, const char *key)
+{
+    enum {
+        RUNS = 1 << QE_HANDLER_EXEC | 1 << QE_HANDLER_COPROCESS,
+        POSTS = 1 << QE_HANDLER_HTTP,
+        PRETENDS = 1 << QE_HANDLER_SIMULATE
+    };
+    static const struct {
+        const char *key;
+        unsigned types; /* that it means something to */
+    } keys[] = {{"command", RUNS},           {"environment", RUNS},     {"url", POSTS},
+                {"headers", POSTS},          {"authorization", POSTS},  {"ca_file", POSTS},
+                {"cert_file", POSTS},        {"key_file", POSTS},       {"timeout", RUNS | POSTS},
+                {"max_reply", RUNS | POSTS}, {"latency_p50", PRETENDS}, {"latency_p99", PRETENDS},
+                {"error_rate", PRETENDS},    {"seed", PRETENDS}};
+    static const char *const words[] = {
+        [QE_HANDLER_DISCARD] = "means nothing to a handler of type discard",
+        [QE_HANDLER_SIMULATE] = "means nothing to a handler of type simulate",
+        [QE_HANDLER_EXEC] = "means nothing to a handler of type exec",
+        [QE_HANDLER_COPROCESS] = "means nothing to a handler of type coprocess",
+        [QE_HANDLER_HTTP] = "means nothing to a handler of type http"};
+    const struct qe_handler_settings *handler = settings;
+
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        if (strcmp(keys[i].key, key) == 0 && (keys[i].types >> handler->type & 1) == 0) {
+            return words[handler->type];
+        }
+    }
+    return NULL;
+}
+
 static int check_keys(const void *settings, const char **out_key, struct qe_err *err)
 {
     const struct qe_handler_settings *handler = settings;
     const bool runs = handler->type == QE_HANDLER_EXEC || handler->type == QE_HANDLER_COPROCESS;
-    const bool posts = handler->type == QE_HANDLER_HTTP;
-    const struct {
-        const char *key;
-        bool is_set;
-        bool is_fit;
-    } keys[] = {{"command", handler->command.count > 0, runs},
-                {"environment", handler->environment.count > 0, runs},
-                {"url", handler->url != NULL, posts},
-                {"headers", handler->headers.count > 0, posts},
-                {"authorization", handler->authorization != NULL, posts},
-                {"ca_file", handler->ca_file != NULL, posts},
-                {"cert_file", handler->cert_file != NULL, posts},
-                {"key_file", handler->key_file != NULL, posts},
-                {"timeout", handler->timeout_ms != 0, runs || posts}};
 
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        if (keys[i].is_set && !keys[i].is_fit) {
-            *out_key = keys[i].key;
-            return qe_err_set(err, QE_ERR_INVALID, "means nothing to a handler of type %s",
-                              s_handler_types[handler->type]);
-        }
-    }
     *out_key = "type";
     if (runs && handler->command.count == 0) {
         return qe_err_set(err, QE_ERR_INVALID, "%s needs a command, such as command: [cat]",
                           s_handler_types[handler->type]);
     }
-    if (posts && handler->url == NULL) {
+    if (handler->type == QE_HANDLER_HTTP && handler->url == NULL) {
         return qe_err_set(err, QE_ERR_INVALID,
                           "http needs a url, such as url: http://127.0.0.1:8080/orders");
     }
@@ -280,6 +290,7 @@ const struct qe_section qe_section_handler = {
     .options = s_handler_options,
     .options_count = COUNT_OF(s_handler_options),
     .rules = {check_keys, check_latency, check_command, check_http},
+    .unused = unused,
 };
 
 bool qe_handler_settings_take_batches(const struct qe_handler_settings *handler)

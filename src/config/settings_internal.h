@@ -20,7 +20,9 @@ extern const struct qe_section qe_section_batch; /* struct qe_batch_settings */
 extern const struct qe_section qe_section_circuit_breaker; /* struct qe_circuit_breaker_settings */
 
 /* Rules of struct qe_consumer_settings. */
+qe_unused_fn qe_consumer_unused;
 qe_rule_fn qe_consumer_delivery_rule;
+qe_rule_fn qe_consumer_time_rule;
 qe_rule_fn qe_consumer_batch_rule;
 qe_rule_fn qe_consumer_dead_letter_rule;
 

@@ -46,6 +46,40 @@ static void keys_of_a_consumer_go_together(void **state)
          "2}}]\n",
          "c.yml:2:80: batch: size: the handler takes one message at a time: use another one, or "
          "size: 1\n"},
+        {"what ends a call anyway is no longer than it",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: exec, command: [sh], timeout: "
+              "10m}}]\n",
+         "c.yml:2:44: handler: timeout: 10m is longer than max_handling_time (5m), which ends it "
+         "before\n"},
+        {"nothing is tried again", CONSUMER("delivery: at_most_once, retry: {initial: 1s}"),
+         "c.yml:2:92: retry: has no effect with delivery: at_most_once, where nothing is tried "
+         "again\n"},
+        {"a pause needs what it follows", CONSUMER("circuit_breaker: {pause: 1s}"),
+         "c.yml:2:86: pause: has no effect without failures\n"},
+        {"one message waits for no other", CONSUMER("batch: {wait: 1s}"),
+         "c.yml:2:75: wait: has no effect without a size above 1\n"},
+        {"who discards gives no reply",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: discard, max_reply: 256KiB}}]\n",
+         "c.yml:2:71: max_reply: means nothing to a handler of type discard\n"},
+        {"nor does who pretends",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: simulate, max_reply: 1KiB}}]\n",
+         "c.yml:2:72: max_reply: means nothing to a handler of type simulate\n"},
+        {"real work takes its time, also where the default is written",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: exec, command: [sh], latency_p50: "
+              "20ms, error_rate: 0, seed: 0}}]\n",
+         "c.yml:2:85: latency_p50: means nothing to a handler of type exec\n"
+         "c.yml:2:103: error_rate: means nothing to a handler of type exec\n"
+         "c.yml:2:112: seed: means nothing to a handler of type exec\n"},
+        {"letters that go round never end",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, dead_letter: {queue: "
+              "r}},\n {source: a, queue: r, handler: {type: discard}, dead_letter: {queue: s}},\n "
+              "{source: a, queue: s, handler: {type: discard}, dead_letter: {queue: q}}]\n",
+         "c.yml:2:74: dead_letter: what fails for good would go round: the consumer of \"r\" sends "
+         "it on, and in the end back to \"q\"\n"},
+        {"letters may be worked on",
+         GOOD "consumers: [{source: a, queue: q, handler: {type: discard}, dead_letter: {queue: "
+              "r}},\n {source: a, queue: r, handler: {type: discard}, dead_letter: {queue: s}}]\n",
+         ""},
         {"all of them together",
          CONSUMER(
              "delivery: effectively_once, deduplication: {store: x, pointer: /a/b, window: 1h}, "
