@@ -75,6 +75,20 @@ static int init_workers(struct qe_consumer *consumer)
     return consumer->workers == NULL ? -1 : 0;
 }
 
+/* A table that is never more than half full. */
+static int init_groups(struct qe_consumer *consumer)
+{
+    if (consumer->options.order_by == NULL) {
+        return 0;
+    }
+    consumer->met_count = 2;
+    while (consumer->met_count <= 2 * consumer->jobs_count) {
+        consumer->met_count *= 2;
+    }
+    consumer->met = qe_calloc(consumer->met_count, sizeof *consumer->met);
+    return consumer->met == NULL ? -1 : 0;
+}
+
 static int init_once(struct qe_consumer *consumer, struct qe_err *err)
 {
     const struct qe_consumer_options *options = &consumer->options;
@@ -111,7 +125,7 @@ static int allocate(struct qe_consumer *consumer, struct qe_err *err)
     consumer->claims = qe_calloc(consumer->jobs_count, sizeof *consumer->claims);
     consumer->picked = qe_calloc(consumer->jobs_count, sizeof(struct qe_job *));
     if (consumer->jobs == NULL || consumer->settlements == NULL || consumer->claims == NULL ||
-        consumer->picked == NULL || init_workers(consumer) != 0) {
+        consumer->picked == NULL || init_groups(consumer) != 0 || init_workers(consumer) != 0) {
         return qe_err_set(err, QE_ERR_NOMEM, "consumer");
     }
     return init_once(consumer, err);
@@ -312,6 +326,7 @@ void qe_consumer_destroy(struct qe_consumer *consumer)
     qe_free(consumer->settlements);
     qe_free(consumer->claims);
     qe_free(consumer->picked);
+    qe_free(consumer->met);
     for (size_t i = 0; consumer->workers != NULL && i < consumer->options.workers; i++) {
         qe_free(consumer->workers[i].jobs);
         qe_free(consumer->workers[i].messages);

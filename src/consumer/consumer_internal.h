@@ -89,6 +89,12 @@ struct qe_job {
     unsigned settle_attempts;
 };
 
+/* One place of a table of groups, which a pass over the line fills anew. */
+struct qe_met {
+    const struct qe_job *job; /* the first of its group in this pass */
+    uint64_t pass;            /* an older one: the place is free */
+};
+
 struct qe_consumer {
     struct qe_consumer_options options; /* what it points at is borrowed, but handler_self */
     struct qe_deps deps;
@@ -108,6 +114,9 @@ struct qe_consumer {
     void *handle;   /* owned; NULL: not open. Only the receiver changes it */
     struct qe_job *line_first;
     struct qe_job *line_last;
+    struct qe_met *met; /* owned; NULL: nothing is kept in order */
+    size_t met_count;   /* a power of two, and more than twice as many as there are jobs */
+    uint64_t pass;
     size_t waiting_count;
     size_t running_count;
     size_t done_count;
@@ -200,7 +209,7 @@ int64_t qe_handle_pause_mono_ms(const struct qe_consumer *consumer);
 void qe_line_put(struct qe_consumer *consumer, struct qe_job *job);
 /* When a worker may begin: at once when a whole batch is there or none is asked for, later when a
  * part of one waits for company; INT64_MAX: nothing is there to begin with. */
-int64_t qe_line_ready_mono_ms(const struct qe_consumer *consumer);
+int64_t qe_line_ready_mono_ms(struct qe_consumer *consumer);
 /* Takes the first ones, up to a batch; of each ordered group one, and none of a group that is in
  * work. They are RUNNING from here on. */
 size_t qe_line_take(struct qe_consumer *consumer, struct qe_job **out_jobs);

@@ -13,25 +13,37 @@ static bool same_group(const struct qe_job *a, const struct qe_job *b)
            strcmp(a->group, b->group) == 0;
 }
 
-/* One of its group is in work, or stands before it. */
-static bool must_wait(const struct qe_consumer *consumer, const struct qe_job *job)
+/* True when one of the job's group was met before in this pass; else this one is the first. */
+static bool was_met(struct qe_consumer *consumer, const struct qe_job *job)
 {
-    if (job->group == NULL) {
-        return false;
-    }
-    for (const struct qe_job *at = consumer->line_first; at != job; at = at->next) {
-        if (same_group(at, job)) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < consumer->jobs_count; i++) {
-        const struct qe_job *other = &consumer->jobs[i];
+    size_t at = (size_t)job->group_hash & (consumer->met_count - 1);
 
-        if (other->state > QE_JOB_WAITING && same_group(other, job)) {
+    for (; consumer->met[at].pass == consumer->pass; at = (at + 1) & (consumer->met_count - 1)) {
+        if (same_group(consumer->met[at].job, job)) {
             return true;
         }
     }
+    consumer->met[at] = (struct qe_met){.job = job, .pass = consumer->pass};
     return false;
+}
+
+/* A pass over the line, from its front: groups of which one is in work are met already. */
+static void begin_pass(struct qe_consumer *consumer)
+{
+    consumer->pass++;
+    for (size_t i = 0; i < consumer->jobs_count && consumer->met != NULL; i++) {
+        const struct qe_job *job = &consumer->jobs[i];
+
+        if (job->state > QE_JOB_WAITING && job->group != NULL) {
+            (void)was_met(consumer, job);
+        }
+    }
+}
+
+/* One of its group is in work, or stands before it. Asked of each job of a pass, in turn. */
+static bool must_wait(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    return job->group != NULL && was_met(consumer, job);
 }
 
 static uint64_t hash_on(uint64_t hash, const char *bytes, size_t count)
@@ -111,12 +123,13 @@ bool qe_line_remove(struct qe_consumer *consumer, const struct qe_job *job)
     return false;
 }
 
-int64_t qe_line_ready_mono_ms(const struct qe_consumer *consumer)
+int64_t qe_line_ready_mono_ms(struct qe_consumer *consumer)
 {
     size_t wanted = consumer->options.batch_size;
     int64_t ready_mono_ms = INT64_MAX;
     size_t count = 0;
 
+    begin_pass(consumer);
     for (const struct qe_job *job = consumer->line_first; job != NULL && count < wanted;
          job = job->next) {
         if (must_wait(consumer, job)) {
@@ -139,6 +152,7 @@ size_t qe_line_take(struct qe_consumer *consumer, struct qe_job **out_jobs)
     struct qe_job *before = NULL;
     size_t count = 0;
 
+    begin_pass(consumer);
     for (struct qe_job **link = &consumer->line_first;
          *link != NULL && count < consumer->options.batch_size;) {
         struct qe_job *job = *link;
