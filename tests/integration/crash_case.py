@@ -358,3 +358,15 @@ class CrashCase(WithFolder):
             known |= recorded
         print(f"  effectively once: {len(known)} recorded; at a kill, {unknown} were done and not yet recorded",
               flush=True)
+
+
+class Misbehaving:
+    """Handlers that misbehave, on whatever broker."""
+
+    def test_none_is_lost_by_coprocesses_that_hang_crash_leak_print_and_fork(self):
+        if not IS_FULL and self.broker is not Embedded:
+            self.skipTest("at full size only: the embedded store is tried so each time")
+        self.survive_mischief("coprocess")
+
+    def test_none_is_lost_by_commands_that_hang_crash_leak_print_and_fork(self):
+        self.survive_mischief("exec")

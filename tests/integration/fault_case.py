@@ -5,7 +5,6 @@ import re
 from sqs_case import WithMoto
 
 # pylint: disable=wrong-import-position
-from daemon import wait_for
 from fault_proxy import FaultProxy
 from moto_server import REGION
 
@@ -70,20 +69,6 @@ class WithProxy(WithMoto):
 
     def failures(self, page):
         return {reason: page.get(FAILURES.format(reason), 0) for reason in sorted(set(REASONS.values()))}
-
-    def wait_page(self, what, daemon, fits, seconds=60):
-        """The first page that fits. Pages that come before it are held to the values alone."""
-        last = []
-
-        def look():
-            daemon.is_alive()
-            last.append(daemon.values())
-            return fits(last[-1])
-        try:
-            wait_for(what, look, seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{daemon.log()[-2000:]}") from None
-        return last[-1]
 
     def check_values(self, page, depths):
         wrong = {name: page.get(series("queue_messages_ready", name)) for name in depths

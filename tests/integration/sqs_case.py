@@ -57,7 +57,27 @@ def md5_of_attributes(attributes):
     return digest.hexdigest()
 
 
-class WithMoto(WithFolder):
+class WithPages(WithFolder):
+    """What waits for a page of metrics."""
+
+    @staticmethod
+    def wait_page(what, daemon, fits, seconds=60):
+        """The first page that fits."""
+        last = []
+
+        def look():
+            daemon.is_alive()
+            last.append(daemon.values())
+            return fits(last[-1])
+        try:
+            wait_for(what, look, seconds)
+        except AssertionError as error:
+            wrong = [line for line in last[-1] if "queue_up" in line and last[-1][line] != 1][:5]
+            raise AssertionError(f"{error}; down: {wrong}\n{daemon.log()[-2000:]}") from None
+        return last[-1]
+
+
+class WithMoto(WithPages):
     """One server for all tests of a class; each test makes its own queues."""
 
     server = MotoServer
@@ -118,24 +138,10 @@ def requests(operation):
     return f'queue_exporter_api_requests_total{{source="aws",operation="{operation}"}}'
 
 
-class Watching(WithFolder):
+class Watching(WithPages):
     """What the classes below share: `self.moto` is theirs."""
 
     def watch(self, extra, poll="2s", key=None):
         text = WATCH_CONFIG.format(poll=poll, region=REGION, url=self.moto.url, key=key or self.moto.access_key_id,
                              secret=self.moto.secret_access_key, extra=extra)
         return self.daemon(config=self.write_config(text))
-
-    def wait_page(self, what, daemon, fits, seconds=60):
-        last = []
-
-        def look():
-            daemon.is_alive()
-            last.append(daemon.values())
-            return fits(last[-1])
-        try:
-            wait_for(what, look, seconds)
-        except AssertionError as error:
-            wrong = [line for line in last[-1] if "queue_up" in line and last[-1][line] != 1][:5]
-            raise AssertionError(f"{error}; down: {wrong}\n{daemon.log()[-2000:]}") from None
-        return last[-1]

@@ -2,10 +2,10 @@
 """The reference consumer on the embedded store, killed again and again: see crash_case.py."""
 import unittest
 
-from crash_case import CrashCase, Embedded
+from crash_case import CrashCase, Embedded, Misbehaving
 
 
-class Crash(CrashCase):
+class Crash(Misbehaving, CrashCase):
     broker = Embedded
 
     def test_no_message_is_lost_when_the_daemon_is_killed(self):
@@ -13,12 +13,6 @@ class Crash(CrashCase):
 
     def test_what_is_recorded_as_handled_is_not_handled_again(self):
         self.survive("effectively_once")
-
-    def test_none_is_lost_by_coprocesses_that_hang_crash_leak_print_and_fork(self):
-        self.survive_mischief("coprocess")
-
-    def test_none_is_lost_by_commands_that_hang_crash_leak_print_and_fork(self):
-        self.survive_mischief("exec")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ need_test_python()
 # pylint: disable=wrong-import-position
 import pika
 
-from crash_case import DLQ, IS_FULL, QUEUE, CrashCase, Sender
+from crash_case import DLQ, IS_FULL, QUEUE, CrashCase, Misbehaving, Sender
 from daemon import wait_for
 
 
@@ -105,7 +105,6 @@ class ClassicQueue(CrashCase):
     def test_no_message_is_lost_when_daemon_and_broker_are_killed(self):
         self.survive()
 
-
     def test_a_delay_queue_that_never_answers_holds_up_nothing(self):
         self.configure("at_least_once", "coprocess", False)
         Sender(self, 50).end()
@@ -124,7 +123,7 @@ class ClassicQueue(CrashCase):
         self.judge(f"\n{self.id()}: {time.monotonic() - began:.0f} s", 0, 1)
 
 
-class QuorumQueue(CrashCase):
+class QuorumQueue(Misbehaving, CrashCase):
     broker = QuorumRabbit
 
     @unittest.skipUnless(IS_FULL, "at full size only: the test below loses none either")
@@ -133,14 +132,6 @@ class QuorumQueue(CrashCase):
 
     def test_what_is_recorded_as_handled_is_not_handled_again(self):
         self.survive("effectively_once")
-
-    @unittest.skipUnless(IS_FULL, "at full size only: the embedded store is tried so each time")
-    def test_none_is_lost_by_coprocesses_that_hang_crash_leak_print_and_fork(self):
-        self.survive_mischief("coprocess")
-
-    @unittest.skipUnless(IS_FULL, "at full size only: the embedded store is tried so each time")
-    def test_none_is_lost_by_commands_that_hang_crash_leak_print_and_fork(self):
-        self.survive_mischief("exec")
 
 
 if __name__ == "__main__":

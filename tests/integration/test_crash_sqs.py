@@ -14,7 +14,7 @@ need_test_python()  # before anything else
 # pylint: disable=wrong-import-position
 import boto3
 
-from crash_case import DLQ, IS_FULL, QUEUE, VISIBILITY_SECONDS, CrashCase
+from crash_case import DLQ, QUEUE, VISIBILITY_SECONDS, CrashCase, Misbehaving
 from fault_proxy import FaultProxy
 from local_sqs_server import LocalSqsServer
 from moto_server import REGION
@@ -85,7 +85,7 @@ class Sqs:
             numbers += [json.loads(message["Body"])["n"] for message in some["Messages"]]
 
 
-class Crash(CrashCase):
+class Crash(Misbehaving, CrashCase):
     broker = Sqs
 
     def test_no_message_is_lost_when_the_daemon_is_killed(self):
@@ -93,14 +93,6 @@ class Crash(CrashCase):
 
     def test_what_is_recorded_as_handled_is_not_handled_again(self):
         self.survive("effectively_once")
-
-    @unittest.skipUnless(IS_FULL, "at full size only: the embedded store is tried so each time")
-    def test_none_is_lost_by_coprocesses_that_hang_crash_leak_print_and_fork(self):
-        self.survive_mischief("coprocess")
-
-    @unittest.skipUnless(IS_FULL, "at full size only: the embedded store is tried so each time")
-    def test_none_is_lost_by_commands_that_hang_crash_leak_print_and_fork(self):
-        self.survive_mischief("exec")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 #ifndef QE_TESTS_UNIT_CONSUMER_HANDLER_CASE_H
 #define QE_TESTS_UNIT_CONSUMER_HANDLER_CASE_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -121,6 +122,37 @@ static inline void case_expect(const struct qe_handled *handled, enum qe_outcome
             assert_string_equal(handled->label, label);
         }
     }
+}
+
+typedef void *case_make_fn(struct qe_err *err);
+struct case_making {
+    const struct qe_handler *handler;
+    case_make_fn *make;
+};
+
+static inline int case_make_once(void *context, struct qe_err *err)
+{
+    const struct case_making *making = context;
+    void *self = making->make(err);
+
+    making->handler->destroy(self);
+    return self == NULL ? -1 : 0;
+}
+
+/* Every allocation that making one needs fails once. */
+static inline void case_torture(const struct qe_handler *handler, case_make_fn *make)
+{
+    struct case_making making = {.handler = handler, .make = make};
+
+    qe_check_torture(case_make_once, &making);
+}
+
+/* As the program does. */
+static inline void case_ignore_sigpipe(void)
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    (void)sigaction(SIGPIPE, &ignore, NULL);
 }
 
 #endif

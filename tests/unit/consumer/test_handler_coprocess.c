@@ -329,25 +329,21 @@ static void a_stop_closes_its_input_then_asks_then_kills(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
-static int make_once(void *context, struct qe_err *err)
+static void *make_any(struct qe_err *err)
 {
     const struct qe_handler_common common = case_common(0);
-    void *self = make("true", &common, err);
 
-    (void)context;
-    qe_handler_coprocess.destroy(self);
-    return self == NULL ? -1 : 0;
+    return make("true", &common, err);
 }
 
 static void construction_survives_failed_allocations(void **state)
 {
     (void)state;
-    qe_check_torture(make_once, NULL);
+    case_torture(&qe_handler_coprocess, make_any);
 }
 
 int main(void)
 {
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_process_answers_many_messages),
         cmocka_unit_test(the_answer_decides),
@@ -361,6 +357,6 @@ int main(void)
         cmocka_unit_test(construction_survives_failed_allocations),
     };
 
-    (void)sigaction(SIGPIPE, &ignore, NULL);
+    case_ignore_sigpipe();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

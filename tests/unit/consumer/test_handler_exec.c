@@ -250,24 +250,19 @@ static void a_command_that_has_gone_is_our_own_trouble(void **state)
     case_deinit(&at);
 }
 
-static int make_once(void *context, struct qe_err *err)
+static void *make_any(struct qe_err *err)
 {
-    void *self = make("true", 0, err);
-
-    (void)context;
-    qe_handler_exec.destroy(self);
-    return self == NULL ? -1 : 0;
+    return make("true", 0, err);
 }
 
 static void construction_survives_failed_allocations(void **state)
 {
     (void)state;
-    qe_check_torture(make_once, NULL);
+    case_torture(&qe_handler_exec, make_any);
 }
 
 int main(void)
 {
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_exit_status_decides),
         cmocka_unit_test(the_body_is_its_input_and_its_output_the_reply),
@@ -280,6 +275,6 @@ int main(void)
         cmocka_unit_test(construction_survives_failed_allocations),
     };
 
-    (void)sigaction(SIGPIPE, &ignore, NULL);
+    case_ignore_sigpipe();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

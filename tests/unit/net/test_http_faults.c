@@ -137,7 +137,8 @@ static void slowness_ends_at_the_deadline(void **state)
         struct qe_http_request request = get(fixture, rows[i].path);
         const int64_t started_mono_ms = qe_clock_mono_ms();
 
-        request.deadline_mono_ms = started_mono_ms + 150;
+        /* Long enough for its first bytes to come, however busy the machine is. */
+        request.deadline_mono_ms = started_mono_ms + 1000;
         const char *message = fail_with(fixture, &request, QE_ERR_TIMEOUT);
 
         if (strstr(message, rows[i].message) == NULL) {
@@ -145,7 +146,7 @@ static void slowness_ends_at_the_deadline(void **state)
         }
         const int64_t passed_ms = qe_clock_mono_ms() - started_mono_ms;
 
-        assert_true(passed_ms >= 140 && passed_ms < 5000);
+        assert_true(passed_ms >= 990 && passed_ms < 6000);
     }
 }
 
