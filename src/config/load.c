@@ -297,7 +297,7 @@ static void check_round(struct load *load, size_t index)
     for (; at != NULL && at > first && steps < load->config->consumers_count; steps++) {
         at = find_next(load->config, at);
     }
-    if (at != first || steps == 0) {
+    if (at == NULL || at != first || steps == 0) {
         return;
     }
     const struct qe_yaml_node *node = item_value(load, "consumers", index, "dead_letter");
