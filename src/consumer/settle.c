@@ -139,8 +139,12 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
     job->settle_at_mono_ms = now + ((int64_t)SETTLE_RETRY_FIRST_MS << job->settle_attempts);
     if (job->settle_attempts >= SETTLE_ATTEMPTS_MAX ||
         (lapse > 0 && job->settle_at_mono_ms >= lapse)) {
-        if (!job->acked && lapse == 0 && job->verdict.verb != QE_SETTLE_RELEASE) {
-            release_instead(consumer, job);
+        if (!job->acked && lapse == 0) {
+            if (job->verdict.verb != QE_SETTLE_RELEASE) {
+                release_instead(consumer, job);
+            } else {
+                job->settle_attempts = SETTLE_ATTEMPTS_MAX - 1; /* again and again, as often */
+            }
             return;
         }
         if (job->acked) {

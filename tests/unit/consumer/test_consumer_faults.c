@@ -102,6 +102,22 @@ static void message_that_cannot_be_settled_comes_back_by_its_visibility(void **s
     rig_destroy(rig);
 }
 
+/* Where no delivery lapses, a message that is forgotten would stay in hand as long as the
+ * connection lives. */
+static void release_that_fails_is_tried_until_it_is_taken(void **state)
+{
+    struct rig *rig = rig_new(1);
+
+    (void)state;
+    rig->fake->visibility_ms = 0;
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 6, QE_ERR_IO);
+    qe_fake_send(rig->fake, "once", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(qe_counter_get(&rig->stats->settle_failures), 6);
+    rig_destroy(rig);
+}
+
 static void delete_with_a_stale_receipt_is_no_success(void **state)
 {
     struct rig *rig = rig_new(1);
@@ -335,6 +351,7 @@ int main(void)
         cmocka_unit_test(messages_in_hand_are_settled_while_receiving_fails),
         cmocka_unit_test(failed_settlement_is_tried_again),
         cmocka_unit_test(message_that_cannot_be_settled_comes_back_by_its_visibility),
+        cmocka_unit_test(release_that_fails_is_tried_until_it_is_taken),
         cmocka_unit_test(delete_with_a_stale_receipt_is_no_success),
         cmocka_unit_test(stale_delivery_is_not_extended_again),
         cmocka_unit_test(extension_that_the_broker_will_never_grant_is_not_tried_again),
