@@ -14,11 +14,27 @@
 
 #define TAG_BYTES 16
 
-bool qe_amqp_is_single_active(const struct qe_amqp_consumer *consumer)
+/* NULL: its source was not listed yet, or not to us. */
+static const struct qe_rmq_record *find_record(const struct qe_amqp_consumer *consumer)
 {
     const struct qe_rmq_table *table = consumer->rmq->table;
-    const struct qe_rmq_record *record =
-        table == NULL ? NULL : qe_rmq_table_get(table, consumer->vhost, consumer->queue);
+
+    return table == NULL ? NULL : qe_rmq_table_get(table, consumer->vhost, consumer->queue);
+}
+
+bool qe_amqp_is_past_limit(const struct qe_amqp_consumer *consumer,
+                           const struct qe_message *message)
+{
+    const struct qe_rmq_record *record = find_record(consumer);
+
+    return record != NULL && record->definition.kind == QE_KIND_QUORUM &&
+           record->definition.rules.delivery_limit >= 0 &&
+           message->receives > record->definition.rules.delivery_limit;
+}
+
+bool qe_amqp_is_single_active(const struct qe_amqp_consumer *consumer)
+{
+    const struct qe_rmq_record *record = find_record(consumer);
 
     return record != NULL && record->definition.is_single_active;
 }

@@ -247,6 +247,10 @@ struct qe_amqp_consumer {
 };
 /* False: it is not, or its source was not listed yet, or not to us. */
 bool qe_amqp_is_single_active(const struct qe_amqp_consumer *consumer);
+/* A quorum queue would dead-letter it instead of delivering it again; of a copy, which a retry with
+ * a delay is, it counts anew. False also as above. */
+bool qe_amqp_is_past_limit(const struct qe_amqp_consumer *consumer,
+                           const struct qe_message *message);
 struct qe_amqp_consumer *qe_amqp_consumer_new(struct qe_rmq *rmq,
                                               struct qe_amqp_connection *connection,
                                               const char *vhost, const char *queue,

@@ -108,6 +108,20 @@ static int64_t call_deadline(int64_t deadline_mono_ms)
     return deadline_mono_ms > least ? deadline_mono_ms : least;
 }
 
+/* What still waits then has waited too long: for others. */
+static int hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_message_list *out,
+                    struct qe_err *err)
+{
+    const bool is_held_long = qe_amqp_is_held_long(consumer);
+    const int rc = qe_amqp_hand_out(consumer, max, out, err);
+
+    if (rc == 0 && is_held_long && qe_amqp_stop_pushing(consumer)) {
+        consumer->is_full = true;
+        qe_amqp_give_back_held(consumer);
+    }
+    return rc;
+}
+
 static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err)
 {
@@ -120,14 +134,7 @@ static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadli
     (void)!qe_amqp_drain(consumer->channel.connection, &lost); /* told as trouble */
     for (;;) {
         if (qe_amqp_held_count(consumer) > 0) {
-            const bool is_held_long = qe_amqp_is_held_long(consumer);
-            const int rc = qe_amqp_hand_out(consumer, max, out, err);
-
-            if (rc == 0 && is_held_long && qe_amqp_stop_pushing(consumer)) {
-                consumer->is_full = true;
-                qe_amqp_give_back_held(consumer);
-            }
-            return rc;
+            return hand_out(consumer, max, out, err);
         }
         if (consumer->trouble.code != QE_OK) {
             return tell_trouble(consumer, err);

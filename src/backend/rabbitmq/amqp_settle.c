@@ -175,7 +175,10 @@ static void add_facts(const struct settling *settling, const struct qe_settlemen
 
     (void)snprintf(number, sizeof number, "%" PRIu32, message->receives);
     (void)!qe_attributes_add(out, QE_DEAD_LETTER_REASON,
-                             settlement->reason != NULL ? settlement->reason : "", &ignored);
+                             settlement->verb == QE_SETTLE_RELEASE ? "delivery_limit"
+                             : settlement->reason != NULL          ? settlement->reason
+                                                                   : "",
+                             &ignored);
     (void)!qe_attributes_add(out, QE_DEAD_LETTER_SOURCE, settling->queue->name, &ignored);
     if (message->receives > 0) {
         (void)!qe_attributes_add(out, QE_DEAD_LETTER_RECEIVES, number, &ignored);
@@ -377,7 +380,9 @@ static void begin_one(struct settling *settling, size_t index)
     } else if (settlement->verb == QE_SETTLE_RELEASE &&
                is_released_in_place(settling, settlement)) {
         (void)give_back(settling, settlement, tag);
-    } else if (settlement->verb == QE_SETTLE_RELEASE
+    } else if (settlement->verb == QE_SETTLE_RELEASE &&
+                       !(settling->queue->links_count > 0 &&
+                         qe_amqp_is_past_limit(consumer, settlement->message))
                    ? add_job(settling, index, SIZE_MAX, &err) != 0
                    : add_dead_letter_jobs(settling, index, &err) != 0) {
         fail(settlement, &err);

@@ -1,0 +1,90 @@
+"""A consumer beside pika's publishers, and a count of what was lost: for tests in which something happens to the broker."""
+import itertools
+import threading
+import time
+
+import pika
+
+from daemon import wait_for
+from rabbitmq_work_case import WORKER, Working
+
+CONSUMER = """
+  - source: rabbit
+    queue: {queue}
+    workers: 4
+    handler: {{type: coprocess, command: [python3, {folder}/worker.py, {folder}/{queue}.ids]}}
+    retry: {{initial: 10ms, max: 100ms}}
+"""
+PATIENCE = 120
+
+
+class Publisher(threading.Thread):
+    """pika, one confirm at a time; remembers what was confirmed, and goes on when it is cut off."""
+
+    def __init__(self, rabbit, queue, first=0):
+        super().__init__(daemon=True)
+        self.rabbit, self.queue, self.numbers = rabbit, queue, itertools.count(first)
+        self.confirmed, self.ended = [], threading.Event()
+
+    def run(self):
+        while not self.ended.is_set():
+            try:
+                connection = pika.BlockingConnection(pika.ConnectionParameters(
+                    "127.0.0.1", self.rabbit.amqp_port, heartbeat=0, blocked_connection_timeout=2, socket_timeout=2))
+                channel = connection.channel()
+                channel.confirm_delivery()
+                while not self.ended.is_set():
+                    body = str(next(self.numbers))
+                    channel.basic_publish("", self.queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+                    self.confirmed.append(body)
+                connection.close()
+            except (pika.exceptions.AMQPError, OSError):
+                time.sleep(0.2)
+
+    def stop(self):
+        self.ended.set()
+        self.join(30)
+
+
+class Flow(Working):
+    def setUp(self):
+        super().setUp()
+        (self.folder / "worker.py").write_text(WORKER)
+
+    def consumers(self, *queues):
+        return "consumers:" + "".join(CONSUMER.format(queue=queue, folder=self.folder) for queue in queues)
+
+    def begin(self, *queues, rabbit=None):
+        """A daemon with a consumer for each, and their publishers."""
+        daemon = self.daemon(config=self.configure(extra=self.consumers(*queues), rabbit=rabbit))
+        return daemon, [self.publish(queue, rabbit) for queue in queues]
+
+    def publish(self, queue, rabbit=None, first=0):
+        publisher = Publisher(rabbit or self.rabbit, queue, first)
+        publisher.start()
+        self.addCleanup(publisher.ended.set)
+        return publisher
+
+    def handled(self, queue):
+        ids = self.folder / f"{queue}.ids"
+        return ids.read_text().split() if ids.exists() else []
+
+    def wait_more(self, publisher, count=300):
+        """It works: so many more are published, and handled."""
+        published, handled = len(publisher.confirmed), len(self.handled(publisher.queue))
+        wait_for("published", lambda: len(publisher.confirmed) >= published + count, PATIENCE)
+        wait_for("handled", lambda: len(self.handled(publisher.queue)) >= handled + count, PATIENCE)
+
+    def finish(self, daemon, publisher):
+        """Everything that was confirmed has been handled, and the queue is empty."""
+        publisher.stop()
+        wanted = set(publisher.confirmed)
+        wait_for("all is handled", lambda: wanted <= set(self.handled(publisher.queue)), PATIENCE)
+        handled = self.handled(publisher.queue)
+        lost = wanted - set(handled)
+        twice = len(handled) - len(set(handled))
+        print(f"\n{publisher.queue}: {len(wanted)} confirmed, {len(handled)} handled, {twice} of them twice, "
+              f"{len(lost)} lost")
+        self.assertFalse(lost)
+        daemon.is_alive()
+        return twice
