@@ -30,6 +30,7 @@ struct line {
     struct slice name;
     struct label labels[LABELS_MAX];
     size_t labels_count;
+    struct slice number;
     double value;
 };
 
@@ -120,7 +121,8 @@ static bool read_line(const char *at, const char *end, struct line *line)
     if (line->name.bytes == 0 || !read_labels(&at, end, line) || !take(&at, end, ' ')) {
         return false;
     }
-    return read_number(until(&at, end, " \r"), &line->value);
+    line->number = until(&at, end, " \r");
+    return read_number(line->number, &line->value);
 }
 
 static const struct label *label_of(const struct line *line, const char *name)
@@ -260,6 +262,10 @@ static int take_by_format(struct qe_rmq_families *families, const struct line *l
                                        .name = queue_plain.at,
                                        .name_bytes = queue_plain.bytes};
 
+    /* What is read otherwise than it stands is no good for comparing. */
+    if (labels.at + labels.bytes != line->number.at) {
+        labels.bytes = 0;
+    }
     return tell(families, families->number(families->context, &named), labels, line->value, err);
 }
 
