@@ -115,8 +115,10 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
     [QE_FAMILY_LAST_SUCCESS] = {"queue_last_success_timestamp_seconds", QE_METRIC_GAUGE,
                                 QE_PART_POLL, "seconds", QUEUE_LABELS,
                                 "When the queue was last read, in Unix time."},
-    [QE_FAMILY_SOURCE_UP] = {"queue_source_up", QE_METRIC_GAUGE, QE_PART_POLL, "", "source",
-                             "1 when the last poll reached the source, else 0."},
+    [QE_FAMILY_SOURCE_UP] =
+        {"queue_source_up", QE_METRIC_GAUGE, QE_PART_POLL, "", "source",
+         "1 when the last poll read the source, else 0; 0 also when its queues could not be "
+         "listed for three discovery intervals."},
     [QE_FAMILY_SOURCE_METHOD] = {"queue_source_method_info", QE_METRIC_GAUGE, QE_PART_POLL, "",
                                  "source,method",
                                  "In which way queues of a source that has several were read last; "
@@ -135,8 +137,9 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
          "Nodes that this node lost sight of while they ran on; above 0, the cluster is split."},
     [QE_FAMILY_POLLS] = {"queue_exporter_polls", QE_METRIC_COUNTER, QE_PART_POLL, "", "source",
                          "Polls of the source, good or failed."},
-    [QE_FAMILY_POLL_FAILURES] = {"queue_exporter_poll_failures", QE_METRIC_COUNTER, QE_PART_POLL,
-                                 "", "source,reason", "Polls that failed as a whole, by reason."},
+    [QE_FAMILY_POLL_FAILURES] =
+        {"queue_exporter_poll_failures", QE_METRIC_COUNTER, QE_PART_POLL, "", "source,reason",
+         "Polls that failed as a whole, or could not list queues, by reason."},
     [QE_FAMILY_POLL_DURATION] = {"queue_exporter_poll_duration_seconds", QE_METRIC_HISTOGRAM,
                                  QE_PART_POLL, "seconds", "source", "How long polls took."},
     [QE_FAMILY_LAST_POLL_SUCCESS] = {"queue_exporter_last_poll_success_timestamp_seconds",

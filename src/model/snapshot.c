@@ -201,7 +201,7 @@ static void take_report(struct qe_source_status *status, const struct qe_batch *
     enum qe_err_code code = report->error.code;
 
     status->polled = true;
-    status->up = code == QE_OK;
+    status->up = code == QE_OK || report->is_read_unlisted;
     status->polls_total++;
     if (code != QE_OK && (unsigned)code < QE_ERR_COUNT) {
         status->poll_failures_total[code]++;
@@ -212,7 +212,7 @@ static void take_report(struct qe_source_status *status, const struct qe_batch *
         status->queues_dropped = report->queues_dropped;
         status->method = batch->method;
     }
-    if (code == QE_OK) {
+    if (status->up) {
         status->last_success_unix_ms = report->now_unix_ms;
     }
 }

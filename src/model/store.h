@@ -115,6 +115,8 @@ struct qe_poll_report {
     size_t queues_listed;
     size_t queues_dropped;
     struct qe_err error;        /* QE_OK, or why the poll as a whole failed */
+    bool is_read_unlisted;      /* error is only that of a list: the queues known before were read,
+                                   and that list is young enough for the source to count as up */
     qe_objective_fn *objective; /* may be NULL */
     const void *objective_context;
     int64_t state_window_ms; /* what qe_backlog_observe() judges by; 0: states are not wanted */

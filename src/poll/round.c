@@ -13,15 +13,18 @@
 /* A handle may be beyond repair while its source is well again: open a new one every so often. */
 #define FAILURES_PER_HANDLE 3
 #define SKEW_LEAST_MS 2000
+/* As with samples: what was listed is good for three intervals. */
+#define LIST_STALE_INTERVALS 3
 
 /* One poll's working state. */
 struct round {
     struct qe_poller *poller;
     int64_t start_mono_us;
     int64_t deadline_mono_ms;
-    struct qe_batch batch; /* batch.set NULL: nothing sampled */
-    bool has_readings;     /* of some queue */
-    struct qe_err err;     /* why the poll failed, QE_OK: it did not */
+    struct qe_batch batch;  /* batch.set NULL: nothing sampled */
+    bool has_readings;      /* of some queue */
+    struct qe_err err;      /* why the poll failed, QE_OK: it did not */
+    struct qe_err list_err; /* why its list did */
 };
 
 static void count_text(char out[24], uint64_t count)
@@ -123,7 +126,8 @@ static int list_queues(struct round *round, struct qe_err *err)
     adopt_set(poller, fresh);
     poller->queues_listed = listed;
     poller->queues_dropped = dropped;
-    poller->next_list_mono_ms = qe_clock_mono_ms() + options->discovery_interval_ms;
+    poller->listed_mono_ms = qe_clock_mono_ms();
+    poller->next_list_mono_ms = poller->listed_mono_ms + options->discovery_interval_ms;
     return 0;
 }
 
@@ -350,16 +354,28 @@ static void read_source(struct round *round)
         return;
     }
     if (qe_clock_mono_ms() >= poller->next_list_mono_ms && list_queues(round, &err) != 0) {
-        round->err = err;
-        if (poller->set == NULL || round->err.code == QE_ERR_CANCELLED) {
+        if (poller->set == NULL || err.code == QE_ERR_CANCELLED) {
+            round->err = err;
             return;
         }
-        (void)qe_err_wrap(&round->err, "list"); /* the known queues are still worth reading */
+        (void)qe_err_wrap(&err, "list"); /* the known queues are still worth reading */
+        round->list_err = err;
     }
     sample_queues(round);
 }
 
-static void publish(struct round *round)
+/* Queues that are read are not down because new ones would not be seen; but who cannot list for
+ * long must be told. The failure counts in any case. */
+static bool is_read_unlisted(const struct round *round)
+{
+    const struct qe_poller *poller = round->poller;
+
+    return round->err.code == QE_OK && round->list_err.code != QE_OK && round->has_readings &&
+           (qe_clock_mono_ms() - poller->listed_mono_ms) / LIST_STALE_INTERVALS <
+               poller->options.discovery_interval_ms;
+}
+
+static void publish(struct round *round, bool unlisted)
 {
     struct qe_poller *poller = round->poller;
     int64_t now_us = qe_clock_mono_us();
@@ -370,6 +386,7 @@ static void publish(struct round *round)
                                     .queues_listed = poller->queues_listed,
                                     .queues_dropped = poller->queues_dropped,
                                     .error = round->err,
+                                    .is_read_unlisted = unlisted,
                                     .objective = poller->options.objective,
                                     .objective_context = poller->options.objective_context,
                                     .state_window_ms = poller->options.state_window_ms};
@@ -421,10 +438,13 @@ void qe_poll_round(struct qe_poller *poller)
                           .deadline_mono_ms = now_us / 1000 + poller->options.poll_timeout_ms};
 
     read_source(&round);
+    const bool unlisted = is_read_unlisted(&round);
+
+    round.err = round.err.code == QE_OK ? round.list_err : round.err;
     /* An interrupted poll says nothing about the source: neither published nor counted. Nor is one
      * that comes back after it was told to stop: its source may be in other hands by now. */
     if (round.err.code != QE_ERR_CANCELLED && !qe_poll_is_stopping(poller)) {
-        publish(&round);
+        publish(&round, unlisted);
         if (round.err.code == QE_OK) {
             poller->failures_in_row = 0;
             log_success(poller);

@@ -35,6 +35,7 @@ struct qe_poller {
      * not asked in every poll is not taken for recovered. NULL: none failed yet. */
     bool *failing;
     int64_t next_list_mono_ms;
+    int64_t listed_mono_ms; /* when the last list succeeded */
     unsigned failures_in_row;
     bool was_up;
     const char *method;       /* static: in which way queues were read last; NULL: none is told */

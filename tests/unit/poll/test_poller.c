@@ -58,6 +58,42 @@ static void failing_list_keeps_the_known_queues_sampled_and_counts(void **state)
     bench_destroy(bench);
 }
 
+/* Nobody is paged for a source whose queues are all read, until its list is too old. */
+static void source_that_is_read_is_up_until_its_list_is_stale(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    bench_start(bench);
+    QE_WAIT_FOR(is_up(bench));
+    qe_fake_fail(bench->fake, QE_FAKE_LIST, 1000000, QE_ERR_NETWORK);
+    pthread_mutex_lock(&bench->fake->lock);
+    bench->fake->relist = true;
+    pthread_mutex_unlock(&bench->fake->lock);
+    QE_WAIT_FOR(failures(bench, QE_ERR_NETWORK) >= 3);
+    struct seen seen = look(bench, "orders");
+
+    assert_true(seen.status.up);
+    assert_true(seen.queue.up);
+    assert_int_equal(seen.status.last_error.code, QE_ERR_NETWORK);
+    qe_fake_fail(bench->fake, QE_FAKE_SAMPLE, 1000000, QE_ERR_IO);
+    QE_WAIT_FOR(!is_up(bench));
+    qe_fake_fail(bench->fake, QE_FAKE_SAMPLE, 0, QE_OK);
+    QE_WAIT_FOR(is_up(bench));
+    bench_destroy(bench);
+
+    bench = bench_new(STALE_MS);
+    bench->options.discovery_interval_ms = 100;
+    bench_start(bench);
+    QE_WAIT_FOR(is_up(bench));
+    qe_fake_fail(bench->fake, QE_FAKE_LIST, 1000000, QE_ERR_NETWORK);
+    QE_WAIT_FOR(!is_up(bench));
+    assert_true(look(bench, "orders").queue.up);
+    qe_fake_fail(bench->fake, QE_FAKE_LIST, 0, QE_OK);
+    QE_WAIT_FOR(is_up(bench));
+    bench_destroy(bench);
+}
+
 static void first_list_that_fails_is_tried_again(void **state)
 {
     struct bench *bench = bench_new(STALE_MS);
@@ -329,6 +365,7 @@ int main(void)
         cmocka_unit_test(good_source_is_listed_once_and_sampled_each_interval),
         cmocka_unit_test(source_that_cannot_be_opened_is_down_and_recovers_by_itself),
         cmocka_unit_test(failing_list_keeps_the_known_queues_sampled_and_counts),
+        cmocka_unit_test(source_that_is_read_is_up_until_its_list_is_stale),
         cmocka_unit_test(first_list_that_fails_is_tried_again),
         cmocka_unit_test(one_bad_queue_does_not_take_the_source_down),
         cmocka_unit_test(source_that_answers_for_no_queue_is_down),
