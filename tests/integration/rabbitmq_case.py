@@ -10,7 +10,7 @@ from daemon import WithFolder, wait_for
 
 CONFIG = """
 shutdown_timeout: 5s
-defaults: {{poll_interval: {poll}s, poll_timeout: {poll}s, discovery_interval: {discovery}s, stale_after: 20s}}
+defaults: {{poll_interval: {poll}s, poll_timeout: {poll}s, discovery_interval: {discovery}s, stale_after: {stale}s}}
 sources:
   - name: rabbit
     type: rabbitmq
@@ -31,8 +31,8 @@ def of_source(family, **labels):
 class Watching(WithFolder):
     """What the test cases share."""
 
-    def watch(self, url, extra="", poll=1, discovery=3):
-        text = CONFIG.format(url=url, extra=extra, poll=poll, discovery=discovery)
+    def watch(self, url, extra="", poll=1, discovery=3, stale=20):
+        text = CONFIG.format(url=url, extra=extra, poll=poll, discovery=discovery, stale=stale)
         return self.daemon(config=self.write_config(text))
 
     def wait_page(self, what, daemon, fits, seconds=60):

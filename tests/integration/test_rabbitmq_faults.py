@@ -2,6 +2,8 @@
 """What the daemon says when RabbitMQ is not well: a node of a cluster is lost, statistics or a plugin are off, the broker
 restarts, and what only a proxy or a broken server does: late, cut and foreign answers."""
 import http.server
+import os
+import signal
 import threading
 import time
 import unittest
@@ -19,7 +21,8 @@ class Nodes(WithRabbit):
         self.rabbit.queue("work", kind="quorum")
         self.rabbit.publish("orders", 2, delivery_mode=2)
         self.rabbit.publish("work", 3)
-        daemon = self.watch(self.rabbit.url)
+        # It lists every 5 s: what it knows of queues is good for 15 s.
+        daemon = self.watch(self.rabbit.url, discovery=5)
         depths = {series("queue_messages_ready", "orders"): 2, series("queue_messages_ready", "work"): 3}
         self.wait_values("depths", daemon, depths)
         self.rabbit.kill()
@@ -46,9 +49,15 @@ class Nodes(WithRabbit):
         self.addCleanup(self.rabbit.ctl, "enable", "rabbitmq_management", program="rabbitmq-plugins")
         self.rabbit.ctl("disable", "rabbitmq_management", program="rabbitmq-plugins")
         wait_for("the nodes' metrics are read", lambda: "method=metrics" in daemon.log())
-        self.wait_values("not listed", daemon, {of_source("queue_source_up"): 0})
-        time.sleep(5)
-        self.wait_values("read without the API", daemon, {**depths, series("queue_up", "orders"): 1}, 1)
+        failed = of_source("queue_exporter_poll_failures_total", reason="network")
+        before = daemon.value(failed)
+        daemon.wait_value(failed, lambda n: n > before)
+        self.wait_values("read, not listed", daemon, {
+            **depths, series("queue_up", "orders"): 1, of_source("queue_source_up"): 1,
+            of_source("queue_source_method_info", method="metrics"): 1})
+        self.assertRegex(daemon.log(), 'error="list: ')
+        self.wait_values("not listed for long", daemon, {
+            **depths, series("queue_up", "orders"): 1, of_source("queue_source_up"): 0})
         self.assertIn(f"127.0.0.1:{self.rabbit.management_port}", daemon.log())
         other = self.watch(self.rabbit.url)  # which knows no queue yet
         other.wait_value(of_source("queue_exporter_poll_failures_total", reason="network"), lambda n: n and n > 0)
@@ -63,9 +72,9 @@ class Nodes(WithRabbit):
         for name, node in (("stays", first.node), ("lost", second.node)):
             first.must("PUT", f"/api/queues/%2F/{name}", {"durable": True, "node": node})
             first.publish(name, 2, delivery_mode=2)
-        daemons = {method: self.watch(first.url, f"    method: {method}\n    include: [stays, lost]\n{urls}") for method, urls in (
-            ("statistics", ""),
-            ("metrics", f"    metrics_urls: [\"{first.metrics_url}\", \"{second.metrics_url}\"]\n"))}
+        urls = f"    metrics_urls: [\"{first.metrics_url}\", \"{second.metrics_url}\"]\n    statistics_max_load: 0\n"
+        daemons = {method: self.watch(first.url, f"    method: {method}\n    include: [stays, lost]\n{more}", stale=6)
+                   for method, more in (("statistics", ""), ("metrics", urls))}
         for daemon in daemons.values():  # each queue once, whichever node tells of it
             self.wait_values("both nodes", daemon, {
                 series("queue_messages_ready", "stays"): 2, series("queue_messages_ready", "lost"): 2,
@@ -87,6 +96,32 @@ class Nodes(WithRabbit):
             self.wait_values(f"both nodes again, by {method}", daemon, {
                 series("queue_messages_ready", "lost"): 2, series("queue_up", "lost"): 1,
                 of_source("queue_source_node_up", node=second.node): 1})
+            daemon.stop()
+        self.while_a_member_hangs(second, self.watch(first.url, f"    include: [stays, lost]\n{urls}", poll=2,
+                                                     discovery=600, stale=8))
+
+    def while_a_member_hangs(self, second, daemon):
+        """The API of the healthy node hangs too then, for a minute; its own metrics are answered at once."""
+        self.wait_values("both nodes, by themselves", daemon, {
+            series("queue_messages_ready", "stays"): 2, series("queue_messages_ready", "lost"): 2,
+            of_source("queue_source_method_info", method="metrics"): 1})
+        os.killpg(second.process.pid, signal.SIGSTOP)
+        try:
+            stays = {series("queue_messages_ready", "stays"): 2, series("queue_up", "stays"): 1,
+                     of_source("queue_source_up"): 1}
+            self.wait_values("one hangs", daemon, {**stays, series("queue_up", "lost"): 0})
+            self.wait_values("its old count is gone", daemon, {**stays, series("queue_messages_ready", "lost"): None})
+            polls, ends = of_source("queue_exporter_polls_total"), time.monotonic() + 8
+            before, wrong = daemon.value(polls), set()
+            while time.monotonic() < ends:
+                page = daemon.values()
+                wrong |= {name for name, value in stays.items() if page.get(name) != value}
+                time.sleep(0.3)
+            self.assertEqual(wrong, set(), "the healthy node's queue stays")
+            self.assertGreaterEqual(daemon.value(polls) - before, 2, "each poll ends with its time")
+            self.assertRegex(daemon.log(), f'reason=timeout error="[^"]*lost[^"]*:{second.metrics_port}: no answer')
+        finally:
+            os.killpg(second.process.pid, signal.SIGCONT)
 
 
 class StatisticsOff(WithRabbit):
@@ -155,9 +190,10 @@ class Strangers(Watching):
                 ("proxy", {"body": b"<html>Welcome</html>"}, "protocol", "not with JSON"),
                 ("gateway", {"status": 502, "body": b"<html>Bad Gateway</html>"}, "network", "502"),
                 ("other", {"status": 404, "body": b"not here"}, "not_found", "rabbitmq_management"))
-        for name, how, reason, says in rows:
+        daemons = {name: self.watch(self.serve(**how), poll=1) for name, how, _, _ in rows}  # all at once
+        for name, _, reason, says in rows:
             with self.subTest(name):
-                daemon = self.watch(self.serve(**how), poll=1)
+                daemon = daemons[name]
                 daemon.wait_value(of_source("queue_exporter_poll_failures_total", reason=reason),
                                   lambda n: n and n >= 2)
                 self.assertEqual(daemon.value(of_source("queue_source_up")), 0)

@@ -216,6 +216,8 @@ static int read_depths(struct qe_rmq_sampling *sampling, struct qe_err *err)
     }
     self->has_totals =
         self->has_totals || (first_way == QE_RMQ_TOTALS && sampling->depths_count > 0);
+    const bool was_good = is_good;
+    const struct qe_err first_gap = sampling->poll.gap;
     const bool must_turn = turn(sampling, is_good);
     const bool may_turn = has_time(sampling);
 
@@ -226,6 +228,14 @@ static int read_depths(struct qe_rmq_sampling *sampling, struct qe_err *err)
         }
         self->lacks_totals = first_way == QE_RMQ_TOTALS &&
                              sampling->poll.way == QE_RMQ_STATISTICS && sampling->depths_count > 0;
+    }
+    /* While a node hangs, the API does, too: then what the other nodes told is all there is. */
+    if (must_turn && first_way == QE_RMQ_METRICS && was_good && (!is_good || !may_turn)) {
+        self->metrics_failed = false;
+        self->management_failed = true;
+        sampling->poll.way = first_way;
+        sampling->poll.gap = first_gap;
+        is_good = true;
     }
     if (!is_good) {
         if (may_turn || !must_turn) { /* all were tried: the next poll begins anew */

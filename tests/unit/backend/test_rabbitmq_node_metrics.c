@@ -172,6 +172,43 @@ static void an_api_that_hangs_does_not_stop_metrics(void **state)
     rig_deinit(&rig);
 }
 
+/* While a member of a cluster hangs, so do its own metrics, and the API of all nodes. */
+static void what_healthy_nodes_tell_stays_while_another_hangs(void **state)
+{
+    struct rig rig;
+    struct qe_err err = {0};
+
+    (void)state;
+    rig_init(&rig);
+    many_queues(MANY_QUEUES "}");
+    rig.settings.statistics_max_load = 0;
+    for (size_t i = 0; i < 2; i++) {
+        rig.self.endpoints[i].url = qe_strdup(i == 0 ? "http://one:15692" : "http://two:15692");
+        rig.self.endpoints_count = i + 1;
+    }
+    struct qe_text_list urls = {.items = &rig.self.base_url, .count = 1};
+
+    rig.settings.metrics_urls = urls;
+    answer("one:15692", 200, TEXT(READY("orders", "5")));
+    answer("two:15692", 200, "");
+    s_fake.answers[s_fake.answers_count - 1].takes_ms = 60000;
+    assert_ok(list(&rig, &err), err);
+    answer("/api/", 200, "[]");
+    s_fake.answers[s_fake.answers_count - 1].takes_ms = 60000;
+    pass_ms(60000);
+    for (size_t i = 0; i < 4; i++) {
+        const int64_t begin_mono_ms = s_mono_ms;
+
+        assert_ok(sample(&rig, &err), err);
+        assert_true(s_mono_ms - begin_mono_ms <= POLL_TIMEOUT_MS);
+        assert_string_equal(rig.batch.method, "metrics");
+        assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), 5);
+        assert_int_equal(entry_of(&rig, "/", "work")->error, QE_ERR_TIMEOUT);
+        pass_ms(30000);
+    }
+    rig_deinit(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +219,7 @@ int main(void)
         cmocka_unit_test(metrics_that_a_firewall_swallows_cost_half_the_poll),
         cmocka_unit_test(another_brokers_metrics_are_not_taken),
         cmocka_unit_test(an_api_that_hangs_does_not_stop_metrics),
+        cmocka_unit_test(what_healthy_nodes_tell_stays_while_another_hangs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
