@@ -146,8 +146,7 @@ const char *ctl_vhost(const struct ctl *ctl)
 {
     const char *otherwise = ctl->driver->default_vhost != NULL ? ctl->driver->default_vhost : "";
 
-    return ctl->options.vhost != NULL && *ctl->options.vhost != '\0' ? ctl->options.vhost
-                                                                     : otherwise;
+    return ctl->options.vhost != NULL ? ctl->options.vhost : otherwise;
 }
 
 static int no_such_queue(const struct ctl *ctl, const struct qe_queue_list *list, const char *name,

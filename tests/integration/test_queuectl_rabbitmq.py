@@ -52,7 +52,6 @@ class QueuectlRabbit(WithRabbit):
         self.assertEqual(done.returncode, 1)
         self.assertIn('no queue "crash" in vhost "/", but one in vhost "other": say --vhost', done.stderr)
         self.queuectl("dlq", "inspect", "rabbit", "crash", "--yes", "--vhost", "other")
-        self.queuectl("dlq", "inspect", "rabbit", "mail-dlq", "--yes", "--max", "0", "--vhost", "")  # the default one
 
     def test_rates_are_seen_on_the_screen(self):
         terminal = Terminal(self, columns=120)
