@@ -538,8 +538,8 @@
               "severity": "critical",
             },
             "annotations": {
-              "summary": "A source of queues cannot be reached.",
-              "description": "No exporter has reached source {{ $labels.source }} for %(source_down_for)s. Nothing is known about any of its queues." % c,
+              "summary": "A source of queues cannot be read.",
+              "description": "For %(source_down_for)s no exporter could read source {{ $labels.source }}, or list its queues. What is known of its queues ends or is stale." % c,
               "runbook_url": "%(runbook_base)s/QueueSourceDown.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-overview?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}" % c,
             },

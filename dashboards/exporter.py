@@ -21,7 +21,7 @@ NOW = Row("Now", [
          colors=steps(RED, (1, GREEN)), runbooks=["QueueExporterDown"]),
     stat("Exporters down", "Exporters that Prometheus knows and cannot scrape.", 'count(up{E} == 0) or vector(0)',
          colors=steps(GREEN, (1, RED)), runbooks=["QueueExporterDown"]),
-    stat("Sources", "1 when the last poll reached the source, for each exporter.",
+    stat("Sources", "1 when the last poll read the source's queues and their list is not stale, for each exporter.",
          Query("min by (source, instance) (queue_source_up{S})", SI), width=5,
          mappings=words(_1=("up", GREEN), _0=("down", RED)), colors=steps(GREY), text_mode="value_and_name",
          runbooks=["QueueSourceDown"]),
