@@ -109,6 +109,11 @@ void qe_attributes_deinit(struct qe_attributes *attributes)
     *attributes = (struct qe_attributes){0};
 }
 
+const char *qe_message_name(const struct qe_message *message)
+{
+    return message->id != NULL && message->id[0] != '\0' ? message->id : "(no id)";
+}
+
 int qe_message_init(struct qe_message *message, struct qe_err *err)
 {
     struct qe_message made = {

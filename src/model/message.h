@@ -60,6 +60,8 @@ struct qe_message {
     uint64_t tag; /* the driver's own (delivery tag, row id); nobody else reads it */
 };
 /* Zeroed message with every text set to "". */
+/* For people: its id, or "(no id)", as publishers to RabbitMQ often give none. Borrowed. */
+const char *qe_message_name(const struct qe_message *message);
 int qe_message_init(struct qe_message *message, struct qe_err *err) QE_MUST_CHECK;
 void qe_message_deinit(struct qe_message *message); /* = {0} is fine; twice is safe */
 

@@ -69,7 +69,7 @@ int ctl_is_meant(const struct ctl *ctl, const struct qe_message *message, struct
 {
     int rc = qe_dlq_filter_matches(&ctl->options.filter, message, qe_clock_unix_ms(), err);
 
-    return rc >= 0 ? rc : qe_err_wrap(err, "message %s", message->id);
+    return rc >= 0 ? rc : qe_err_wrap(err, "message %s", qe_message_name(message));
 }
 
 int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t count,

@@ -76,7 +76,7 @@ static void put(const char *before, const char *text, const char *after)
 
 static void put_head(const struct qe_message *message, const struct qe_dlq_facts *facts)
 {
-    put("id ", message->id, "");
+    put("id ", qe_message_name(message), "");
     put(", ", facts->reason, "");
     if (facts->detail[0] != '\0') {
         put(": ", facts->detail, "");

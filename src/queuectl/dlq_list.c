@@ -261,14 +261,14 @@ static void print_table(const struct listing *listing)
 
 /* --- the command --- */
 
-static int print(const struct listing *listing, struct qe_err *err)
+static int print(const struct listing *listing, bool all_read, struct qe_err *err)
 {
     int rc = 0;
 
     if (!listing->ctl->options.json) {
         if (listing->count > 0) {
             print_table(listing);
-        } else {
+        } else if (all_read) {
             (void)fputs("no queue has a dead-letter queue that is known here\n", stderr);
         }
         return 0;
@@ -323,7 +323,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         if (listing->count > 0) {
             qsort(listing->rows, listing->count, sizeof listing->rows[0], by_depth);
         }
-        (void)print(listing, err);
+        (void)print(listing, code == QE_EXIT_OK, err);
     }
     for (size_t i = 0; i < listing->views_count; i++) {
         ctl_view_deinit(&listing->views[i]);

@@ -134,7 +134,7 @@ static void print_for_people(const struct qe_message *message)
     int64_t now_unix_ms = qe_clock_unix_ms();
 
     (void)fputs("id ", stdout);
-    print_text(message->id);
+    print_text(qe_message_name(message));
     if (message->receives > 0) {
         (void)printf(", received %" PRIu32 "x", message->receives);
     }

@@ -26,7 +26,8 @@ struct flock {
     struct canary *canaries; /* owned; room for options.canary */
     size_t count;
     size_t back_count;
-    char why[256]; /* of the first that came back */
+    bool is_sure;  /* `why` is of one that came back, not of one like it that was there before */
+    char why[360]; /* of the first that came back */
 };
 
 static void remember(void *context, const struct qe_message *message, const char *new_id)
@@ -48,32 +49,60 @@ static bool is_canary(const struct canary *one, const struct qe_message *message
            one->fingerprint == fingerprint;
 }
 
+/* When it was sent, or else came here; 0 unknown. */
+static int64_t time_of(const struct qe_message *message)
+{
+    return message->sent_unix_ms != 0 ? message->sent_unix_ms : message->enqueued_unix_ms;
+}
+
+/* One that waits for its turn, maybe of the same body. Who publishes to RabbitMQ often says neither
+ * id nor time; the canaries have both, and the broker tells when it dead-lettered. */
+static bool was_here_before(const struct ctl_redrive_job *job, const struct qe_message *message)
+{
+    bool peeks = (job->ctl->driver->caps & QE_CAP_PEEK) != 0;
+    int64_t since = time_of(message);
+
+    return since != 0 && since < job->start_unix_ms - (peeks ? 0 : CLOCK_SKEW_MS);
+}
+
+/* The first one's reason; of one that is surely one of them, if there is one. */
+static void note_why(struct flock *flock, const struct qe_message *message)
+{
+    bool is_sure = time_of(message) != 0;
+    struct qe_dlq_facts facts;
+
+    if (flock->back_count > 0 && (flock->is_sure || !is_sure)) {
+        return;
+    }
+    flock->is_sure = is_sure;
+    qe_dlq_facts_read(message, qe_clock_unix_ms(), &facts);
+    (void)snprintf(flock->why, sizeof flock->why, "message %.60s: %s%s%.120s%s",
+                   qe_message_name(message), facts.reason, facts.detail[0] != '\0' ? ": " : "",
+                   facts.detail,
+                   is_sure ? ""
+                           : "; its age is not told: it may be one of the same content that was "
+                             "there before");
+}
+
 static int visit(void *context, const struct qe_message *message, struct qe_err *err)
 {
     struct flock *flock = context;
-    const struct ctl_redrive_job *job = flock->job;
-    bool peeks = (job->ctl->driver->caps & QE_CAP_PEEK) != 0;
 
     (void)err;
-    if (message->sent_unix_ms != 0 &&
-        message->sent_unix_ms < job->start_unix_ms - (peeks ? 0 : CLOCK_SKEW_MS)) {
-        return 0; /* one that waits for its turn, maybe of the same body */
+    if (was_here_before(flock->job, message)) {
+        return 0;
     }
     uint64_t fingerprint = qe_dlq_fingerprint(message);
 
     for (size_t i = 0; i < flock->count; i++) {
         struct canary *one = &flock->canaries[i];
-        struct qe_dlq_facts facts;
 
         if (one->is_back || !is_canary(one, message, fingerprint)) {
             continue;
         }
         one->is_back = true;
-        qe_dlq_facts_read(message, qe_clock_unix_ms(), &facts);
-        if (flock->back_count++ == 0) {
-            (void)snprintf(flock->why, sizeof flock->why, "message %.60s: %s%s%.120s", message->id,
-                           facts.reason, facts.detail[0] != '\0' ? ": " : "", facts.detail);
-        }
+        note_why(flock, message);
+        flock->back_count++;
         break;
     }
     return 0;

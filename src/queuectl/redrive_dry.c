@@ -58,7 +58,7 @@ static void print_line(const struct qe_message *message, const struct qe_queue *
     struct qe_dlq_facts facts;
 
     qe_dlq_facts_read(message, qe_clock_unix_ms(), &facts);
-    put("", message->id);
+    put("", qe_message_name(message));
     put(to != NULL ? " to " : " stays", to != NULL ? to->name : "");
     put(": ", facts.reason);
     if (facts.age_ms >= 0) {
@@ -86,7 +86,7 @@ static int visit(void *context, const struct qe_message *message, struct qe_err 
 
     if (to == NULL && rehearsal->first_stay.code == QE_OK) {
         rehearsal->first_stay = why;
-        (void)qe_err_wrap(&rehearsal->first_stay, "message %s", message->id);
+        (void)qe_err_wrap(&rehearsal->first_stay, "message %s", qe_message_name(message));
     }
     print_line(message, to);
     return count_target(rehearsal, to, err);

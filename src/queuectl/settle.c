@@ -20,6 +20,6 @@ int ctl_settle_one(struct ctl *ctl, const struct qe_queue *queue, const struct q
         return 0;
     }
     return qe_err_set(err, settlement.err.code, "message %s was not %s, and comes again: %s",
-                      message->id, verb == QE_SETTLE_ACK ? "acked" : "given back",
+                      qe_message_name(message), verb == QE_SETTLE_ACK ? "acked" : "given back",
                       settlement.err.message);
 }

@@ -242,6 +242,10 @@ int ctl_trends_take(struct ctl_trends *out, const char *url, const struct qe_htt
         return qe_err_set(err, QE_ERR_PROTOCOL, "%.200s answered %u: is that an exporter's page?",
                           url, reply->status);
     }
+    if (strstr(qe_strbuf_text(&reply->body), "\nqueue_exporter_") == NULL) {
+        return qe_err_set(err, QE_ERR_PROTOCOL,
+                          "%.200s is no exporter's metrics page, which ends in /metrics", url);
+    }
     return ctl_trends_read(out, qe_strbuf_text(&reply->body), err);
 }
 

@@ -70,6 +70,21 @@ class DlqList(WithFolder):
         self.assertIn("no trend, because the exporter cannot be asked", done.stderr)
         self.assertIn("orders-dlq", done.stdout)
 
+    def test_a_page_that_is_not_the_exporters_metrics_is_said(self):
+        daemon = Daemon(self.config)
+        self.addCleanup(self.end, daemon)
+        daemon.start()
+        done = self.queuectl("dlq", "list", "--exporter", f"http://127.0.0.1:{daemon.port}")
+        self.assertIn(f"http://127.0.0.1:{daemon.port} is no exporter's metrics page, which ends in /metrics", done.stderr)
+        self.assertIn("orders-dlq", done.stdout)
+
+    def test_a_source_that_cannot_be_read_is_not_one_without_dead_letters(self):
+        self.write_config("sources: [{name: far, type: rabbitmq, management_url: 'http://127.0.0.1:1'}]")
+        done = self.queuectl("dlq", "list", check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("cannot connect", done.stderr)
+        self.assertNotIn("no queue has", done.stderr)
+
     def test_what_is_wrong_is_said(self):
         for words, code, text in ((("nowhere",), 2, 'no source "nowhere"'), (("local", "x"), 2, "expected [SOURCE]")):
             done = self.queuectl("dlq", "list", *words, check=False)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """queuectl looks at a real RabbitMQ: dead letters, and queues that send everything back after a while."""
 import json
+import time
 import unittest
 
 from rabbitmq_case import CONFIG, WithRabbit
@@ -12,6 +13,7 @@ need_tmux()
 
 # pylint: disable=wrong-import-position
 from daemon import QUEUECTL
+
 
 class QueuectlRabbit(WithRabbit):
     @classmethod
@@ -27,7 +29,11 @@ class QueuectlRabbit(WithRabbit):
 
     def setUp(self):
         super().setUp()
-        self.write_config(CONFIG.format(url=self.rabbit.url, extra=f"    amqp_url: amqp://127.0.0.1:{self.rabbit.amqp_port}\n", poll=5, discovery=5))
+        self.write_rabbit_config(self.rabbit.amqp_port)
+
+    def write_rabbit_config(self, amqp_port):
+        self.write_config(CONFIG.format(url=self.rabbit.url, extra=f"    amqp_url: amqp://127.0.0.1:{amqp_port}\n",
+                                        poll=5, discovery=5, stale=20))
 
     def ready(self):
         rows = [json.loads(line) for line in self.queuectl("stats", "--json").stdout.splitlines()]
@@ -43,6 +49,39 @@ class QueuectlRabbit(WithRabbit):
         links = [json.loads(line) for line in self.queuectl("dlq", "list", "--json").stdout.splitlines()]
         self.assertEqual([(link["queue"], link["dead_letter_queue"], link["messages"]) for link in links],
                          [("mail", "mail-dlq", 3)])
+
+    def bury(self, count):
+        """As most publishers' messages are: of one content, without id and time."""
+        self.rabbit.queue("twins-dlq")
+        self.rabbit.queue("twins", dead_letter_exchange="", dead_letter_routing_key="twins-dlq")
+        for queue in ("twins", "twins-dlq"):
+            self.addCleanup(self.rabbit.must, "DELETE", f"/api/queues/%2f/{queue}")
+        self.rabbit.publish("twins", count)
+        self.rabbit.must("POST", "/api/queues/%2f/twins/get", {
+            "count": count, "ackmode": "reject_requeue_false", "encoding": "auto"})
+
+    def test_canaries_are_not_mistaken_for_others_of_their_content(self):
+        self.bury(3)
+        time.sleep(4)  # the broker tells whole seconds, of a clock that may be 2 s off
+        done = self.queuectl("dlq", "redrive", "rabbit", "twins-dlq", "--yes", "--canary", "1", "--canary-wait", "1s")
+        self.assertRegex(done.stdout, "none of 1 canaries came back within [0-9]+s\nmoved 2 from twins-dlq\n")
+        self.rabbit.publish("twins-dlq", 2)  # of these nobody knows when they came
+        done = self.queuectl("dlq", "redrive", "rabbit", "twins-dlq", "--yes", "--canary", "1", "--canary-wait", "1s",
+                             check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("it may be one of the same content that was there before", done.stderr)
+
+    def test_what_has_no_id_is_said_to_have_none(self):
+        self.bury(1)
+        self.assertRegex(self.queuectl("dlq", "inspect", "rabbit", "twins-dlq", "--yes").stdout, r"^id \(no id\), rejected")
+        self.assertRegex(self.queuectl("dlq", "redrive", "rabbit", "twins-dlq", "--yes", "--dry-run").stdout,
+                         r"^\(no id\) to twins: rejected")
+
+    def test_a_broker_that_is_not_there_is_said(self):
+        self.write_rabbit_config(1)
+        done = self.queuectl("dlq", "inspect", "rabbit", "mail-dlq", "--yes", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("127.0.0.1 port 1: cannot connect: does a broker listen there?", done.stderr)
 
     def test_a_queue_of_another_vhost_is_named_with_it(self):
         self.rabbit.vhost("other")

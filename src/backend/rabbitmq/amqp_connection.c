@@ -49,6 +49,10 @@ static int open_socket(struct qe_amqp_connection *self, const struct qe_amqp_url
     (void)snprintf(what, sizeof what, "%s port %d", url->host, url->port);
     const int status = amqp_socket_open_noblock(socket, url->host, url->port, &patience);
 
+    if (status == AMQP_STATUS_SOCKET_ERROR) { /* the library does not tell why */
+        return qe_err_set(err, QE_ERR_NETWORK, "%s: cannot connect: does a broker listen there?",
+                          what);
+    }
     if (status != AMQP_STATUS_OK) {
         return qe_amqp_fail(err, status, what);
     }
