@@ -29,7 +29,7 @@ static void note_first(struct qe_err *first, const struct qe_message *message,
 {
     if (first->code == QE_OK) {
         *first = *why;
-        (void)qe_err_wrap(first, "message %s", message->id);
+        (void)qe_err_wrap(first, "message %s", qe_message_name(message));
     }
 }
 
@@ -45,6 +45,14 @@ static int stay(struct qe_redrive *run, size_t index, const struct qe_err *why, 
     run->out->counts.stayed++;
     note_first(&run->out->why_stayed, &run->lot.items[index], why);
     return put_aside(run, index, QE_ASIDE_STAYED, err);
+}
+
+static int stay_behind(struct qe_redrive *run, size_t index, struct qe_err *err)
+{
+    struct qe_err why = {0};
+
+    (void)qe_err_set(&why, QE_ERR_CANCELLED, "an earlier message of its group stays");
+    return stay(run, index, &why, err);
 }
 
 /* --- what is to become of each message --- */
@@ -150,18 +158,28 @@ static bool is_of_the_target(const struct qe_redrive *run, enum qe_err_code code
     return run->options->to == NULL && code == QE_ERR_NOT_FOUND;
 }
 
-/* The next messages of the lot that go where `first` goes, in outgoing and picked. */
+/* The next messages of the lot that go where `first` goes, in outgoing and picked. None, when all
+ * of them stay. */
 static int pick(struct qe_redrive *run, size_t first, size_t *out_count, struct qe_err *err)
 {
     size_t count = 0;
 
     for (size_t i = first; i < run->lot.count && count < run->bite_max; i++) {
-        if (run->fates[i] == QE_FATE_SEND && run->targets[i] == run->targets[first]) {
-            if (fill(run, i, &run->outgoing[count], err) != 0) {
-                return -1;
-            }
-            run->picked[count++] = i;
+        if (run->fates[i] != QE_FATE_SEND || run->targets[i] != run->targets[first]) {
+            continue;
         }
+        enum qe_redrive_turn turn = qe_redrive_turn_of(run, i, count);
+
+        if (turn == QE_TURN_NEVER && stay_behind(run, i, err) != 0) {
+            return -1;
+        }
+        if (turn != QE_TURN_NOW) {
+            continue;
+        }
+        if (fill(run, i, &run->outgoing[count], err) != 0) {
+            return -1;
+        }
+        run->picked[count++] = i;
     }
     *out_count = count;
     return 0;
@@ -194,6 +212,9 @@ static int send_bite(struct qe_redrive *run, size_t first, struct qe_err *err)
 
     if (pick(run, first, &count, err) != 0) {
         return -1;
+    }
+    if (count == 0) {
+        return 0;
     }
     for (unsigned tries = 1; failed; tries++) {
         failed = options->driver->send(options->handle, run->targets[first], run->outgoing, count,

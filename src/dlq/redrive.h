@@ -6,7 +6,9 @@
  * "dead-letter-..." go. A deduplication id is replaced by one made of the message's id: the old one
  * may still be in the target's window, which would then swallow the message, while the new one
  * makes sure that trying again adds none. Of an ordered group the next message comes only when the
- * one before it is deleted, which is the driver's doing, so their order stays.
+ * one before it is deleted, which is the driver's doing, so their order stays. Where the
+ * dead-letter queue keeps no order, those of a group go one after the other, and one that stays
+ * holds those that come behind it.
  *
  * What cannot be moved is kept in hand, so that it does not come again and again, and given back at
  * the end. Messages that were sent after the redrive began are left where they are: they are those

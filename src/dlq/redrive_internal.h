@@ -1,5 +1,5 @@
-/* One redrive that runs: redrive.c (the loop), redrive_end.c (settling, and what is left at the
- * end). */
+/* One redrive that runs: redrive.c (the loop), redrive_order.c (groups), redrive_end.c (settling,
+ * and what is left at the end). */
 #ifndef QE_DLQ_REDRIVE_INTERNAL_H
 #define QE_DLQ_REDRIVE_INTERNAL_H
 
@@ -17,6 +17,13 @@ enum qe_redrive_fate {
     QE_FATE_SEND,
     QE_FATE_DELETE,      /* it is sent */
     QE_FATE_DELETE_AGAIN /* it was sent in an earlier lot */
+};
+
+/* When a message of the lot may be sent, for the order of its group. */
+enum qe_redrive_turn {
+    QE_TURN_NOW = 0,
+    QE_TURN_LATER, /* with another bite: one of its group is in this one */
+    QE_TURN_NEVER  /* an earlier one of its group stays */
 };
 
 struct qe_redrive {
@@ -46,6 +53,11 @@ struct qe_redrive {
     struct qe_settlement *settlements;
 };
 
+/* Of the lot's message `index`, when the first `picked_count` of run->picked are of this bite.
+ * Drivers hand out one message of an ordered group at a time; this is for the group whose
+ * dead-letter queue keeps no order, while the target may. */
+enum qe_redrive_turn qe_redrive_turn_of(const struct qe_redrive *run, size_t index,
+                                        size_t picked_count);
 /* Room for the lot: a receive may bring more than it was asked for. */
 int qe_redrive_make_room(struct qe_redrive *run, struct qe_err *err) QE_MUST_CHECK;
 /* Settles the first `count` settlements, and those that failed again. */

@@ -25,6 +25,37 @@ static void message_that_is_refused_stays_and_the_others_go(void **state)
     bench_destroy(bench);
 }
 
+/* Whether the dead-letter queue keeps order itself, or its messages come all at once. */
+static void refused_message_holds_those_behind_it_in_its_group(void **state)
+{
+    static const char *const queues[] = {"ordered-dlq", "shared-dlq"};
+    char body[8];
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+        size_t ready = 0;
+
+        for (int i = 0; i < 40; i++) { /* several lots */
+            (void)snprintf(body, sizeof body, i == 22 ? "huge" : "%02d", i);
+            bench_send(bench, queues[k],
+                       (struct qe_outgoing){.body = body, .group = i % 2 == 0 ? "even" : "odd"});
+        }
+        s_faults.refused_body = "huge";
+        bench->options.from = bench_queue(bench, queues[k]);
+        bench->options.to = bench_queue(bench, "ordered");
+        bench_run_well(bench);
+        assert_int_equal(bench->result.counts.moved, 11 + 20);
+        assert_int_equal(bench->result.why_stayed.code, QE_ERR_LIMIT);
+        assert_int_equal(bench_count(bench, "ordered", &ready), 11 + 20);
+        assert_int_equal(bench_count(bench, queues[k], &ready), 9);
+        s_faults.refused_body = NULL; /* mended, and run again: all are there, in their order */
+        bench_run_well(bench);
+        assert_int_equal(bench_count(bench, "ordered", &ready), 40);
+        bench_destroy(bench);
+    }
+}
+
 static void broker_that_takes_nothing_ends_it_and_gets_everything_back(void **state)
 {
     struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
@@ -228,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(message_that_is_refused_stays_and_the_others_go),
+        cmocka_unit_test(refused_message_holds_those_behind_it_in_its_group),
         cmocka_unit_test(broker_that_takes_nothing_ends_it_and_gets_everything_back),
         cmocka_unit_test(passing_trouble_is_waited_out),
         cmocka_unit_test(lasting_trouble_is_an_error),
