@@ -257,6 +257,9 @@ void qe_outcome_hold_group(struct qe_consumer *consumer, struct qe_job *job);
 /* The same, but only those that have not come yet. Again once the broker has been told, since its
  * delay begins then. */
 void qe_outcome_hold_next(struct qe_consumer *consumer, struct qe_job *job);
+/* The consumer stops, and the handlers of what still runs ignore it: their messages are for others
+ * to take, and a consumer after this one waits for it no more, but for their groups. */
+void qe_outcome_let_go(struct qe_consumer *consumer);
 /* A message that belongs into a dead-letter queue, and there is none. */
 void qe_outcome_lacks_dead_letter_queue(struct qe_consumer *consumer, struct qe_job *job,
                                         const struct qe_err *err);

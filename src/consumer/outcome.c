@@ -211,6 +211,46 @@ void qe_outcome_hold_group(struct qe_consumer *consumer, struct qe_job *job)
     }
 }
 
+/* Until its delivery lapses it is with its handler, and comes again after that. */
+static void hold_running(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    const int64_t now = qe_clock_mono_ms();
+    const int64_t lapse = job->message.visible_until_mono_ms;
+
+    if (job->group != NULL && !job->acked) {
+        const struct qe_hold hold = {.group_hash = job->group_hash,
+                                     .identity = qe_line_identity(&job->message),
+                                     .until_mono_ms = (lapse > now ? lapse : now) + HOLD_BEHIND_MS};
+
+        qe_holds_add(consumer->holds, &consumer->holds_count, &hold);
+    }
+}
+
+void qe_outcome_let_go(struct qe_consumer *consumer)
+{
+    bool lapses = true;
+    size_t count = 0;
+
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < consumer->jobs_count && consumer->running_count > 0; i++) {
+        if (consumer->jobs[i].state == QE_JOB_RUNNING) {
+            consumer->picked[count++] = &consumer->jobs[i];
+        }
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    for (size_t i = 0; i < count; i++) {
+        const struct qe_job *job = consumer->picked[i];
+
+        lapses = lapses && (job->acked || job->message.visible_until_mono_ms > 0);
+        hold_running(consumer, job);
+    }
+    if (!lapses) { /* only the end of its connection gives it to others */
+        qe_handle_close(consumer);
+    }
+    qe_turns_pass(consumer->options.turns, &consumer->turn, consumer->holds, consumer->holds_count);
+    consumer->holds_count = 0;
+}
+
 /* --- */
 
 void qe_outcome_collect(struct qe_consumer *consumer)

@@ -305,13 +305,16 @@ static void receive_or_sleep(struct qe_consumer *consumer)
 
 /* --- stopping --- */
 
-static void say_stuck(struct qe_consumer *consumer)
+/* A handler that does not even end when it must. Its thread is waited for all the same. */
+static void give_up_on_handlers(struct qe_consumer *consumer)
 {
-    if (!consumer->said_stuck) {
-        qe_log(QE_LOG_ERROR, "a handler ignores cancellation; waiting for it", "source",
-               consumer->options.source, "queue", consumer->options.queue, "handler",
-               consumer->options.handler->name, NULL);
+    if (consumer->said_stuck) {
+        return;
     }
+    qe_log(QE_LOG_ERROR, "a handler ignores cancellation; waiting for it", "source",
+           consumer->options.source, "queue", consumer->options.queue, "handler",
+           consumer->options.handler->name, NULL);
+    qe_outcome_let_go(consumer);
     consumer->said_stuck = true;
 }
 
@@ -328,7 +331,7 @@ static bool stop_or_sleep(struct qe_consumer *consumer)
         qe_settle_abandon(consumer);
     }
     if (over && !idle) {
-        say_stuck(consumer);
+        give_up_on_handlers(consumer);
     }
     if (idle && consumer->in_hand_count == 0) {
         return true;

@@ -71,6 +71,14 @@ void qe_turns_join(struct qe_turns *turns, struct qe_turn *turn)
     pthread_mutex_unlock(&turns->lock);
 }
 
+/* With the lock held. */
+static void leave_holds(struct qe_turns *turns, const struct qe_hold *holds, size_t holds_count)
+{
+    for (size_t i = 0; i < holds_count; i++) {
+        qe_holds_add(turns->holds, &turns->holds_count, &holds[i]);
+    }
+}
+
 void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
                     size_t holds_count)
 {
@@ -84,9 +92,19 @@ void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, const struct q
             break;
         }
     }
-    for (size_t i = 0; i < holds_count; i++) {
-        qe_holds_add(turns->holds, &turns->holds_count, &holds[i]);
+    leave_holds(turns, holds, holds_count);
+    pthread_mutex_unlock(&turns->lock);
+}
+
+void qe_turns_pass(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
+                   size_t holds_count)
+{
+    if (turns == NULL) {
+        return;
     }
+    pthread_mutex_lock(&turns->lock);
+    turn->has_passed = true;
+    leave_holds(turns, holds, holds_count);
     pthread_mutex_unlock(&turns->lock);
 }
 
@@ -97,7 +115,11 @@ bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct q
         return true;
     }
     pthread_mutex_lock(&turns->lock);
-    bool is_first = turns->first == turn;
+    const struct qe_turn *first = turns->first;
+    while (first != turn && first->has_passed) {
+        first = first->next;
+    }
+    bool is_first = first == turn;
     for (size_t i = 0; is_first && i < turns->holds_count; i++) {
         qe_holds_add(holds, holds_count, &turns->holds[i]);
     }

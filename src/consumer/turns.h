@@ -29,6 +29,7 @@ void qe_holds_add(struct qe_hold *holds, size_t *count, const struct qe_hold *ho
 struct qe_turn {
     struct qe_turn *next; /* the next newer one; guarded by turns, as all here */
     int64_t oldest_unix_ms;
+    bool has_passed; /* the next one does not wait for it */
 };
 
 struct qe_turns;
@@ -42,7 +43,12 @@ void qe_turns_join(struct qe_turns *turns, struct qe_turn *turn);
 /* It has nothing in hand any more. The groups that it still holds are left to the next one. */
 void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
                     size_t holds_count);
-/* True once all that came before have left: then their holds are added to those of the caller. */
+/* What it has in hand it cannot end, and is no reason for the next one to wait: but for the groups
+ * of it, which are left to that one, as are those that it holds. */
+void qe_turns_pass(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
+                   size_t holds_count);
+/* True once all that came before have left, or passed: then their holds are added to those of the
+ * caller. */
 bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct qe_hold *holds,
                     size_t *holds_count);
 

@@ -71,6 +71,7 @@ static void fake_destroy(void *self)
     pthread_mutex_lock(&handle->fake->lock);
     handle->fake->calls[QE_FAKE_DESTROY]++;
     handle->fake->open_handles--;
+    qe_fake_requeue(handle->fake, handle);
     pthread_mutex_unlock(&handle->fake->lock);
     qe_free(handle);
 }
@@ -229,8 +230,8 @@ static int fill(const struct qe_fake_message *from, struct qe_message *message, 
                : qe_attributes_add(&message->attributes, "simulate", from->simulate, err);
 }
 
-static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *out,
-                   struct qe_err *err)
+static int deliver(struct qe_fake *fake, const void *holder, size_t index,
+                   struct qe_message_list *out, struct qe_err *err)
 {
     struct qe_fake_message *from = &fake->messages[index];
     struct qe_message *message = qe_message_list_add(out, err);
@@ -240,6 +241,7 @@ static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *o
         return -1;
     }
     from->receives++;
+    from->holder = holder;
     from->delivery = ++fake->deliveries;
     from->visible_from_mono_ms =
         fake->visibility_ms > 0 ? qe_clock_mono_ms() + fake->visibility_ms : INT64_MAX;
@@ -258,9 +260,10 @@ static int deliver(struct qe_fake *fake, size_t index, struct qe_message_list *o
 }
 
 /* Ready messages now; *out_next: when the next one will be. */
-static int deliver_ready(struct qe_fake *fake, size_t max, struct qe_message_list *out,
+static int deliver_ready(const struct handle *handle, size_t max, struct qe_message_list *out,
                          int64_t *out_next_mono_ms, struct qe_err *err)
 {
+    struct qe_fake *fake = handle->fake;
     int64_t now = qe_clock_mono_ms();
 
     *out_next_mono_ms = INT64_MAX;
@@ -269,7 +272,7 @@ static int deliver_ready(struct qe_fake *fake, size_t max, struct qe_message_lis
         const struct qe_fake_message *message = &fake->messages[i];
 
         if (is_ready(message, now)) {
-            if (deliver(fake, i, out, err) != 0) {
+            if (deliver(fake, handle, i, out, err) != 0) {
                 return -1;
             }
         } else if (!message->gone && !message->dead &&
@@ -297,7 +300,7 @@ static int fake_receive(void *self, const struct qe_queue *from, size_t max,
             rc = qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
             break;
         }
-        rc = deliver_ready(fake, max, out, &next, err);
+        rc = deliver_ready(handle, max, out, &next, err);
         if (rc != 0 || out->count > 0 || qe_clock_mono_ms() >= deadline_mono_ms) {
             break;
         }

@@ -46,6 +46,7 @@ struct qe_fake_message {
     uint32_t receives;
     uint64_t delivery; /* what the receipt names; 0: not in flight */
     int64_t visible_from_mono_ms;
+    const void *holder; /* the handle that it was last delivered to */
     int64_t sent_unix_ms;
     int64_t enqueued_unix_ms; /* 0: not told */
     const char *group;        /* static text; NULL: none; as the three below */
@@ -137,6 +138,8 @@ bool qe_fake_sent(struct qe_fake *fake, size_t nth, struct qe_fake_sent *out);
 struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index);
 /* Gives the message to "another consumer": the delivery in hand is stale from now on. */
 void qe_fake_steal(struct qe_fake *fake, size_t index);
+/* With the lock held: deliveries that never lapse end with the handle that has them. */
+void qe_fake_requeue(struct qe_fake *fake, const void *holder);
 /* How many events of this kind message `index` (SIZE_MAX: any) has seen. */
 size_t qe_fake_count_events(struct qe_fake *fake, enum qe_fake_call call, size_t index);
 /* The nth (0: first) event of this kind on the message; false when there is none. */

@@ -126,6 +126,18 @@ void qe_fake_steal(struct qe_fake *fake, size_t index)
     pthread_mutex_unlock(&fake->lock);
 }
 
+void qe_fake_requeue(struct qe_fake *fake, const void *holder)
+{
+    for (size_t i = 0; i < fake->messages_count; i++) {
+        struct qe_fake_message *message = &fake->messages[i];
+
+        if (message->holder == holder && message->visible_from_mono_ms == INT64_MAX) {
+            message->visible_from_mono_ms = 0;
+        }
+    }
+    (void)pthread_cond_broadcast(&fake->changed);
+}
+
 bool qe_fake_event(struct qe_fake *fake, enum qe_fake_call call, size_t index, size_t nth,
                    struct qe_fake_event *out)
 {

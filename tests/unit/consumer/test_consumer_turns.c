@@ -117,6 +117,49 @@ static void one_that_a_second_reload_ends_before_it_began_stands_in_nobodys_way(
     two_destroy(&two);
 }
 
+/* One that cannot be killed, say. Its group waits for its message, the others for nothing. */
+static void one_whose_handler_hangs_is_waited_for_no_longer_than_its_stop(int64_t visibility_ms)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    const struct qe_fake_message b = {.customer = "b"};
+    struct turns_rig two = two_new("customer");
+    struct rig *rig = two.rig;
+    struct qe_fake_event first;
+    struct qe_fake_event next;
+
+    rig->fake->visibility_ms = visibility_ms;
+    qe_fake_send_like(rig->fake, "stubborn", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    two_reload(&two);
+    qe_consumer_stop(two.before, qe_clock_mono_ms());
+    qe_fake_send_like(rig->fake, "quick", &a);
+    qe_fake_send_like(rig->fake, "quick", &b);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 2).gone);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 0).receives == 2); /* others have it */
+    assert_false(qe_fake_message(rig->fake, 1).gone);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 0).gone && qe_fake_message(rig->fake, 1).gone);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 0, &first));
+    size_t last = qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 1) - 1;
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, last, &next));
+    assert_int_equal(next.verb, QE_SETTLE_ACK);
+    assert_true(next.at_mono_ms >= first.at_mono_ms);
+    two_destroy(&two);
+}
+
+static void hanging_handler_stops_no_queue(void **state)
+{
+    (void)state;
+    one_whose_handler_hangs_is_waited_for_no_longer_than_its_stop(2000);
+}
+
+static void hanging_handler_stops_no_queue_where_no_delivery_lapses(void **state)
+{
+    (void)state;
+    one_whose_handler_hangs_is_waited_for_no_longer_than_its_stop(0);
+}
+
 static void without_order_the_new_one_works_while_the_old_one_ends(void **state)
 {
     struct turns_rig two = two_new(NULL);
@@ -186,6 +229,8 @@ int main(void)
         cmocka_unit_test(group_stays_in_order_across_a_reload),
         cmocka_unit_test(group_that_a_failure_holds_is_held_after_a_reload_too),
         cmocka_unit_test(one_that_a_second_reload_ends_before_it_began_stands_in_nobodys_way),
+        cmocka_unit_test(hanging_handler_stops_no_queue),
+        cmocka_unit_test(hanging_handler_stops_no_queue_where_no_delivery_lapses),
         cmocka_unit_test(without_order_the_new_one_works_while_the_old_one_ends),
         cmocka_unit_test(oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one),
         cmocka_unit_test(hold_that_ends_first_makes_room)};
