@@ -273,7 +273,7 @@ bool qe_once_ready(struct qe_consumer *consumer, int64_t now_mono_ms);
 void qe_once_admit(struct qe_consumer *consumer, size_t count);
 /* Finishes the claims of picked[0..count), all at once, before they are settled. -1: none was. */
 int qe_once_finish(struct qe_consumer *consumer, size_t count, struct qe_err *err) QE_MUST_CHECK;
-/* Keeps the claims of what runs. */
+/* Keeps the claims of what runs or waits. */
 void qe_once_renew_due(struct qe_consumer *consumer, int64_t now_mono_ms);
 
 /* --- forward.c --- */

@@ -191,16 +191,17 @@ int qe_once_finish(struct qe_consumer *consumer, size_t count, struct qe_err *er
     return 0;
 }
 
-/* Picks the running jobs whose claims are due. */
+/* Picks the jobs that run, or wait for a worker or a batch, and whose claims are due. */
 static size_t pick_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     size_t count = 0;
 
     pthread_mutex_lock(&consumer->lock);
-    for (size_t i = 0; i < consumer->jobs_count && consumer->running_count > 0; i++) {
+    for (size_t i = 0; i < consumer->jobs_count && consumer->in_hand_count > 0; i++) {
         struct qe_job *job = &consumer->jobs[i];
 
-        if (job->state == QE_JOB_RUNNING && job->claimed && job->renew_at_mono_ms <= now_mono_ms) {
+        if ((job->state == QE_JOB_WAITING || job->state == QE_JOB_RUNNING) && job->claimed &&
+            job->renew_at_mono_ms <= now_mono_ms) {
             consumer->picked[count++] = job;
         }
     }
@@ -233,7 +234,7 @@ void qe_once_renew_due(struct qe_consumer *consumer, int64_t now_mono_ms)
     if (!renewed) {
         consumer->once_works = false; /* looked at again before the next receive */
         qe_consumer_log_trouble(consumer, &consumer->once_trouble,
-                                "a running message's claim was not renewed; it is tried again, and "
+                                "a message's claim was not renewed; it is tried again, and "
                                 "a duplicate may be handled once the claim has ended",
                                 &err);
     }

@@ -103,7 +103,9 @@ static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms
         } else if (job->state == QE_JOB_RUNNING && !job->timed_out && !job->stopped) {
             wake = min_ms(wake, job->handling_deadline_mono_ms);
             wake = can_extend ? min_ms(wake, job->extend_at_mono_ms) : wake;
-            wake = job->claimed ? min_ms(wake, job->renew_at_mono_ms) : wake;
+        }
+        if (job->claimed && (job->state == QE_JOB_WAITING || job->state == QE_JOB_RUNNING)) {
+            wake = min_ms(wake, job->renew_at_mono_ms);
         }
     }
     if (consumer->handle != NULL) {

@@ -102,6 +102,24 @@ static void claim_that_cannot_be_renewed_is_tried_again_long_before_it_ends(void
     rig_destroy(rig);
 }
 
+static void claim_of_what_waits_for_a_batch_is_kept_too(void **state)
+{
+    const struct qe_fake_message like = {.customer = "waiting"};
+    struct rig *rig = rig_once(1);
+
+    (void)state;
+    rig->options.once.lease_ms = 1000;
+    rig->options.batch_size = 2;
+    rig->options.batch_wait_ms = 10000;
+    qe_fake_send_like(rig->fake, "quick", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(claim_ends_unix_ms() > 0);
+    int64_t ends_unix_ms = claim_ends_unix_ms();
+    QE_WAIT_FOR(claim_ends_unix_ms() > ends_unix_ms);
+    assert_int_equal(atomic_load(&rig->gate.started), 0);
+    rig_destroy(rig);
+}
+
 static void what_was_handled_is_settled_though_its_key_cannot_be_written_and_says_so(void **state)
 {
     const struct qe_fake_message like = {.customer = "unwritten"};
@@ -136,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_received_while_the_disk_is_full),
         cmocka_unit_test(claim_that_cannot_be_renewed_is_tried_again_long_before_it_ends),
+        cmocka_unit_test(claim_of_what_waits_for_a_batch_is_kept_too),
         cmocka_unit_test(what_was_handled_is_settled_though_its_key_cannot_be_written_and_says_so),
         cmocka_unit_test(file_is_for_its_owner_only)};
     char path[80];
