@@ -35,8 +35,7 @@ static void ten_outcomes_are_one_call(void **state)
 static void outcomes_are_told_in_the_order_in_which_they_came(void **state)
 {
     struct rig *rig = billed_rig(2);
-    size_t settled[10];
-    size_t count = 0;
+    struct qe_fake_event event;
 
     (void)state;
     qe_fake_send(rig->fake, "slow", NULL);
@@ -47,15 +46,10 @@ static void outcomes_are_told_in_the_order_in_which_they_came(void **state)
     QE_WAIT_FOR(atomic_load(&rig->gate.started) == 10);
     atomic_store(&rig->gate.open, true);
     QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 10);
-    for (size_t i = 0; i < rig->fake->events_count; i++) {
-        if (rig->fake->events[i].call == QE_FAKE_SETTLE) {
-            assert_true(count < 10);
-            settled[count++] = rig->fake->events[i].message;
-        }
-    }
-    assert_int_equal(count, 10);
+    assert_int_equal(qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, SIZE_MAX), 10);
     for (size_t i = 0; i < 10; i++) { /* the first to come was the last to be done */
-        assert_int_equal(settled[i], (i + 1) % 10);
+        assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, SIZE_MAX, i, &event));
+        assert_int_equal(event.message, (i + 1) % 10);
     }
     rig_destroy(rig);
 }

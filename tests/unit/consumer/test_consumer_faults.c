@@ -299,6 +299,8 @@ static void all_that_opening_asks_has_one_deadline(void **state)
     qe_fake_send(rig->fake, "quick", NULL);
     rig_start(rig);
     QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    qe_consumer_destroy(rig->consumer); /* what its thread wrote can be read */
+    rig->consumer = NULL;
     assert_int_equal(s_deadlines_count, 4);
     for (size_t i = 1; i < 4; i++) {
         assert_int_equal(s_deadlines[i], s_deadlines[0]);
