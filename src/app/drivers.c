@@ -23,6 +23,7 @@ static void fill_types(void)
     for (size_t i = 0; i < DRIVERS_COUNT; i++) {
         s_types[i].name = s_drivers[i]->name;
         s_types[i].section = s_drivers[i]->section;
+        s_types[i].default_vhost = s_drivers[i]->default_vhost;
     }
 }
 

@@ -30,6 +30,7 @@ struct qe_poll_settings {
 struct qe_source_type {
     const char *name;
     const struct qe_section *section;
+    const char *default_vhost; /* what a queue named without a vhost is in; NULL: "" */
 };
 
 struct qe_source_settings {

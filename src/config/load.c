@@ -264,11 +264,29 @@ static void check_consumer_source(struct load *load, size_t index)
     }
 }
 
-static bool same_queue(const struct qe_consumer_settings *a, const struct qe_consumer_settings *b)
+/* The one that it works in, whether the file names it or not. */
+static const char *vhost_of(const struct qe_config *config,
+                            const struct qe_consumer_settings *consumer)
+{
+    const char *otherwise = NULL;
+
+    for (size_t i = 0; i < config->sources_count; i++) {
+        const struct qe_source_settings *source = &config->sources[i];
+
+        if (source->name != NULL && source->type != NULL &&
+            strcmp(source->name, consumer->source) == 0) {
+            otherwise = source->type->default_vhost;
+        }
+    }
+    return consumer->vhost[0] == '\0' && otherwise != NULL ? otherwise : consumer->vhost;
+}
+
+static bool same_queue(const struct qe_config *config, const struct qe_consumer_settings *a,
+                       const struct qe_consumer_settings *b)
 {
     return a->source != NULL && b->source != NULL && a->queue != NULL && b->queue != NULL &&
            a->vhost != NULL && b->vhost != NULL && strcmp(a->source, b->source) == 0 &&
-           strcmp(a->vhost, b->vhost) == 0 && strcmp(a->queue, b->queue) == 0;
+           strcmp(vhost_of(config, a), vhost_of(config, b)) == 0 && strcmp(a->queue, b->queue) == 0;
 }
 
 /* The consumer of the queue that `from` sends its dead letters to; NULL: none. */
@@ -279,7 +297,7 @@ static const struct qe_consumer_settings *find_next(const struct qe_config *conf
 
     wanted.queue = from->dead_letter.queue;
     for (size_t i = 0; i < config->consumers_count; i++) {
-        if (same_queue(&config->consumers[i], &wanted)) {
+        if (same_queue(config, &config->consumers[i], &wanted)) {
             return &config->consumers[i];
         }
     }
@@ -318,7 +336,7 @@ static void check_consumers(struct load *load)
         }
         check_round(load, i);
         for (size_t j = 0; j < i; j++) {
-            if (!same_queue(&consumers[i], &consumers[j])) {
+            if (!same_queue(load->config, &consumers[i], &consumers[j])) {
                 continue;
             }
             const struct qe_yaml_node *first = item_value(load, "consumers", j, "queue");

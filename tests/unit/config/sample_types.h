@@ -202,7 +202,7 @@ static const struct qe_section s_vault = {
 #define SAMPLE_TYPES_COUNT 2
 static const struct qe_source_type s_sample_types[SAMPLE_TYPES_COUNT] = {
     {.name = "shelf", .section = &s_shelf},
-    {.name = "vault", .section = &s_vault},
+    {.name = "vault", .section = &s_vault, .default_vhost = "main"},
 };
 
 /* Loads `text` as the file "c.yml". */

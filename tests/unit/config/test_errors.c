@@ -165,6 +165,13 @@ static void rules_between_keys_are_checked(void **state)
               "  - {source: a, queue: q, handler: {type: discard}}\n",
          "c.yml:5:24: queue: \"q\" of this source has a consumer already, on line 3: raise its "
          "workers instead\n"},
+        {"one queue, one consumer, however its vhost is named",
+         "sources: [{name: a, type: vault}]\n"
+         "consumers:\n  - {source: a, queue: q, handler: {type: discard}}\n"
+         "  - {source: a, queue: q, vhost: main, handler: {type: discard}}\n"
+         "  - {source: a, queue: q, vhost: other, handler: {type: discard}}\n",
+         "c.yml:4:24: queue: \"q\" of this source has a consumer already, on line 3: raise its "
+         "workers instead\n"},
         {"no handler by default: discard would lose what others wait for",
          GOOD "consumers: [{source: a, queue: q}]\n",
          "c.yml:2:13: consumers: missing key \"handler\"\n"},
