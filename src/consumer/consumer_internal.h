@@ -257,6 +257,9 @@ void qe_outcome_hold_group(struct qe_consumer *consumer, struct qe_job *job);
 /* The same, but only those that have not come yet. Again once the broker has been told, since its
  * delay begins then. */
 void qe_outcome_hold_next(struct qe_consumer *consumer, struct qe_job *job);
+/* Nothing is told to the broker of the job any more: it comes again when its delivery has lapsed,
+ * and the others of its ordered group that have not come yet wait until then. */
+void qe_outcome_hold_until_lapse(struct qe_consumer *consumer, const struct qe_job *job);
 /* The consumer stops, and the handlers of what still runs ignore it: their messages are for others
  * to take, and a consumer after this one waits for it no more, but for their groups. */
 void qe_outcome_let_go(struct qe_consumer *consumer);

@@ -211,8 +211,7 @@ void qe_outcome_hold_group(struct qe_consumer *consumer, struct qe_job *job)
     }
 }
 
-/* Until its delivery lapses it is with its handler, and comes again after that. */
-static void hold_running(struct qe_consumer *consumer, const struct qe_job *job)
+void qe_outcome_hold_until_lapse(struct qe_consumer *consumer, const struct qe_job *job)
 {
     const int64_t now = qe_clock_mono_ms();
     const int64_t lapse = job->message.visible_until_mono_ms;
@@ -242,7 +241,7 @@ void qe_outcome_let_go(struct qe_consumer *consumer)
         const struct qe_job *job = consumer->picked[i];
 
         lapses = lapses && (job->acked || job->message.visible_until_mono_ms > 0);
-        hold_running(consumer, job);
+        qe_outcome_hold_until_lapse(consumer, job);
     }
     if (!lapses) { /* only the end of its connection gives it to others */
         qe_handle_close(consumer);

@@ -150,6 +150,7 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
         if (job->acked) {
             qe_outcome_say_lost(consumer, job, "its letter or reply could not be sent");
         }
+        qe_outcome_hold_until_lapse(consumer, job);
         forget(consumer, job);
     }
 }

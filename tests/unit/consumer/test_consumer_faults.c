@@ -102,6 +102,33 @@ static void message_that_cannot_be_settled_comes_back_by_its_visibility(void **s
     rig_destroy(rig);
 }
 
+static void group_waits_for_a_message_whose_release_was_never_taken(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct rig *rig = rig_new(1);
+    struct qe_fake_event first;
+    struct qe_fake_event next;
+
+    (void)state;
+    rig->fake->visibility_ms = 6000;
+    rig->options.order_by = "customer";
+    rig->gate.retry_delay_ms = 10;
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 6, QE_ERR_IO);
+    qe_fake_send_like(rig->fake, "once", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) == 6);
+    QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0); /* given up */
+    qe_fake_send_like(rig->fake, "quick", &a);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0,
+                              qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 0) - 1, &first));
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1,
+                              qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 1) - 1, &next));
+    assert_int_equal(first.verb, QE_SETTLE_ACK);
+    assert_true(next.at_mono_ms >= first.at_mono_ms);
+    rig_destroy(rig);
+}
+
 /* Where no delivery lapses, a message that is forgotten would stay in hand as long as the
  * connection lives. */
 static void release_that_fails_is_tried_until_it_is_taken(void **state)
@@ -353,6 +380,7 @@ int main(void)
         cmocka_unit_test(messages_in_hand_are_settled_while_receiving_fails),
         cmocka_unit_test(failed_settlement_is_tried_again),
         cmocka_unit_test(message_that_cannot_be_settled_comes_back_by_its_visibility),
+        cmocka_unit_test(group_waits_for_a_message_whose_release_was_never_taken),
         cmocka_unit_test(release_that_fails_is_tried_until_it_is_taken),
         cmocka_unit_test(delete_with_a_stale_receipt_is_no_success),
         cmocka_unit_test(stale_delivery_is_not_extended_again),
