@@ -197,7 +197,7 @@ static void oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one(v
     atomic_store(&rig->gate.open, true);
     qe_consumer_destroy(two.before); /* whose circuit was closed to the end */
     two.before = NULL;
-    assert_int_equal(atomic_load(oldest), 0);
+    QE_WAIT_FOR(atomic_load(oldest) == 0);
     assert_int_equal(atomic_load(&rig->stats->circuit), QE_CIRCUIT_OPEN);
     two_destroy(&two);
 }

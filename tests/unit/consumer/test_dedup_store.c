@@ -272,12 +272,12 @@ static void full_memory_fails_the_claim_until_its_keys_are_past_their_window(voi
     struct qe_dedup_store *store = qe_dedup_store_new(":memory:", "s", 5000, &err);
     char key[QE_DEDUP_KEY_MAX_BYTES] = "";
     struct qe_dedup_claim one = {.key = key};
-    int64_t until = qe_clock_mono_ms() + 20000;
     int rc = -1;
 
     (void)state;
     assert_non_null(store);
     assert_int_equal(fill(store, &err), -1);
+    const int64_t until = qe_clock_mono_ms() + 20000;
     print_message("%s\n", err.message);
     assert_int_equal(err.code, QE_ERR_LIMIT);
     assert_non_null(strstr(err.message, "shorter window"));
