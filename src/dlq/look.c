@@ -76,16 +76,17 @@ static int receive_all(const struct qe_dlq_look *look, struct qe_aside *hand, st
     return rc;
 }
 
-/* Those that fail come back by themselves when their visibility ends. */
-static void release_lot(const struct qe_dlq_look *look, struct qe_settlement *settlements,
-                        size_t count)
+/* How many failed, with the first one's reason. */
+static size_t release_lot(const struct qe_dlq_look *look, struct qe_settlement *settlements,
+                          size_t count, struct qe_err *out_why)
 {
-    for (unsigned tries = 0; tries < RELEASE_TRIES; tries++) {
-        struct qe_err ignored = {0};
+    for (unsigned tries = 0; tries < RELEASE_TRIES && count > 0; tries++) {
+        struct qe_err why = {0};
         size_t failed = 0;
 
         if (look->driver->settle(look->handle, look->queue, settlements, count,
-                                 qe_clock_mono_ms() + look->call_timeout_ms, &ignored) != 0) {
+                                 qe_clock_mono_ms() + look->call_timeout_ms, &why) != 0) {
+            *out_why = why;
             continue;
         }
         for (size_t i = 0; i < count; i++) {
@@ -94,27 +95,36 @@ static void release_lot(const struct qe_dlq_look *look, struct qe_settlement *se
             }
         }
         count = failed;
-        if (count == 0) {
-            return;
+        if (count > 0) {
+            *out_why = settlements[0].err;
         }
     }
+    return count;
 }
 
 static void give_back(const struct qe_dlq_look *look, const struct qe_aside *hand)
 {
-    /* Without it they come back by themselves. */
     struct qe_settlement *settlements = qe_calloc(LOT_MAX, sizeof *settlements);
+    struct qe_err why = {0};
     size_t filled = 0;
+    size_t kept = 0;
 
+    if (settlements == NULL) {
+        kept = hand->count;
+        (void)qe_err_set(&why, QE_ERR_NOMEM, "a lot of %d messages", LOT_MAX);
+    }
     for (size_t i = 0; settlements != NULL && i < hand->count; i++) {
         settlements[filled++] = (struct qe_settlement){
             .message = &hand->items[i].message, .verb = QE_SETTLE_RELEASE, .unhandled = true};
         if (filled == LOT_MAX || i + 1 == hand->count) {
-            release_lot(look, settlements, filled);
+            kept += release_lot(look, settlements, filled, &why);
             filled = 0;
         }
     }
     qe_free(settlements);
+    if (kept > 0 && look->kept != NULL) {
+        look->kept(look->context, kept, &why);
+    }
 }
 
 int qe_dlq_look(const struct qe_dlq_look *look, size_t *out_seen, struct qe_err *err)

@@ -22,6 +22,9 @@ struct qe_dlq_look {
     bool (*stopped)(void *context); /* asked between calls, or messages */
     /* Each message once. -1 with *err: ends the look. */
     int (*visit)(void *context, const struct qe_message *message, struct qe_err *err);
+    /* At the end, when so many could not be given back, for this reason: they come back when their
+     * visibility ends. May be NULL. */
+    void (*kept)(void *context, size_t count, const struct qe_err *why);
     void *context;
 };
 

@@ -348,7 +348,10 @@ static void give_back_rest(struct qe_redrive *run)
         }
     }
     qe_redrive_settle(run, count);
-    run->out->counts.untried += count;
+    for (size_t i = 0; i < count; i++) {
+        qe_redrive_note_release(run, &run->settlements[i]);
+        run->out->counts.untried += run->settlements[i].result != QE_SETTLE_FAILED ? 1 : 0;
+    }
 }
 
 /* How many may be received now; 0: no more are wanted, or the caller wants to stop. */

@@ -32,6 +32,7 @@ struct qe_redrive_counts {
     uint64_t stayed;    /* could not be sent on, and is given back */
     uint64_t newer;     /* sent after the redrive began, and left */
     uint64_t unmatched; /* not meant by the filter, and given back */
+    uint64_t kept;      /* could not be given back: they come back when their visibility ends */
     uint64_t untried;   /* received when it ended before its time, and given back */
 };
 
@@ -67,6 +68,7 @@ struct qe_redrive_result {
     bool is_partial; /* ended with QE_DLQ_ASIDE_MAX messages in hand: there may be more to move */
     struct qe_err why_stayed;  /* the first one's reason, with its id; QE_OK: none stayed */
     struct qe_err why_doubled; /* the first one's */
+    struct qe_err why_kept;    /* the first one's */
 };
 
 /* 0: the queue was found empty, `max` were tried, or the caller wanted to stop. -1: something that

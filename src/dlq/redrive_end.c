@@ -84,6 +84,13 @@ void qe_redrive_settle(struct qe_redrive *run, size_t count)
     }
 }
 
+void qe_redrive_note_release(struct qe_redrive *run, const struct qe_settlement *settlement)
+{
+    if (settlement->result == QE_SETTLE_FAILED && run->out->counts.kept++ == 0) {
+        run->out->why_kept = settlement->err;
+    }
+}
+
 /* A lot of what is aside, from index `first` on. */
 static void settle_aside(struct qe_redrive *run, size_t first, size_t count)
 {
@@ -98,8 +105,9 @@ static void settle_aside(struct qe_redrive *run, size_t first, size_t count)
     }
     qe_redrive_settle(run, count);
     for (size_t i = 0; i < count; i++) {
-        if (run->aside.items[first + i].why == QE_ASIDE_SENT &&
-            run->settlements[i].result == QE_SETTLED) {
+        if (run->aside.items[first + i].why != QE_ASIDE_SENT) {
+            qe_redrive_note_release(run, &run->settlements[i]);
+        } else if (run->settlements[i].result == QE_SETTLED) {
             run->out->counts.moved++;
             run->out->counts.doubled--;
         }

@@ -62,6 +62,8 @@ enum qe_redrive_turn qe_redrive_turn_of(const struct qe_redrive *run, size_t ind
 int qe_redrive_make_room(struct qe_redrive *run, struct qe_err *err) QE_MUST_CHECK;
 /* Settles the first `count` settlements, and those that failed again. */
 void qe_redrive_settle(struct qe_redrive *run, size_t count);
+/* After qe_redrive_settle(): notes when this release has failed. */
+void qe_redrive_note_release(struct qe_redrive *run, const struct qe_settlement *settlement);
 /* Notes one failure of a call that concerns no single message. True: it is worth another try, and a
  * pause was made. */
 bool qe_redrive_try_again(struct qe_redrive *run, unsigned tries, enum qe_err_code code);

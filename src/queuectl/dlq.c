@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "util/clock.h"
 #include "util/text.h"
@@ -97,6 +98,62 @@ size_t ctl_dlq_look_cap(const struct ctl *ctl)
     return (ctl->driver->caps & QE_CAP_PEEK) != 0 ? CTL_PEEK_MAX : QE_DLQ_LOOK_MAX;
 }
 
+uint64_t ctl_dlq_count(const struct ctl *ctl, const struct qe_queue *queue, enum qe_field field)
+{
+    struct qe_queue_list list = {0};
+    struct qe_batch batch = {0};
+    struct qe_err ignored = {0};
+    struct qe_queue *asked = NULL;
+    uint64_t count = UINT64_MAX;
+
+    if ((ctl->driver->caps & QE_CAP_DEPTH) != 0) {
+        asked = qe_queue_list_add(&list, &ignored);
+    }
+    if (asked != NULL && qe_queue_copy(asked, queue, &ignored) == 0) {
+        struct qe_queue_set *set = qe_queue_set_new_take(&list, &ignored);
+
+        if (set != NULL && qe_batch_init(&batch, set, &ignored) == 0 &&
+            ctl->driver->sample(ctl->handle, ctl_deadline(ctl), &batch, &ignored) == 0 &&
+            batch.entries[0].error == QE_OK && qe_sample_has(&batch.entries[0].sample, field)) {
+            count = (uint64_t)batch.entries[0].sample.values[field];
+        }
+        qe_queue_set_release(set);
+    }
+    qe_batch_deinit(&batch);
+    qe_queue_list_deinit(&list);
+    return count;
+}
+
+void ctl_dlq_tell_in_flight(const struct ctl *ctl, const struct qe_queue *queue)
+{
+    uint64_t count = ctl_dlq_count(ctl, queue, QE_FIELD_IN_FLIGHT_MESSAGES);
+
+    if (count > 0 && count != UINT64_MAX) {
+        (void)fprintf(stderr,
+                      "queuectl dlq: nothing could be received, but about %" PRIu64
+                      " of %s are in flight: somebody holds them; try again when they are back\n",
+                      count, queue->name);
+    }
+}
+
+void ctl_dlq_tell_kept(uint64_t count, const struct qe_err *why)
+{
+    if (count > 0) {
+        (void)fprintf(stderr,
+                      "queuectl dlq: %" PRIu64 " could not be given back, and come back when their "
+                      "visibility ends: ",
+                      count);
+        (void)ctl_write_safely(stderr, why->message, strlen(why->message));
+        (void)fputc('\n', stderr);
+    }
+}
+
+static void tell_kept(void *context, size_t count, const struct qe_err *why)
+{
+    (void)context;
+    ctl_dlq_tell_kept(count, why);
+}
+
 static bool is_stopped(void *context)
 {
     (void)context;
@@ -128,6 +185,7 @@ int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t m
         .call_timeout_ms = ctl->options.timeout_ms,
         .stopped = is_stopped,
         .visit = visit_whole,
+        .kept = tell_kept,
         .context = &(struct ctl_visitor){visitor->visit, visitor->context},
     };
 

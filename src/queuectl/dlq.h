@@ -4,6 +4,7 @@
 
 #include "dlq/filter.h"
 #include "dlq/look.h"
+#include "model/sample.h"
 #include "queuectl/ctl.h"
 
 #define CTL_PEEK_MAX 100000 /* they are all in memory at once */
@@ -48,6 +49,12 @@ struct ctl_visitor {
     int (*visit)(void *context, const struct qe_message *message, struct qe_err *err);
     void *context;
 };
+/* What the broker says of the queue now, one of the counts of messages; UINT64_MAX unknown. */
+uint64_t ctl_dlq_count(const struct ctl *ctl, const struct qe_queue *queue, enum qe_field field);
+/* For who could receive nothing: says when others hold messages of the queue. */
+void ctl_dlq_tell_in_flight(const struct ctl *ctl, const struct qe_queue *queue);
+/* Says that so many could not be given back; nothing when `count` is 0. */
+void ctl_dlq_tell_kept(uint64_t count, const struct qe_err *why);
 /* Looks at up to `max` messages; see qe_dlq_look(). A wish to stop ends it well. */
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
                  const struct ctl_visitor *visitor, size_t *out_seen,

@@ -52,6 +52,9 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     (void)fputs(ctl_stopped != 0 ? "queuectl dlq export: stopped before the end\n" : "", stderr);
     (void)fprintf(stderr, "exported %" PRIu64 " of %zu messages of %s\n", exporting.written, seen,
                   ctl->queue.name);
+    if (seen == 0) {
+        ctl_dlq_tell_in_flight(ctl, &ctl->queue);
+    }
     if (seen >= cap && (ctl->options.look == 0 || ctl->options.look > cap)) {
         qe_err_set(err, QE_ERR_LIMIT,
                    "%s holds %zu messages or more, and no more can be looked at in one go",

@@ -259,6 +259,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
 
     if (rc == 0 && seen == 0) {
         (void)fprintf(stderr, "no message can be seen in %s\n", ctl->queue.name);
+        ctl_dlq_tell_in_flight(ctl, &ctl->queue);
     } else if (rc == 0 && !ctl->options.json) {
         print_groups(&inspection, seen);
     }

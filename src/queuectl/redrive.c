@@ -128,34 +128,7 @@ static void print_result(const struct ctl_redrive_job *job, const struct qe_redr
     print_complaint(counts->stayed, "stayed", &result->why_stayed);
     print_complaint(counts->doubled, "are in both queues: sent, but not deleted",
                     &result->why_doubled);
-}
-
-uint64_t ctl_redrive_depth(const struct ctl_redrive_job *job)
-{
-    const struct ctl *ctl = job->ctl;
-    struct qe_queue_list list = {0};
-    struct qe_batch batch = {0};
-    struct qe_err ignored = {0};
-    struct qe_queue *queue = NULL;
-    uint64_t depth = UINT64_MAX;
-
-    if ((ctl->driver->caps & QE_CAP_DEPTH) != 0) {
-        queue = qe_queue_list_add(&list, &ignored);
-    }
-    if (queue != NULL && qe_queue_copy(queue, &job->from, &ignored) == 0) {
-        struct qe_queue_set *set = qe_queue_set_new_take(&list, &ignored);
-
-        if (set != NULL && qe_batch_init(&batch, set, &ignored) == 0 &&
-            ctl->driver->sample(ctl->handle, ctl_deadline(ctl), &batch, &ignored) == 0 &&
-            batch.entries[0].error == QE_OK &&
-            qe_sample_has(&batch.entries[0].sample, QE_FIELD_READY_MESSAGES)) {
-            depth = (uint64_t)batch.entries[0].sample.values[QE_FIELD_READY_MESSAGES];
-        }
-        qe_queue_set_release(set);
-    }
-    qe_batch_deinit(&batch);
-    qe_queue_list_deinit(&list);
-    return depth;
+    ctl_dlq_tell_kept(counts->kept, &result->why_kept);
 }
 
 static void say_stopped(const struct qe_redrive_counts *counts)
@@ -172,12 +145,20 @@ static bool went_well(const struct qe_redrive_result *result)
     return result->counts.stayed == 0 && result->counts.doubled == 0 && !result->is_partial;
 }
 
+static bool saw_nothing(const struct qe_redrive_counts *counts)
+{
+    return counts->moved + counts->doubled + counts->stayed + counts->newer + counts->unmatched ==
+           0;
+}
+
 enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t max,
                                    const struct ctl_redrive_listener *listener, uint64_t *out_moved,
                                    struct qe_err *err)
 {
     struct ctl *ctl = job->ctl;
-    struct own own = {.ctl = ctl, .total = ctl_redrive_depth(job), .listener = listener};
+    struct own own = {.ctl = ctl,
+                      .total = ctl_dlq_count(ctl, &job->from, QE_FIELD_READY_MESSAGES),
+                      .listener = listener};
     struct qe_redrive_result result = {0};
     const struct qe_redrive_options options = {
         .driver = ctl->driver,
@@ -208,6 +189,8 @@ enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t m
     print_result(job, &result);
     if (rc == 0 && ctl_stopped != 0) {
         say_stopped(&result.counts);
+    } else if (rc == 0 && saw_nothing(&result.counts)) {
+        ctl_dlq_tell_in_flight(ctl, &job->from);
     }
     return rc == 0 && ctl_stopped == 0 && went_well(&result) ? QE_EXIT_OK : QE_EXIT_FAILURE;
 }

@@ -20,8 +20,6 @@ struct ctl_redrive_listener {
     void *context;
 };
 
-/* Messages in `from` as the broker counts them; UINT64_MAX unknown. */
-uint64_t ctl_redrive_depth(const struct ctl_redrive_job *job);
 /* Moves them by receiving and sending, at most `max` (0: all). `listener` may be NULL.
  * *out_moved is set in any case. */
 enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t max,

@@ -139,6 +139,9 @@ enum qe_exit ctl_redrive_dry(const struct ctl_redrive_job *job, struct qe_err *e
     if (rc == 0) {
         print_sums(&rehearsal, seen);
     }
+    if (rc == 0 && seen == 0) {
+        ctl_dlq_tell_in_flight(job->ctl, &job->from);
+    }
     qe_free(rehearsal.targets);
     qe_dlq_origins_deinit(&rehearsal.origins);
     return rc == 0 && ctl_stopped == 0 ? QE_EXIT_OK : QE_EXIT_FAILURE;

@@ -7,6 +7,8 @@ import unittest
 
 from sqs_case import WithMoto
 
+from moto_server import MotoServer
+
 from daemon import PATIENCE_SECONDS, QUEUECTL, wait_for
 from tmux_case import Terminal, need_tmux
 
@@ -127,6 +129,34 @@ class SqsDlq(WithMoto):
         self.assertEqual((self.counts(self.orders), self.counts(replies)), ((0, 0, 0), (0, 0, 0)))
         done = self.queuectl("publish", "aws", "news", "--body", "x", check=False)
         self.assertIn("type sqs cannot publish", done.stderr)
+
+
+    def test_what_another_holds_is_not_called_an_empty_queue(self):
+        for number in range(3):
+            self.bury(f"b{number}", "timeout")
+        self.sqs.receive_message(QueueUrl=self.dlq, MaxNumberOfMessages=10, VisibilityTimeout=60)
+        for words, out in ((("redrive", "--yes"), "moved 0 from orders-dlq\n"), (("inspect", "--yes"), ""),
+                           (("redrive", "--yes", "--dry-run"), "would move nothing\n"), (("export", "--yes"), "")):
+            done = self.dlq_tool(*words)
+            self.assertEqual(done.stdout, out)
+            self.assertIn("nothing could be received, but about 3 of orders-dlq are in flight: somebody holds them",
+                          done.stderr)
+
+
+class WithoutRelease(WithMoto):
+    """The key may do all but give messages back."""
+
+    server = staticmethod(lambda: MotoServer(policy={"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "sqs:ChangeMessageVisibility*", "Resource": "*"}]}))
+
+    def test_what_cannot_be_given_back_is_said(self):
+        self.write_sqs_config()
+        for dlq, command, *words in (("a-dlq", "inspect"), ("b-dlq", "redrive", "--reason", "other")):
+            self.sqs.send_message(QueueUrl=self.make_queue(dlq), MessageBody="b")
+            done = self.queuectl("dlq", command, "aws", dlq, "--yes", *words)
+            self.assertRegex(done.stderr, "1 could not be given back, and come back when their visibility ends: .*"
+                                          "not authorized")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,27 @@ static void refused_message_holds_those_behind_it_in_its_group(void **state)
     }
 }
 
+static void what_cannot_be_given_back_is_told(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+    struct qe_dlq_filter filter = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 30; i++) {
+        bench_bury_text(bench, "orders", "b");
+    }
+    assert_ok(qe_dlq_filter_add_reason(&filter, "other", &err), err);
+    bench->options.filter = &filter;
+    s_faults.settle_calls_fail = 1000;
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.unmatched, 30);
+    assert_int_equal(bench->result.counts.kept, 30);
+    assert_int_equal(bench->result.why_kept.code, QE_ERR_NETWORK);
+    qe_dlq_filter_deinit(&filter);
+    bench_destroy(bench);
+}
+
 static void broker_that_takes_nothing_ends_it_and_gets_everything_back(void **state)
 {
     struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
@@ -260,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(message_that_is_refused_stays_and_the_others_go),
         cmocka_unit_test(refused_message_holds_those_behind_it_in_its_group),
+        cmocka_unit_test(what_cannot_be_given_back_is_told),
         cmocka_unit_test(broker_that_takes_nothing_ends_it_and_gets_everything_back),
         cmocka_unit_test(passing_trouble_is_waited_out),
         cmocka_unit_test(lasting_trouble_is_an_error),
