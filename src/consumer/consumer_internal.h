@@ -159,6 +159,7 @@ struct qe_consumer {
     bool said_stuck;
     struct qe_repeat receive_trouble;
     struct qe_repeat settle_trouble;
+    struct qe_repeat delay_trouble;
     struct qe_repeat extend_trouble;
     struct qe_repeat dead_letter_trouble;
     struct qe_repeat once_trouble;

@@ -155,11 +155,25 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
     }
 }
 
+static void tell_delay(struct qe_consumer *consumer, const struct qe_job *job,
+                       const struct qe_err *err)
+{
+    if (err->code != QE_OK) {
+        qe_consumer_log_trouble(consumer, &consumer->delay_trouble,
+                                "the broker takes no delays: messages wait for their next try in "
+                                "this process, unsettled",
+                                err);
+    } else if (job->verdict.verb == QE_SETTLE_RELEASE && job->verdict.delay_ms > 0) {
+        qe_consumer_log_recovery(consumer, &consumer->delay_trouble, "delays work again");
+    }
+}
+
 static void take_result(struct qe_consumer *consumer, struct qe_job *job,
                         const struct qe_settlement *settlement)
 {
     switch (settlement->result) {
     case QE_SETTLED:
+        tell_delay(consumer, job, &settlement->err);
         settled(consumer, job);
         break;
     case QE_SETTLE_STALE:

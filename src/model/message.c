@@ -114,6 +114,32 @@ const char *qe_message_name(const struct qe_message *message)
     return message->id != NULL && message->id[0] != '\0' ? message->id : "(no id)";
 }
 
+int qe_message_copy(struct qe_message *out, const struct qe_message *from, struct qe_err *err)
+{
+    struct qe_message made = *from;
+
+    made.id = qe_strdup(from->id);
+    made.receipt = qe_strdup(from->receipt);
+    made.body = qe_calloc(1, from->body_bytes + 1);
+    made.group = qe_strdup(from->group);
+    made.deduplication_id = qe_strdup(from->deduplication_id);
+    made.correlation_id = qe_strdup(from->correlation_id);
+    made.reply_to = qe_strdup(from->reply_to);
+    made.attributes = (struct qe_attributes){0};
+    if (made.id == NULL || made.receipt == NULL || made.body == NULL || made.group == NULL ||
+        made.deduplication_id == NULL || made.correlation_id == NULL || made.reply_to == NULL) {
+        qe_message_deinit(&made);
+        return out_of_memory(err);
+    }
+    memcpy(made.body, from->body, from->body_bytes);
+    if (qe_attributes_copy(&made.attributes, &from->attributes, err) != 0) {
+        qe_message_deinit(&made);
+        return -1;
+    }
+    *out = made;
+    return 0;
+}
+
 int qe_message_init(struct qe_message *message, struct qe_err *err)
 {
     struct qe_message made = {

@@ -63,6 +63,9 @@ struct qe_message {
 /* For people: its id, or "(no id)", as publishers to RabbitMQ often give none. Borrowed. */
 const char *qe_message_name(const struct qe_message *message);
 int qe_message_init(struct qe_message *message, struct qe_err *err) QE_MUST_CHECK;
+/* *out is the caller's, untouched on -1. */
+int qe_message_copy(struct qe_message *out, const struct qe_message *from,
+                    struct qe_err *err) QE_MUST_CHECK;
 void qe_message_deinit(struct qe_message *message); /* = {0} is fine; twice is safe */
 
 struct qe_message_list {
@@ -115,7 +118,8 @@ struct qe_settlement {
                                           borrowed, may be NULL; names begin "dead-letter-" */
     /* results */
     enum qe_settle_result result;
-    struct qe_err err; /* set when result is not QE_SETTLED */
+    struct qe_err err; /* set when result is not QE_SETTLED; with QE_SETTLED and a code: why the
+                          driver keeps the message for its delay, which the broker does not */
 };
 
 #endif

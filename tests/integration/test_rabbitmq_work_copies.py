@@ -19,13 +19,14 @@ consumers:
     queue: {queue}
     workers: 1
     handler: {{type: exec, command: [/bin/sh, -c, "echo tried >>{folder}/tries; exit 1"]}}
-    retry: {{initial: 100ms, max: 100ms, max_receives: {tries}}}
+    retry: {{initial: {pause}, max: {pause}, max_receives: {tries}}}
 """
 
 
 class Copies(Working):
-    def work(self, queue, tries):
-        return self.daemon(config=self.configure(extra=FAILING.format(queue=queue, folder=self.folder, tries=tries)))
+    def work(self, queue, tries, pause="100ms"):
+        return self.daemon(config=self.configure(extra=FAILING.format(
+            queue=queue, folder=self.folder, tries=tries, pause=pause)))
 
     def tries(self):
         return len((self.folder / "tries").read_text().split()) if (self.folder / "tries").exists() else 0
@@ -55,6 +56,43 @@ class Copies(Working):
             self.assertEqual((body, got.headers["a"]), (b"poison", "b"))
             self.assertNotIn("dead-letter-sent-to", got.headers)
         self.assertEqual(self.depth("several"), 0)
+
+    def break_delays(self):
+        """A queue of this name that is not ours: nothing can be delayed."""
+        self.rabbit.api("DELETE", "/api/queues/%2F/qe.delay.missing")
+        self.rabbit.queue("qe.delay.missing")
+        self.addCleanup(self.rabbit.must, "DELETE", "/api/queues/%2F/qe.delay.missing")
+
+    def test_where_no_delay_works_a_retry_is_neither_lost_nor_counted_twice(self):
+        self.break_delays()
+        self.rabbit.queue("patient", dead_letter_exchange="", dead_letter_routing_key="patient-dlq")
+        self.rabbit.queue("patient-dlq")
+        channel = self.connect()
+        channel.basic_publish("", "patient", "poison")
+        channel.basic_publish("", "patient", "another")
+        daemon = self.work("patient", 3, pause="1s")
+        wait_for("dead-lettered", lambda: self.depth("patient-dlq") == 2)
+        self.assertEqual(self.tries(), 6)
+        log = daemon.log()
+        self.assertEqual(log.count("the broker takes no delays"), 1, log)
+        self.assertIn("qe.delay.missing", log)
+        daemon.stop()
+        _, got, _ = self.connect().basic_get("patient-dlq", auto_ack=True)
+        self.assertEqual(got.headers["dead-letter-receives"], "3")
+
+    def test_what_waits_here_is_not_settled_before_its_time(self):
+        self.break_delays()
+        self.rabbit.queue("held")
+        self.connect().basic_publish("", "held", "x")
+        daemon = self.work("held", 3, pause="5m")
+        wait_for("it waits", lambda: self.tries() and "takes no delays" in daemon.log())
+        time.sleep(2)
+        self.assertEqual((self.tries(), self.depth("held")), (1, 0))
+        self.connect().basic_publish("", "held", "y")  # which need not wait for the first
+        wait_for("tried", lambda: self.tries() == 2, 10)
+        daemon.stop()
+        wait_for("both are back", lambda: self.depth("held") == 2)
+
 
 
 if __name__ == "__main__":

@@ -184,6 +184,7 @@ static void closed(void *owner, const struct qe_err *why)
     qe_amqp_drop_held(consumer);
     qe_amqp_ledger_clear(&consumer->ledger);
     consumer->copies.count = 0;
+    qe_amqp_postponed_clear(&consumer->postponed);
     consumer->epoch = 0;
     consumer->is_consuming = false;
     consumer->is_paused = false;
@@ -259,6 +260,7 @@ void qe_amqp_consumer_destroy(struct qe_amqp_consumer *consumer)
     qe_message_list_deinit(&consumer->held);
     qe_amqp_ledger_deinit(&consumer->ledger);
     qe_amqp_copies_deinit(&consumer->copies);
+    qe_amqp_postponed_deinit(&consumer->postponed);
     qe_amqp_content_reset(&consumer->channel.content);
     if (consumer->requester != NULL) {
         qe_amqp_publisher_deinit(consumer->requester);

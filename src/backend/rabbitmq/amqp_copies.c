@@ -1,11 +1,15 @@
-/* Which dead-letter queues have their copy of a message already, while others have not taken
- * theirs: a next try sends only what is missing. Kept for each delivery; and, when the message goes
- * back to its queue meanwhile, in an attribute of the copy that is released. */
+/* What the copy of a message carries; and which dead-letter queues have theirs already, while
+ * others have not: a next try sends only what is missing. Kept for each delivery; and, when the
+ * message goes back to its queue meanwhile, in an attribute of the copy that is released. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "model/dead_letter.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
+#include "util/text.h"
 
 #define COPIES_MAX 10000
 #define LIST_MAX_BYTES 16384
@@ -68,9 +72,9 @@ void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag)
     copies->count = kept;
 }
 
-void qe_amqp_copies_list(const struct qe_amqp_copies *copies, uint64_t tag,
-                         const struct qe_message *message, const struct qe_queue *queue,
-                         struct qe_attributes *out)
+static void add_list(const struct qe_amqp_copies *copies, uint64_t tag,
+                     const struct qe_message *message, const struct qe_queue *queue,
+                     struct qe_attributes *out)
 {
     struct qe_strbuf list;
     struct qe_err ignored = {0};
@@ -86,4 +90,70 @@ void qe_amqp_copies_list(const struct qe_amqp_copies *copies, uint64_t tag,
         (void)!qe_attributes_add(out, QE_AMQP_COPIED, qe_strbuf_text(&list), &ignored);
     }
     qe_strbuf_deinit(&list);
+}
+
+/* --- what a copy carries --- */
+
+static int copy_attributes(const struct qe_message *message, struct qe_attributes *out,
+                           struct qe_err *err)
+{
+    for (size_t i = 0; i < message->attributes.count; i++) {
+        const struct qe_attribute *one = &message->attributes.items[i];
+
+        if ((strcmp(one->type, QE_AMQP_PROPERTY) == 0 && strcmp(one->name, "expiration") == 0) ||
+            strcmp(one->name, QE_AMQP_COPIED) == 0) {
+            continue; /* the first as the broker does: it would expire again where it is looked at
+                       */
+        }
+        if (qe_attributes_add_typed(out, one->name, one->type, one->value, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void add_facts(const struct qe_queue *queue, const struct qe_settlement *settlement,
+                      struct qe_attributes *out)
+{
+    const struct qe_message *message = settlement->message;
+    struct qe_err ignored = {0};
+    char number[16];
+    char time[32];
+
+    (void)snprintf(number, sizeof number, "%" PRIu32, message->receives);
+    (void)!qe_attributes_add(out, QE_DEAD_LETTER_REASON,
+                             settlement->verb == QE_SETTLE_RELEASE ? "delivery_limit"
+                             : settlement->reason != NULL          ? settlement->reason
+                                                                   : "",
+                             &ignored);
+    (void)!qe_attributes_add(out, QE_DEAD_LETTER_SOURCE, queue->name, &ignored);
+    if (message->receives > 0) {
+        (void)!qe_attributes_add(out, QE_DEAD_LETTER_RECEIVES, number, &ignored);
+    }
+    (void)!qe_attributes_add(out, QE_DEAD_LETTER_AT, qe_text_from_unix_ms(qe_clock_unix_ms(), time),
+                             &ignored);
+    for (size_t i = 0; settlement->notes != NULL && i < settlement->notes->count; i++) {
+        const struct qe_attribute *note = &settlement->notes->items[i];
+
+        (void)!qe_attributes_add(out, note->name, note->value, &ignored);
+    }
+}
+
+/* Facts last, so that they are left out where there is no room beside 64 others. */
+int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
+                            const struct qe_settlement *settlement, bool is_dead,
+                            struct qe_attributes *out, struct qe_err *err)
+{
+    const struct qe_message *message = settlement->message;
+
+    if (copy_attributes(message, out, err) != 0) {
+        return -1;
+    }
+    if (is_dead) {
+        add_facts(queue, settlement, out);
+    } else {
+        add_list(&consumer->copies, qe_amqp_receipt_tag(consumer, message->receipt), message, queue,
+                 out);
+    }
+    return 0;
 }

@@ -25,6 +25,9 @@
 #define LANDING QE_RMQ_DELAY_PREFIX "to."
 /* What is there may be deleted without a word to us: it is looked for again after so long. */
 #define KNOWN_MS 60000
+/* How long the declaration of a delay queue may take, and how long none is used when one failed. */
+#define PATIENCE_MS 1000
+#define STOPPED_MS 30000
 #define TARGETS_MAX 1000 /* past these, all are looked for again */
 #define HASH_BYTES 18    /* a dot, 16 digits, a zero */
 
@@ -300,6 +303,37 @@ int qe_amqp_delays_prepare(struct qe_amqp_delays *self, const char *target, int6
     return (self->declared_tiers & UINT32_C(1) << tier) != 0 && knows_target(self, target)
                ? 0
                : declare_all(self, target, tier, deadline_mono_ms, err);
+}
+
+/* A delay queue may be out of order (a quorum queue without its majority, or half lost in a crash
+ * of the broker), or not be ours to declare: it must not hold up all that is settled, again and
+ * again. */
+void qe_amqp_delays_stop(struct qe_amqp_delays *self, const struct qe_err *why)
+{
+    self->stopped_until_mono_ms = qe_clock_mono_ms() + STOPPED_MS;
+    self->stopped_why = *why;
+}
+
+int qe_amqp_delays_try(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
+                       int64_t deadline_mono_ms, const char **out_exchange, struct qe_err *err)
+{
+    const int64_t now = qe_clock_mono_ms();
+    const int64_t patience = now + PATIENCE_MS;
+
+    if (now < self->stopped_until_mono_ms) {
+        *err = self->stopped_why;
+        return -1;
+    }
+    if (qe_amqp_delays_prepare(self, target, delay_ms,
+                               patience < deadline_mono_ms ? patience : deadline_mono_ms,
+                               err) != 0) {
+        if (err->code != QE_ERR_NOT_FOUND && err->code != QE_ERR_LIMIT) {
+            qe_amqp_delays_stop(self, err);
+        }
+        return -1;
+    }
+    *out_exchange = qe_amqp_delay_exchange(delay_ms);
+    return 0;
 }
 
 void qe_amqp_delays_forget(struct qe_amqp_delays *self, const struct qe_err *result)

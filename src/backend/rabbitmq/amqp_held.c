@@ -95,41 +95,15 @@ int qe_amqp_hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_me
     return 0;
 }
 
-static int copy_text(const char *from, char **to, struct qe_err *err)
-{
-    char *copy = qe_strdup(from);
-
-    if (copy == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "a message");
-    }
-    qe_free(*to);
-    *to = copy;
-    return 0;
-}
-
 int qe_amqp_hold_again(struct qe_amqp_consumer *consumer, const struct qe_message *message,
                        struct qe_err *err)
 {
     struct qe_message copy = {0};
-    char *body = qe_memdup(message->body, message->body_bytes);
-    int rc = body == NULL ? qe_err_set(err, QE_ERR_NOMEM, "a message") : 0;
 
-    rc = rc == 0 ? qe_message_init(&copy, err) : rc;
-    if (rc != 0) {
-        qe_free(body);
-        return rc;
+    if (qe_message_copy(&copy, message, err) != 0) {
+        return -1;
     }
-    qe_free(copy.body);
-    copy.body = body;
-    copy.body_bytes = message->body_bytes;
-    copy.sent_unix_ms = message->sent_unix_ms;
-    copy.receives = message->receives;
-    if (copy_text(message->id, &copy.id, err) != 0 ||
-        copy_text(message->receipt, &copy.receipt, err) != 0 ||
-        copy_text(message->correlation_id, &copy.correlation_id, err) != 0 ||
-        copy_text(message->reply_to, &copy.reply_to, err) != 0 ||
-        qe_attributes_copy(&copy.attributes, &message->attributes, err) != 0 ||
-        qe_amqp_hold_take(consumer, &copy, err) != 0) {
+    if (qe_amqp_hold_take(consumer, &copy, err) != 0) {
         qe_message_deinit(&copy);
         return -1;
     }

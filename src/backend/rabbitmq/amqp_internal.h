@@ -7,7 +7,8 @@
  *   in         amqp_consumer.c (one queue's deliveries), amqp_held.c (those not handed out),
  *              amqp_ledger.c (those not settled; pure), amqp_receive.c
  *   out        amqp_publisher.c (confirms and returns), amqp_delay.c, amqp_send.c
- *   both       amqp_settle.c, amqp_copies.c (of dead letters), amqp_topic.c, amqp_work.c (what a
+ *   both       amqp_settle.c, amqp_copies.c (what a copy carries, and who has one),
+ *              amqp_postpone.c (what no delay queue takes), amqp_topic.c, amqp_work.c (what a
  * handle has open)
  *
  * Thread: the handle's own, which does all reading and writing. Heartbeats are sent and looked for
@@ -186,6 +187,8 @@ int qe_amqp_write(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
 
 /* --- in --- */
 
+struct qe_amqp_consumer;
+
 #define QE_AMQP_COPIED "dead-letter-sent-to" /* attribute of a message that was released since */
 /* A dead-letter queue has confirmed its copy of a delivery that others have not. */
 struct qe_amqp_copy {
@@ -202,12 +205,38 @@ void qe_amqp_copies_deinit(struct qe_amqp_copies *copies); /* twice is safe */
 bool qe_amqp_copies_has(const struct qe_amqp_copies *copies, uint64_t tag,
                         const struct qe_message *message, const char *queue);
 void qe_amqp_copies_add(struct qe_amqp_copies *copies, uint64_t tag, const char *queue);
+/* The attributes of a copy, beside its headers of ours; `is_dead`: with why and when. */
+int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
+                            const struct qe_settlement *settlement, bool is_dead,
+                            struct qe_attributes *out, struct qe_err *err) QE_MUST_CHECK;
 void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag);
-/* Adds QE_AMQP_COPIED with those of the links of `queue` that have theirs; nothing where none has.
- */
-void qe_amqp_copies_list(const struct qe_amqp_copies *copies, uint64_t tag,
-                         const struct qe_message *message, const struct qe_queue *queue,
-                         struct qe_attributes *out);
+
+/* --- amqp_postpone.c --- */
+
+/* A message that waits for its delay here, not settled. */
+struct qe_amqp_postponed_one {
+    struct qe_message message; /* owned */
+    int64_t due_mono_ms;
+    int64_t end_mono_ms; /* of its delay, which may be later */
+};
+/* = {0} is valid and empty. */
+struct qe_amqp_postponed {
+    struct qe_amqp_postponed_one *items; /* owned */
+    size_t count;
+    size_t capacity;
+    size_t bytes;
+};
+void qe_amqp_postponed_clear(struct qe_amqp_postponed *postponed);  /* its deliveries are over */
+void qe_amqp_postponed_deinit(struct qe_amqp_postponed *postponed); /* twice is safe */
+/* Keeps a copy. QE_ERR_LIMIT: as much waits as may. */
+int qe_amqp_postpone(struct qe_amqp_postponed *postponed, const struct qe_message *message,
+                     int64_t delay_ms, struct qe_err *err) QE_MUST_CHECK;
+bool qe_amqp_postponed_has(const struct qe_amqp_postponed *postponed, const char *receipt);
+/* When the first is due; INT64_MAX: none waits. */
+int64_t qe_amqp_postponed_next_mono_ms(const struct qe_amqp_postponed *postponed);
+/* Takes one that is due, and what is left of its delay; false: none is. *out is the caller's. */
+bool qe_amqp_postponed_take(struct qe_amqp_postponed *postponed, int64_t now_mono_ms,
+                            struct qe_message *out, int64_t *out_left_ms);
 
 struct qe_amqp_publisher;
 
@@ -221,6 +250,8 @@ struct qe_amqp_consumer {
     uint64_t epoch; /* of the channel's present life; part of each receipt; 0: not open */
     struct qe_amqp_ledger ledger;
     struct qe_amqp_copies copies;
+    struct qe_amqp_postponed postponed;
+    enum qe_queue_kind kind;     /* as the last settle() said */
     struct qe_message_list held; /* delivered and not handed out; from held_first on */
     size_t held_first;
     size_t held_bytes;  /* bodies */
@@ -291,6 +322,9 @@ int qe_amqp_hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_me
 int qe_amqp_hold_again(struct qe_amqp_consumer *consumer, const struct qe_message *message,
                        struct qe_err *err) QE_MUST_CHECK;
 
+/* Releases what was postponed and is due. */
+void qe_amqp_release_due(struct qe_amqp_consumer *consumer);
+
 /* --- out --- */
 
 #define QE_AMQP_WINDOW 256
@@ -352,6 +386,8 @@ struct qe_amqp_delays {
     size_t targets_count;
     size_t targets_capacity;
     int64_t known_until_mono_ms;
+    int64_t stopped_until_mono_ms; /* none is tried until then */
+    struct qe_err stopped_why;
 };
 void qe_amqp_delays_init(struct qe_amqp_delays *self, struct qe_amqp_connection *connection);
 void qe_amqp_delays_deinit(struct qe_amqp_delays *self); /* twice is safe */
@@ -360,6 +396,12 @@ void qe_amqp_delays_deinit(struct qe_amqp_delays *self); /* twice is safe */
  * there is no such queue; QE_ERR_LIMIT: no delay is that long. */
 int qe_amqp_delays_prepare(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
                            int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+/* The same for who has many to settle: what does not work, within a second, is not tried for a
+ * while. */
+int qe_amqp_delays_try(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
+                       int64_t deadline_mono_ms, const char **out_exchange,
+                       struct qe_err *err) QE_MUST_CHECK;
+void qe_amqp_delays_stop(struct qe_amqp_delays *self, const struct qe_err *why);
 /* Where it is published then, with the target as routing key. Static. */
 const char *qe_amqp_delay_exchange(int64_t delay_ms);
 /* After a message did not get through: what ended it may have been that a delay's exchange or queue
@@ -383,7 +425,6 @@ struct qe_amqp_space {
     struct qe_amqp_connection out;
     struct qe_amqp_publisher publisher;
     struct qe_amqp_delays delays;
-    int64_t no_delays_until_mono_ms; /* a delay queue did not answer: none is used until then */
 };
 
 struct qe_rmq_work {

@@ -122,6 +122,13 @@ static int hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_mes
     return rc;
 }
 
+static int64_t until(const struct qe_amqp_consumer *consumer, int64_t deadline_mono_ms)
+{
+    const int64_t due = qe_amqp_postponed_next_mono_ms(&consumer->postponed);
+
+    return due < deadline_mono_ms ? due : deadline_mono_ms;
+}
+
 static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err)
 {
@@ -151,9 +158,10 @@ static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadli
             continue;
         }
         has_waited = true;
+        qe_amqp_release_due(consumer);
         if (qe_amqp_consume(consumer, max, call_deadline(deadline_mono_ms), err) != 0 ||
             (qe_amqp_held_count(consumer) == 0 &&
-             qe_amqp_wait(rmq, NULL, true, deadline_mono_ms, err) != 0)) {
+             qe_amqp_wait(rmq, NULL, true, until(consumer, deadline_mono_ms), err) != 0)) {
             return -1;
         }
     }

@@ -10,10 +10,7 @@
 #include "util/mem.h"
 #include "util/text.h"
 
-/* How long the declaration of a delay queue may take, and how long none is used when one did not
- * answer. */
-#define DELAY_PATIENCE_MS 1000
-#define NO_DELAYS_MS 30000
+#define DUE_PATIENCE_MS 1000 /* what was postponed, in a call for something else */
 
 /* What is published for a settlement. */
 struct job {
@@ -30,7 +27,8 @@ struct settling {
     struct qe_settlement *settlements;
     size_t count;
     int64_t deadline_mono_ms;
-    struct job *jobs; /* owned */
+    bool was_postponed; /* all of them: once is enough */
+    struct job *jobs;   /* owned */
     size_t jobs_count;
     size_t jobs_capacity;
     bool *has_failed;                /* owned; a copy of this settlement did not get through */
@@ -106,14 +104,15 @@ static bool is_released_in_place(const struct settling *settling,
            (settlement->delay_ms <= 0 && settling->queue->kind == QE_KIND_QUORUM);
 }
 
-static int add_job(struct settling *settling, size_t settlement, size_t link, struct qe_err *err)
+static int add_job(struct settling *settling, size_t settlement, size_t link, const char *exchange,
+                   struct qe_err *err)
 {
     if (qe_grow(&settling->jobs, settling->jobs_count, &settling->jobs_capacity, 1000000,
                 sizeof(struct job)) != 0) {
         return qe_err_set(err, QE_ERR_NOMEM, "%zu copies", settling->jobs_count);
     }
     settling->jobs[settling->jobs_count++] =
-        (struct job){.settlement = settlement, .link = link, .exchange = ""};
+        (struct job){.settlement = settlement, .link = link, .exchange = exchange};
     return 0;
 }
 
@@ -139,57 +138,11 @@ static int add_dead_letter_jobs(struct settling *settling, size_t settlement, st
     }
     for (size_t i = 0; i < queue->links_count; i++) {
         if (!qe_amqp_copies_has(&settling->consumer->copies, tag, message, queue->links[i].queue) &&
-            add_job(settling, settlement, i, err) != 0) {
+            add_job(settling, settlement, i, "", err) != 0) {
             return -1;
         }
     }
     return 0;
-}
-
-/* Facts last, so that they are left out where there is no room beside 64 others. */
-static int copy_attributes(const struct qe_message *message, struct qe_attributes *out,
-                           struct qe_err *err)
-{
-    for (size_t i = 0; i < message->attributes.count; i++) {
-        const struct qe_attribute *one = &message->attributes.items[i];
-
-        if ((strcmp(one->type, QE_AMQP_PROPERTY) == 0 && strcmp(one->name, "expiration") == 0) ||
-            strcmp(one->name, QE_AMQP_COPIED) == 0) {
-            continue; /* the first as the broker does: it would expire again where it is looked at
-                       */
-        }
-        if (qe_attributes_add_typed(out, one->name, one->type, one->value, err) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static void add_facts(const struct settling *settling, const struct qe_settlement *settlement,
-                      int64_t now_unix_ms, struct qe_attributes *out)
-{
-    const struct qe_message *message = settlement->message;
-    struct qe_err ignored = {0};
-    char number[16];
-    char time[32];
-
-    (void)snprintf(number, sizeof number, "%" PRIu32, message->receives);
-    (void)!qe_attributes_add(out, QE_DEAD_LETTER_REASON,
-                             settlement->verb == QE_SETTLE_RELEASE ? "delivery_limit"
-                             : settlement->reason != NULL          ? settlement->reason
-                                                                   : "",
-                             &ignored);
-    (void)!qe_attributes_add(out, QE_DEAD_LETTER_SOURCE, settling->queue->name, &ignored);
-    if (message->receives > 0) {
-        (void)!qe_attributes_add(out, QE_DEAD_LETTER_RECEIVES, number, &ignored);
-    }
-    (void)!qe_attributes_add(out, QE_DEAD_LETTER_AT, qe_text_from_unix_ms(now_unix_ms, time),
-                             &ignored);
-    for (size_t i = 0; settlement->notes != NULL && i < settlement->notes->count; i++) {
-        const struct qe_attribute *note = &settlement->notes->items[i];
-
-        (void)!qe_attributes_add(out, note->name, note->value, &ignored);
-    }
 }
 
 static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err)
@@ -199,22 +152,11 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     const struct qe_settlement *settlement = &settling->settlements[job->settlement];
     const struct qe_message *message = settlement->message;
     const bool is_dead = job->link != SIZE_MAX;
-    const int64_t now_unix_ms = qe_clock_unix_ms();
 
-    if (!is_dead && settling->has_failed[job->settlement]) { /* its delay */
-        *err = settlement->err;
-        return -1;
-    }
     qe_attributes_deinit(&settling->attributes);
-    if (copy_attributes(message, &settling->attributes, err) != 0) {
+    if (qe_amqp_copy_attributes(settling->consumer, settling->queue, settlement, is_dead,
+                                &settling->attributes, err) != 0) {
         return -1;
-    }
-    if (is_dead) {
-        add_facts(settling, settlement, now_unix_ms, &settling->attributes);
-    } else {
-        qe_amqp_copies_list(&settling->consumer->copies,
-                            qe_amqp_receipt_tag(settling->consumer, message->receipt), message,
-                            settling->queue, &settling->attributes);
     }
     qe_amqp_make_id(settling->rmq->work, settling->id);
     *out = (struct qe_amqp_letter){
@@ -231,7 +173,7 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         .sent_unix_ms = message->sent_unix_ms,
     };
     if (is_dead) {
-        out->enqueued_unix_ms = now_unix_ms;
+        out->enqueued_unix_ms = qe_clock_unix_ms();
         return 0;
     }
     out->enqueued_unix_ms = message->enqueued_unix_ms;
@@ -250,6 +192,9 @@ static void copied(void *context, size_t index, const struct qe_err *result)
         qe_amqp_copies_add(&settling->consumer->copies,
                            qe_amqp_receipt_tag(settling->consumer, settlement->message->receipt),
                            settling->queue->links[job->link].queue);
+    }
+    if (result->code == QE_ERR_TIMEOUT && job->exchange[0] != '\0') {
+        qe_amqp_delays_stop(&settling->space->delays, result);
     }
     if (result->code != QE_OK && !settling->has_failed[job->settlement]) {
         settling->has_failed[job->settlement] = true;
@@ -282,35 +227,6 @@ static void finish_copy(struct settling *settling, size_t index)
     }
 }
 
-/* A delay queue may be out of order (a quorum queue without its majority, or half lost in a crash
- * of the broker): for a while none is used then, and a message goes straight to the end of its
- * queue, where its receives are still counted. */
-static void choose_way_back(struct settling *settling, struct job *job)
-{
-    struct qe_amqp_space *space = settling->space;
-    struct qe_settlement *settlement = &settling->settlements[job->settlement];
-    const int64_t now = qe_clock_mono_ms();
-    const int64_t patience = now + DELAY_PATIENCE_MS;
-    struct qe_err err = {0};
-
-    if (job->link != SIZE_MAX || settlement->delay_ms <= 0 ||
-        now < space->no_delays_until_mono_ms) {
-        return;
-    }
-    if (qe_amqp_delays_prepare(&space->delays, settling->queue->name, settlement->delay_ms,
-                               patience < settling->deadline_mono_ms ? patience
-                                                                     : settling->deadline_mono_ms,
-                               &err) == 0) {
-        job->exchange = qe_amqp_delay_exchange(settlement->delay_ms);
-    } else if (err.code == QE_ERR_TIMEOUT) {
-        /* One delay queue must not hold up all that is settled, again and again. */
-        space->no_delays_until_mono_ms = qe_clock_mono_ms() + NO_DELAYS_MS;
-    } else {
-        settling->has_failed[job->settlement] = true;
-        settlement->err = err;
-    }
-}
-
 static void settle_copies(struct settling *settling)
 {
     const struct qe_amqp_batch batch = {
@@ -319,9 +235,6 @@ static void settle_copies(struct settling *settling)
 
     if (settling->jobs_count == 0) {
         return;
-    }
-    for (size_t i = 0; i < settling->jobs_count; i++) {
-        choose_way_back(settling, &settling->jobs[i]);
     }
     (void)!qe_amqp_publish_all(&settling->space->publisher, &batch, settling->deadline_mono_ms,
                                &err);
@@ -359,6 +272,39 @@ static void fail(struct qe_settlement *settlement, const struct qe_err *err)
     settlement->err = *err;
 }
 
+/* Without its delay queue, a message waits here; where it cannot, or has, it goes straight to the
+ * end of its queue, where its receives are still counted. */
+static void begin_release(struct settling *settling, size_t index, uint64_t tag)
+{
+    struct qe_settlement *settlement = &settling->settlements[index];
+    struct qe_amqp_consumer *consumer = settling->consumer;
+    const char *exchange = "";
+    struct qe_err why = {0};
+    struct qe_err err = {0};
+
+    if (is_released_in_place(settling, settlement)) {
+        (void)give_back(settling, settlement, tag);
+        return;
+    }
+    if (settlement->delay_ms > 0 &&
+        qe_amqp_delays_try(&settling->space->delays, settling->queue->name, settlement->delay_ms,
+                           settling->deadline_mono_ms, &exchange, &why) != 0) {
+        if (why.code == QE_ERR_NOT_FOUND) { /* the queue itself */
+            (void)give_back(settling, settlement, tag);
+            return;
+        }
+        if (!settling->was_postponed && qe_amqp_postpone(&consumer->postponed, settlement->message,
+                                                         settlement->delay_ms, &err) == 0) {
+            set_settled(settlement);
+            settlement->err = why;
+            return;
+        }
+    }
+    if (add_job(settling, index, SIZE_MAX, exchange, &err) != 0) {
+        fail(settlement, &err);
+    }
+}
+
 /* What can be done in place is done or marked; the rest becomes a job. */
 static void begin_one(struct settling *settling, size_t index)
 {
@@ -369,7 +315,8 @@ static void begin_one(struct settling *settling, size_t index)
     struct qe_err err = {0};
 
     if (tag == 0 || !qe_amqp_ledger_has(&consumer->ledger, tag) ||
-        is_named_before(settling, index)) {
+        is_named_before(settling, index) ||
+        qe_amqp_postponed_has(&consumer->postponed, settlement->message->receipt)) {
         set_stale(settlement, s_over);
     } else if (settlement->verb == QE_SETTLE_ACK) {
         if (qe_amqp_ledger_mark(&consumer->ledger, tag)) {
@@ -378,13 +325,10 @@ static void begin_one(struct settling *settling, size_t index)
             set_stale(settlement, s_over);
         }
     } else if (settlement->verb == QE_SETTLE_RELEASE &&
-               is_released_in_place(settling, settlement)) {
-        (void)give_back(settling, settlement, tag);
-    } else if (settlement->verb == QE_SETTLE_RELEASE &&
-                       !(settling->queue->links_count > 0 &&
-                         qe_amqp_is_past_limit(consumer, settlement->message))
-                   ? add_job(settling, index, SIZE_MAX, &err) != 0
-                   : add_dead_letter_jobs(settling, index, &err) != 0) {
+               (is_released_in_place(settling, settlement) || settling->queue->links_count == 0 ||
+                !qe_amqp_is_past_limit(consumer, settlement->message))) {
+        begin_release(settling, index, tag);
+    } else if (add_dead_letter_jobs(settling, index, &err) != 0) {
         fail(settlement, &err);
     } else if (settling->jobs_count == jobs_before) { /* each dead-letter queue has its copy */
         (void)qe_amqp_ledger_mark(&consumer->ledger, tag);
@@ -422,6 +366,57 @@ static void settle_replies(struct qe_amqp_consumer *consumer, struct qe_settleme
         } else {
             set_settled(&settlements[i]);
         }
+    }
+}
+
+static int settle_all(struct settling *settling, struct qe_err *err)
+{
+    settling->has_failed = qe_calloc(settling->count, sizeof(bool));
+    if (settling->has_failed == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "%zu settlements", settling->count);
+    }
+    settle_batch(settling);
+    qe_free(settling->has_failed);
+    qe_free(settling->jobs);
+    qe_attributes_deinit(&settling->attributes);
+    return 0;
+}
+
+/* What does not get through is given back in place, and without a connection by its end. */
+static void release_one(struct qe_amqp_consumer *consumer, const struct qe_message *message,
+                        int64_t delay_ms)
+{
+    const struct qe_queue queue = {
+        .vhost = consumer->vhost, .name = consumer->queue, .kind = consumer->kind};
+    struct qe_settlement settlement = {
+        .message = message, .verb = QE_SETTLE_RELEASE, .delay_ms = delay_ms};
+    struct qe_err ignored = {0};
+    struct settling settling = {
+        .rmq = consumer->rmq,
+        .space = qe_amqp_space_find(consumer->rmq, consumer->vhost, &ignored),
+        .consumer = consumer,
+        .queue = &queue,
+        .settlements = &settlement,
+        .count = 1,
+        .deadline_mono_ms = qe_clock_mono_ms() + DUE_PATIENCE_MS,
+        .was_postponed = true,
+    };
+
+    if (settling.space != NULL) {
+        (void)!settle_all(&settling, &ignored);
+    }
+}
+
+void qe_amqp_release_due(struct qe_amqp_consumer *consumer)
+{
+    const int64_t start = qe_clock_mono_ms();
+    struct qe_message message;
+    int64_t left_ms = 0;
+
+    while (qe_clock_mono_ms() < start + DUE_PATIENCE_MS &&
+           qe_amqp_postponed_take(&consumer->postponed, start, &message, &left_ms)) {
+        release_one(consumer, &message, left_ms);
+        qe_message_deinit(&message);
     }
 }
 
@@ -469,15 +464,9 @@ static int settle(struct qe_rmq *rmq, const struct qe_queue *queue,
         settle_replies(settling.consumer, settlements, count);
         return 0;
     }
-    settling.has_failed = qe_calloc(count, sizeof(bool));
-    if (settling.has_failed == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "%zu settlements", count);
-    }
-    settle_batch(&settling);
-    qe_free(settling.has_failed);
-    qe_free(settling.jobs);
-    qe_attributes_deinit(&settling.attributes);
-    return 0;
+    settling.consumer->kind = queue->kind;
+    qe_amqp_release_due(settling.consumer);
+    return settle_all(&settling, err);
 }
 
 int qe_rmq_settle(void *handle, const struct qe_queue *queue, struct qe_settlement *settlements,
