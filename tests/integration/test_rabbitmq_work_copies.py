@@ -57,6 +57,27 @@ class Copies(Working):
             self.assertNotIn("dead-letter-sent-to", got.headers)
         self.assertEqual(self.depth("several"), 0)
 
+    def test_a_copy_has_all_the_headers_that_its_original_had(self):
+        """More than attributes can hold, names of properties, and nearly as much as a frame takes."""
+        self.rabbit.queue("rich", dead_letter_exchange="", dead_letter_routing_key="rich-dlq")
+        self.rabbit.queue("rich-dlq")
+        rows = [({f"h{i}": i for i in range(100)}, "many"), ({"content-type": "header", "priority": 7, "x": True}, "names"),
+                ({"big": "x" * 120000}, "big"), ({"bytes": b"\xff" * 90000}, "bytes")]
+        for headers, body in rows:
+            self.connect().basic_publish("", "rich", body, pika.BasicProperties(headers=headers, content_type="text/x"))
+        daemon = self.work("rich", 2)  # by a delay queue and back, then to the dead-letter queue
+        wait_for("dead-lettered", lambda: self.depth("rich-dlq") == len(rows))
+        daemon.stop()
+        got = {}
+        for _ in rows:
+            _, properties, body = self.connect().basic_get("rich-dlq", auto_ack=True)
+            got[body.decode()] = properties
+        for headers, body in rows:
+            self.assertEqual(got[body].content_type, "text/x")
+            self.assertEqual(got[body].headers["dead-letter-receives"], "2")
+            self.assertEqual({name: got[body].headers.get(name) for name in headers}, headers)
+            self.assertFalse([name for name in got[body].headers if name.startswith(("x-death", "x-first-death"))])
+
     def break_delays(self):
         """A queue of this name that is not ours: nothing can be delayed."""
         self.rabbit.api("DELETE", "/api/queues/%2F/qe.delay.missing")

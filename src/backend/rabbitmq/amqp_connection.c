@@ -13,7 +13,6 @@
 #include "backend/rabbitmq/amqp_url.h"
 #include "util/mem.h"
 
-#define FRAME_MAX_BYTES 131072
 /* A socket that can be written to has room for a third of this: more than a frame. */
 #define SEND_BUFFER_BYTES (1 << 20)
 #define CLOSE_MS 1000
@@ -93,8 +92,9 @@ static amqp_rpc_reply_t log_in(struct qe_amqp_connection *self, const char *name
         settings->password == NULL ? "guest" : qe_secret_bytes(settings->password);
 
     return amqp_login_with_properties(self->state, self->vhost, QE_AMQP_CHANNELS_MAX,
-                                      FRAME_MAX_BYTES, QE_AMQP_HEARTBEAT_SECONDS, &properties,
-                                      AMQP_SASL_METHOD_PLAIN, settings->username, password);
+                                      QE_AMQP_FRAME_MAX_BYTES, QE_AMQP_HEARTBEAT_SECONDS,
+                                      &properties, AMQP_SASL_METHOD_PLAIN, settings->username,
+                                      password);
 }
 
 static int check_login(const struct qe_amqp_connection *self, const amqp_rpc_reply_t *reply,

@@ -120,6 +120,7 @@ static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *conte
         consumer->released_mono_ms = 0; /* it is back */
     }
     return set_receipt(consumer, content->tag, &content->message, err) == 0 &&
+                   qe_amqp_raws_put(&consumer->raws, content->tag, &content->raw, err) == 0 &&
                    qe_amqp_hold_take(consumer, &content->message, err) == 0
                ? 0
                : -1;
@@ -184,6 +185,7 @@ static void closed(void *owner, const struct qe_err *why)
     qe_amqp_drop_held(consumer);
     qe_amqp_ledger_clear(&consumer->ledger);
     consumer->copies.count = 0;
+    qe_amqp_raws_clear(&consumer->raws);
     qe_amqp_postponed_clear(&consumer->postponed);
     consumer->epoch = 0;
     consumer->is_consuming = false;
@@ -260,6 +262,7 @@ void qe_amqp_consumer_destroy(struct qe_amqp_consumer *consumer)
     qe_message_list_deinit(&consumer->held);
     qe_amqp_ledger_deinit(&consumer->ledger);
     qe_amqp_copies_deinit(&consumer->copies);
+    qe_amqp_raws_deinit(&consumer->raws);
     qe_amqp_postponed_deinit(&consumer->postponed);
     qe_amqp_content_reset(&consumer->channel.content);
     if (consumer->requester != NULL) {

@@ -94,14 +94,17 @@ static void add_list(const struct qe_amqp_copies *copies, uint64_t tag,
 
 /* --- what a copy carries --- */
 
-static int copy_attributes(const struct qe_message *message, struct qe_attributes *out,
+/* `is_raw`: what headers say is copied as it came. */
+static int copy_attributes(const struct qe_message *message, bool is_raw, struct qe_attributes *out,
                            struct qe_err *err)
 {
     for (size_t i = 0; i < message->attributes.count; i++) {
         const struct qe_attribute *one = &message->attributes.items[i];
 
         if ((strcmp(one->type, QE_AMQP_PROPERTY) == 0 && strcmp(one->name, "expiration") == 0) ||
-            strcmp(one->name, QE_AMQP_COPIED) == 0) {
+            strcmp(one->name, QE_AMQP_COPIED) == 0 ||
+            (is_raw && strcmp(one->type, QE_AMQP_PROPERTY) != 0 &&
+             !qe_text_starts_with(one->name, QE_DEAD_LETTER_PREFIX))) {
             continue; /* the first as the broker does: it would expire again where it is looked at
                        */
         }
@@ -145,15 +148,15 @@ int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struc
                             struct qe_attributes *out, struct qe_err *err)
 {
     const struct qe_message *message = settlement->message;
+    const uint64_t tag = qe_amqp_receipt_tag(consumer, message->receipt);
 
-    if (copy_attributes(message, out, err) != 0) {
+    if (copy_attributes(message, qe_amqp_raws_find(&consumer->raws, tag) != NULL, out, err) != 0) {
         return -1;
     }
     if (is_dead) {
         add_facts(queue, settlement, out);
     } else {
-        add_list(&consumer->copies, qe_amqp_receipt_tag(consumer, message->receipt), message, queue,
-                 out);
+        add_list(&consumer->copies, tag, message, queue, out);
     }
     return 0;
 }

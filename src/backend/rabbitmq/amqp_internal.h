@@ -3,7 +3,8 @@
  *
  *   wire       amqp_connection.c (open, close), amqp_tls.c, amqp_pump.c (frames in, calls out),
  *              amqp_error.c
- *   messages   amqp_read.c, amqp_write.c (properties and headers), amqp_value.c (one header)
+ *   messages   amqp_read.c, amqp_write.c (properties and headers), amqp_value.c (one header),
+ *              amqp_raw.c (headers as they came)
  *   in         amqp_consumer.c (one queue's deliveries), amqp_held.c (those not handed out),
  *              amqp_ledger.c (those not settled; pure), amqp_receive.c
  *   out        amqp_publisher.c (confirms and returns), amqp_delay.c, amqp_send.c
@@ -34,6 +35,7 @@
 #define QE_AMQP_HELD_MAX_BYTES ((size_t)64 << 20)
 /* A body past RabbitMQ's own limit: no broker sends one. */
 #define QE_AMQP_BODY_MAX_BYTES (UINT64_C(512) << 20)
+#define QE_AMQP_FRAME_MAX_BYTES 131072
 #define QE_AMQP_SHORT_MAX_BYTES 255 /* names, ids, keys */
 #define QE_AMQP_CHANNELS_MAX 256
 #define QE_AMQP_ID_BYTES 33
@@ -63,6 +65,13 @@ struct qe_amqp_connection {
     struct qe_amqp_channel *channels[QE_AMQP_CHANNELS_MAX]; /* borrowed; [number - 1] */
 };
 
+/* A table as AMQP encodes it. */
+struct qe_amqp_raw {
+    uint64_t tag; /* of the delivery */
+    char *bytes;  /* owned; NULL none */
+    size_t count;
+};
+
 /* A message in the making: its method has come, then its properties, then its body in pieces. */
 struct qe_amqp_content {
     enum {
@@ -71,6 +80,7 @@ struct qe_amqp_content {
         QE_AMQP_RETURNED
     } kind;
     struct qe_message message; /* owned */
+    struct qe_amqp_raw raw;    /* owned */
     struct qe_err err;         /* QE_OK, or why the message could not be kept */
     bool has_properties;
     uint64_t left_bytes; /* of the body */
@@ -155,6 +165,10 @@ amqp_bytes_t qe_amqp_text(const char *text); /* borrowed */
 /* Fills `out` (initialised) from what came before the body; body excluded. */
 int qe_amqp_read(const amqp_basic_properties_t *properties, bool redelivered,
                  struct qe_message *out, struct qe_err *err) QE_MUST_CHECK;
+/* Whether attributes tell these headers whole. */
+bool qe_amqp_fits_attributes(const amqp_table_t *headers);
+/* The header is the broker's or ours, and no attribute, nor is it copied. */
+bool qe_amqp_is_own_header(const amqp_table_entry_t *header);
 /* Adds one header as attribute. */
 int qe_amqp_value_read(const char *name, const amqp_field_value_t *value, struct qe_attributes *out,
                        struct qe_err *err) QE_MUST_CHECK;
@@ -173,6 +187,8 @@ struct qe_amqp_letter {
     const char *body;
     size_t body_bytes;
     const struct qe_attributes *attributes;
+    const struct qe_amqp_raw
+        *raw; /* its headers, but for those that are attributes, too; or NULL */
     const char *id;
     const char *correlation_id; /* "" none */
     const char *reply_to;       /* "" none */
@@ -184,6 +200,28 @@ struct qe_amqp_letter {
 /* Properties and headers of a letter; *out is of memory of `pool` and of the letter. */
 int qe_amqp_write(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
                   amqp_basic_properties_t *out, struct qe_err *err) QE_MUST_CHECK;
+
+/* --- amqp_raw.c --- */
+
+/* = {0} is valid and empty. */
+struct qe_amqp_raws {
+    struct qe_amqp_raw *items; /* owned, as each; in no order */
+    size_t count;
+    size_t capacity;
+};
+void qe_amqp_raw_deinit(struct qe_amqp_raw *raw); /* twice is safe */
+/* Leaves *out as it is where attributes do. */
+int qe_amqp_raw_read(const amqp_basic_properties_t *properties, struct qe_amqp_raw *out,
+                     struct qe_err *err) QE_MUST_CHECK;
+void qe_amqp_raws_clear(struct qe_amqp_raws *raws);
+void qe_amqp_raws_deinit(struct qe_amqp_raws *raws); /* twice is safe */
+/* Moves *raw, if there is one; on -1 it stays. */
+int qe_amqp_raws_put(struct qe_amqp_raws *raws, uint64_t tag, struct qe_amqp_raw *raw,
+                     struct qe_err *err) QE_MUST_CHECK;
+/* NULL: attributes tell all of this delivery. */
+const struct qe_amqp_raw *qe_amqp_raws_find(const struct qe_amqp_raws *raws, uint64_t tag);
+/* Forgets those of deliveries that are settled. */
+void qe_amqp_raws_keep(struct qe_amqp_raws *raws, const struct qe_amqp_ledger *ledger);
 
 /* --- in --- */
 
@@ -250,6 +288,7 @@ struct qe_amqp_consumer {
     uint64_t epoch; /* of the channel's present life; part of each receipt; 0: not open */
     struct qe_amqp_ledger ledger;
     struct qe_amqp_copies copies;
+    struct qe_amqp_raws raws;
     struct qe_amqp_postponed postponed;
     enum qe_queue_kind kind;     /* as the last settle() said */
     struct qe_message_list held; /* delivered and not handed out; from held_first on */

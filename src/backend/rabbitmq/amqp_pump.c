@@ -28,6 +28,7 @@ static void copy_text(char *out, size_t size, amqp_bytes_t text)
 void qe_amqp_content_reset(struct qe_amqp_content *content)
 {
     qe_message_deinit(&content->message);
+    qe_amqp_raw_deinit(&content->raw);
     content->kind = QE_AMQP_NOTHING;
     content->err.code = QE_OK;
     content->has_properties = false;
@@ -88,7 +89,10 @@ static int take_properties(struct qe_amqp_channel *channel, const amqp_frame_t *
             qe_free(content->message.body);
             content->message.body = body;
             content->message.body_bytes = (size_t)bytes;
-            (void)!qe_amqp_read(properties, content->redelivered, &content->message, &content->err);
+            if (qe_amqp_read(properties, content->redelivered, &content->message, &content->err) ==
+                0) {
+                (void)!qe_amqp_raw_read(properties, &content->raw, &content->err);
+            }
         }
     }
     if (bytes == 0) {

@@ -10,6 +10,7 @@
 
 #define UNIX_MAX_SECONDS UINT64_C(253402300799) /* the year 9999 */
 #define NAME_BYTES (QE_AMQP_SHORT_MAX_BYTES + 1)
+#define OTHERS_MAX 16 /* attributes that are no headers: properties, facts about dead letters */
 
 /* Facts that headers tell and that are no attributes. */
 struct facts {
@@ -99,6 +100,58 @@ static void copy_name(amqp_bytes_t key, char out[NAME_BYTES])
     out[count] = '\0';
 }
 
+bool qe_amqp_is_own_header(const amqp_table_entry_t *header)
+{
+    struct facts ignored = {0};
+
+    return take_fact(header, &ignored);
+}
+
+static bool is_property_name(const char *name)
+{
+    static const char *const names[] = {"content-type", "content-encoding", "expiration", "type",
+                                        "user-id",      "app-id",           "priority"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_twice(const amqp_table_t *headers, int index)
+{
+    const amqp_bytes_t key = headers->entries[index].key;
+
+    for (int i = 0; i < index; i++) {
+        const amqp_bytes_t other = headers->entries[i].key;
+
+        if (other.len == key.len && memcmp(other.bytes, key.bytes, key.len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool qe_amqp_fits_attributes(const amqp_table_t *headers)
+{
+    if (headers->num_entries > QE_MESSAGE_ATTRIBUTES_MAX - OTHERS_MAX) {
+        return false;
+    }
+    for (int i = 0; i < headers->num_entries; i++) {
+        const amqp_bytes_t key = headers->entries[i].key;
+        char name[NAME_BYTES];
+
+        copy_name(key, name);
+        if (key.len == 0 || strlen(name) != key.len || memcmp(name, key.bytes, key.len) != 0 ||
+            is_property_name(name) || is_twice(headers, i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A name that a message of 64 other headers has no room for is left out: better than a message that
  * can never be handled. */
 static int add_headers(const amqp_table_t *headers, struct facts *facts, struct qe_message *out,
@@ -113,6 +166,9 @@ static int add_headers(const amqp_table_t *headers, struct facts *facts, struct 
             continue;
         }
         copy_name(header->key, name);
+        if (is_property_name(name) && qe_attributes_get(&out->attributes, name) != NULL) {
+            continue; /* the property is that */
+        }
         if (qe_amqp_value_read(name, &header->value, &out->attributes, err) != 0) {
             return -1;
         }
@@ -281,9 +337,10 @@ int qe_amqp_read(const amqp_basic_properties_t *properties, bool redelivered,
          copy(properties->correlation_id, &out->correlation_id, err) != 0) ||
         ((flags & AMQP_BASIC_REPLY_TO_FLAG) != 0 &&
          copy(properties->reply_to, &out->reply_to, err) != 0) ||
+        add_properties(properties, out, err) != 0 ||
         ((flags & AMQP_BASIC_HEADERS_FLAG) != 0 &&
          add_headers(&properties->headers, &facts, out, err) != 0) ||
-        add_types(facts.types, out, err) != 0 || add_properties(properties, out, err) != 0) {
+        add_types(facts.types, out, err) != 0) {
         return -1;
     }
     if (facts.sent_unix_ms == 0 && (flags & AMQP_BASIC_TIMESTAMP_FLAG) != 0 &&

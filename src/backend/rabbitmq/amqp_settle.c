@@ -91,7 +91,14 @@ static int flush_acks(struct settling *settling, struct qe_err *err)
 
 static bool has_expiration(const struct qe_message *message)
 {
-    return qe_attributes_get(&message->attributes, "expiration") != NULL;
+    for (size_t i = 0; i < message->attributes.count; i++) {
+        const struct qe_attribute *one = &message->attributes.items[i];
+
+        if (strcmp(one->name, "expiration") == 0 && strcmp(one->type, QE_AMQP_PROPERTY) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* In place, a release loses its delay, and a classic queue does not count it; a copy goes to the
@@ -167,6 +174,8 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         .body = message->body,
         .body_bytes = message->body_bytes,
         .attributes = &settling->attributes,
+        .raw = qe_amqp_raws_find(&settling->consumer->raws,
+                                 qe_amqp_receipt_tag(settling->consumer, message->receipt)),
         .id = message->id[0] != '\0' ? message->id : settling->id,
         .correlation_id = message->correlation_id,
         .reply_to = message->reply_to,
@@ -376,6 +385,7 @@ static int settle_all(struct settling *settling, struct qe_err *err)
         return qe_err_set(err, QE_ERR_NOMEM, "%zu settlements", settling->count);
     }
     settle_batch(settling);
+    qe_amqp_raws_keep(&settling->consumer->raws, &settling->consumer->ledger);
     qe_free(settling->has_failed);
     qe_free(settling->jobs);
     qe_attributes_deinit(&settling->attributes);

@@ -7,6 +7,8 @@
 
 /* Properties and headers go in one frame. */
 #define HEADERS_MAX_BYTES 100000
+/* Of a copy, whose original came in one: what is left of it beside all that may be in a frame. */
+#define COPIED_MAX_BYTES (QE_AMQP_FRAME_MAX_BYTES - 3000)
 #define HEADER_OVERHEAD_BYTES 16
 #define EXTRA_HEADERS 4
 
@@ -40,10 +42,24 @@ static int check_short(const char *what, const char *text, struct qe_err *err)
                             text, QE_AMQP_SHORT_MAX_BYTES);
 }
 
+/* At least what they take on the wire. */
+static size_t estimate(const struct qe_attributes *attributes)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; attributes != NULL && i < attributes->count; i++) {
+        const struct qe_attribute *one = &attributes->items[i];
+
+        bytes +=
+            2 * strlen(one->name) + strlen(one->value) + strlen(one->type) + HEADER_OVERHEAD_BYTES;
+    }
+    return bytes;
+}
+
 static int check(const struct qe_amqp_letter *letter, struct qe_err *err)
 {
     const struct qe_attributes *attributes = letter->attributes;
-    size_t bytes = 0;
+    const size_t bytes = estimate(attributes);
 
     if (!letter->is_copy && letter->body_bytes > QE_MESSAGE_BODY_MAX_BYTES) {
         return qe_err_set(err, QE_ERR_LIMIT, "a body of %zu bytes: at most %zu", letter->body_bytes,
@@ -62,13 +78,31 @@ static int check(const struct qe_amqp_letter *letter, struct qe_err *err)
         if (check_short("attribute", one->name, err) != 0) {
             return -1;
         }
-        bytes +=
-            2 * strlen(one->name) + strlen(one->value) + strlen(one->type) + HEADER_OVERHEAD_BYTES;
     }
-    return bytes <= HEADERS_MAX_BYTES
+    return letter->is_copy || bytes <= HEADERS_MAX_BYTES
                ? 0
                : qe_err_set(err, QE_ERR_LIMIT, "attributes of %zu bytes: at most %d", bytes,
                             HEADERS_MAX_BYTES);
+}
+
+/* What does not fit into a frame would cost the connection. */
+static int check_copied(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
+                        amqp_table_t *headers, struct qe_err *err)
+{
+    amqp_bytes_t room = amqp_empty_bytes;
+    size_t count = 0;
+
+    if (letter->raw == NULL && estimate(letter->attributes) <= HEADERS_MAX_BYTES) {
+        return 0;
+    }
+    amqp_pool_alloc_bytes(pool, COPIED_MAX_BYTES, &room);
+    if (room.bytes == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "headers of a copy");
+    }
+    return amqp_encode_table(room, headers, &count) == AMQP_STATUS_OK
+               ? 0
+               : qe_err_set(err, QE_ERR_LIMIT, "headers of a copy take more than %d bytes",
+                            COPIED_MAX_BYTES);
 }
 
 /* --- properties --- */
@@ -164,13 +198,68 @@ static int write_attributes(const struct qe_attributes *attributes, amqp_pool_t 
     return 0;
 }
 
+static bool is_named(amqp_bytes_t key, const char *name)
+{
+    return key.len == strlen(name) && memcmp(key.bytes, name, key.len) == 0;
+}
+
+static bool is_attribute(const struct qe_attributes *attributes, amqp_bytes_t key)
+{
+    for (size_t i = 0; attributes != NULL && i < attributes->count; i++) {
+        const struct qe_attribute *one = &attributes->items[i];
+
+        if (strcmp(one->type, QE_AMQP_PROPERTY) != 0 && is_named(key, one->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_reserved_key(amqp_bytes_t key)
+{
+    char name[QE_AMQP_SHORT_MAX_BYTES + 1];
+
+    (void)snprintf(name, sizeof name, "%.*s", (int)key.len, (const char *)key.bytes);
+    return is_reserved(name);
+}
+
+/* As they came, but for what is written anew. */
+static int write_raw(const struct qe_amqp_letter *letter, amqp_pool_t *pool, amqp_table_t *headers,
+                     size_t others, struct qe_err *err)
+{
+    const amqp_bytes_t bytes = {.len = letter->raw->count, .bytes = letter->raw->bytes};
+    amqp_table_t table;
+    size_t offset = 0;
+
+    if (amqp_decode_table(bytes, pool, &table, &offset) != AMQP_STATUS_OK) {
+        return qe_err_set(err, QE_ERR_NOMEM, "headers of a copy");
+    }
+    headers->entries = room(pool, (size_t)table.num_entries + others, err);
+    for (int i = 0; headers->entries != NULL && i < table.num_entries; i++) {
+        const amqp_table_entry_t *one = &table.entries[i];
+
+        if (is_named(one->key, QE_AMQP_TYPES_HEADER) ||
+            (!qe_amqp_is_own_header(one) && !is_reserved_key(one->key) &&
+             !is_attribute(letter->attributes, one->key))) {
+            headers->entries[headers->num_entries++] = *one;
+        }
+    }
+    return headers->entries != NULL ? 0 : -1;
+}
+
 static int write_headers(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
                          amqp_basic_properties_t *out, struct qe_err *err)
 {
     const size_t count = letter->attributes == NULL ? 0 : letter->attributes->count;
     amqp_table_t types = {.entries = room(pool, count + 1, err)};
 
-    out->headers.entries = room(pool, count + EXTRA_HEADERS, err);
+    if (letter->raw != NULL) {
+        if (write_raw(letter, pool, &out->headers, count + EXTRA_HEADERS, err) != 0) {
+            return -1;
+        }
+    } else {
+        out->headers.entries = room(pool, count + EXTRA_HEADERS, err);
+    }
     if (types.entries == NULL || out->headers.entries == NULL ||
         write_attributes(letter->attributes, pool, out, &types, err) != 0) {
         return -1;
@@ -200,7 +289,8 @@ int qe_amqp_write(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
     *out =
         (amqp_basic_properties_t){._flags = AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_HEADERS_FLAG,
                                   .delivery_mode = AMQP_DELIVERY_PERSISTENT};
-    if (check(letter, err) != 0 || write_headers(letter, pool, out, err) != 0) {
+    if (check(letter, err) != 0 || write_headers(letter, pool, out, err) != 0 ||
+        check_copied(letter, pool, &out->headers, err) != 0) {
         return -1;
     }
     out->message_id = qe_amqp_text(letter->id);
