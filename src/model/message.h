@@ -59,9 +59,9 @@ struct qe_message {
     int64_t visible_until_mono_ms; /* receive: when this delivery lapses unless extended; 0 never */
     uint64_t tag; /* the driver's own (delivery tag, row id); nobody else reads it */
 };
-/* Zeroed message with every text set to "". */
 /* For people: its id, or "(no id)", as publishers to RabbitMQ often give none. Borrowed. */
 const char *qe_message_name(const struct qe_message *message);
+/* Zeroed message with every text set to "". */
 int qe_message_init(struct qe_message *message, struct qe_err *err) QE_MUST_CHECK;
 /* *out is the caller's, untouched on -1. */
 int qe_message_copy(struct qe_message *out, const struct qe_message *from,

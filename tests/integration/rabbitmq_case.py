@@ -74,9 +74,10 @@ class WithRabbit(Watching):
 
     plugins = ("rabbitmq_management", "rabbitmq_prometheus")
     more = ""
+    settings = ""  # of advanced.config, where rabbitmq.conf knows none
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.rabbit = RabbitServer(cls.plugins, cls.more).start()
+        cls.rabbit = RabbitServer(cls.plugins, cls.more, settings=cls.settings).start()
         cls.addClassCleanup(cls.rabbit.stop)

@@ -69,10 +69,11 @@ class Epmd:
 
 class RabbitServer:
     """Context manager: one node. `plugins` and `more` (lines of rabbitmq.conf) are the test's; a second node of a
-    cluster is made `beside` the first; `is_fast`: statistics come every second, not every five."""
+    cluster is made `beside` the first; `is_fast`: statistics come every second, not every five; `settings`: more of
+    rabbit's own, each with a comma before it."""
 
-    def __init__(self, plugins=("rabbitmq_management", "rabbitmq_prometheus"), more="", beside=None, is_fast=True):
-        self.plugins, self.more, self.beside = plugins, more, beside
+    def __init__(self, plugins=("rabbitmq_management", "rabbitmq_prometheus"), more="", beside=None, is_fast=True, settings=""):
+        self.plugins, self.more, self.beside, self.settings = plugins, more, beside, settings
         if is_fast and "rabbitmq_management" in plugins:
             self.more += FAST
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rabbit-"))
@@ -97,7 +98,7 @@ class RabbitServer:
         cookie.write_text("COOKIEOFTHETESTS")
         cookie.chmod(0o400)
         (self.folder / "enabled_plugins").write_text(f"[{','.join(self.plugins)}].\n")
-        (self.folder / "advanced.config").write_text("[{rabbit,[{quorum_tick_interval,1000}]}].\n")
+        (self.folder / "advanced.config").write_text(f"[{{rabbit,[{{quorum_tick_interval,1000}}{self.settings}]}}].\n")
         lines = [f"listeners.tcp.1 = {HOST}:{self.amqp_port}", "loopback_users = none", "log.console = false",
                  "vm_memory_high_watermark.absolute = 2GB", "disk_free_limit.absolute = 50MB"]
         if "rabbitmq_management" in self.plugins:

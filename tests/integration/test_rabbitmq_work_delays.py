@@ -11,10 +11,13 @@ need_test_python()
 from rabbitmq_case import series, wait_for
 from rabbitmq_work_case import Working
 
-RETRIED_SECONDS = 240  # RabbitMQ tries again what it could not deliver every three minutes
+RETRIED_SECONDS = 60
 
 
 class Delays(Working):
+    # RabbitMQ tries again what it could not deliver: every three minutes, unless it is told otherwise.
+    settings = ",{dead_letter_worker_publisher_confirm_timeout,15000}"
+
     def setUp(self):
         super().setUp()
         self.config = self.configure()
