@@ -33,7 +33,14 @@ const struct qe_memory_entry *qe_memory_find(const struct qe_memory *memory, con
 {
     uint32_t place = find(memory, id);
 
-    return place == 0 ? NULL : at(memory, place);
+    return place == 0 || at(memory, place)->error == NULL ? NULL : at(memory, place);
+}
+
+uint32_t qe_memory_unhandled(const struct qe_memory *memory, const char *id)
+{
+    uint32_t place = find(memory, id);
+
+    return place == 0 ? 0 : at(memory, place)->unhandled;
 }
 
 /* Out of its chain and out of the order of ages. */
@@ -82,30 +89,56 @@ static uint32_t take_place(struct qe_memory *memory)
     return (uint32_t)memory->count;
 }
 
-int qe_memory_add(struct qe_memory *memory, const char *id, const char *error,
-                  int64_t first_seen_unix_ms, struct qe_err *err)
+/* The message's place, a new one if it has none; 0: out of memory. */
+static uint32_t place_of(struct qe_memory *memory, const char *id)
 {
-    if (id[0] == '\0' || find(memory, id) != 0) {
-        return 0;
-    }
-    struct qe_memory_entry fresh = {
-        .id = qe_strdup(id), .error = qe_strdup(error), .first_seen_unix_ms = first_seen_unix_ms};
-    uint32_t place = fresh.id != NULL && fresh.error != NULL ? take_place(memory) : 0;
+    uint32_t place = find(memory, id);
+    char *copy = place == 0 ? qe_strdup(id) : NULL;
 
+    if (place != 0 || copy == NULL) {
+        return place;
+    }
+    place = take_place(memory);
     if (place == 0) {
-        qe_free(fresh.id);
-        qe_free(fresh.error);
-        return qe_err_set(err, QE_ERR_NOMEM, "a message's first error");
+        qe_free(copy);
+        return 0;
     }
     uint32_t *head = &memory->heads[head_of(id)];
 
-    fresh.next = *head;
-    fresh.older = memory->newest;
-    *(fresh.older != 0 ? &at(memory, fresh.older)->newer : &memory->oldest) = place;
+    *at(memory, place) =
+        (struct qe_memory_entry){.id = copy, .next = *head, .older = memory->newest};
+    *(memory->newest != 0 ? &at(memory, memory->newest)->newer : &memory->oldest) = place;
     memory->newest = place;
     *head = place;
-    *at(memory, place) = fresh;
+    return place;
+}
+
+int qe_memory_add(struct qe_memory *memory, const char *id, const char *error,
+                  int64_t first_seen_unix_ms, struct qe_err *err)
+{
+    if (id[0] == '\0' || qe_memory_find(memory, id) != NULL) {
+        return 0;
+    }
+    char *copy = qe_strdup(error);
+    uint32_t place = copy != NULL ? place_of(memory, id) : 0;
+
+    if (place == 0) {
+        qe_free(copy);
+        return qe_err_set(err, QE_ERR_NOMEM, "a message's first error");
+    }
+    at(memory, place)->error = copy;
+    at(memory, place)->first_seen_unix_ms = first_seen_unix_ms;
     return 0;
+}
+
+int qe_memory_add_unhandled(struct qe_memory *memory, const char *id, struct qe_err *err)
+{
+    uint32_t place = id[0] != '\0' ? place_of(memory, id) : 0;
+
+    if (place != 0) {
+        at(memory, place)->unhandled++;
+    }
+    return place != 0 || id[0] == '\0' ? 0 : qe_err_set(err, QE_ERR_NOMEM, "a message's receives");
 }
 
 void qe_memory_forget(struct qe_memory *memory, const char *id)

@@ -13,13 +13,22 @@ static bool has_own_letters(const struct qe_consumer *consumer)
     return consumer->options.dead_letter_queue != NULL;
 }
 
+/* What was given back unhandled is no try of the message's, though most brokers count it. */
+static uint32_t tries(const struct qe_consumer *consumer, const struct qe_message *message)
+{
+    uint32_t receives = message->receives > 0 ? message->receives : message->receives_least;
+    uint32_t unhandled = qe_memory_unhandled(&consumer->memory, message->id);
+
+    return unhandled < receives ? receives - unhandled : receives > 0 ? 1 : 0;
+}
+
 static struct qe_circumstances circumstances(const struct qe_consumer *consumer,
                                              const struct qe_job *job)
 {
     const struct qe_consumer_options *options = &consumer->options;
 
     return (struct qe_circumstances){
-        .receives = job->message.receives > 0 ? job->message.receives : job->message.receives_least,
+        .receives = tries(consumer, &job->message),
         .max_receives = options->max_receives,
         .retry = {.initial_ms = options->retry_initial_ms, .max_ms = options->retry_max_ms},
         .can_dead_letter =

@@ -88,6 +88,8 @@ static void put_in_line(struct qe_consumer *consumer, struct qe_job *job)
 
 static void settled(struct qe_consumer *consumer, struct qe_job *job)
 {
+    struct qe_err ignored = {0};
+
     qe_consumer_log_recovery(consumer, &consumer->settle_trouble, "settling works again");
     if (job->ack_first) {
         put_in_line(consumer, job);
@@ -98,6 +100,9 @@ static void settled(struct qe_consumer *consumer, struct qe_job *job)
     }
     if (job->verdict.verb != QE_SETTLE_RELEASE) {
         qe_memory_forget(&consumer->memory, job->message.id);
+    } else if (job->verdict.unhandled && (consumer->options.driver->caps & QE_CAP_UNRECEIVE) == 0) {
+        /* Out of memory: it counts as a try, then. */
+        (void)!qe_memory_add_unhandled(&consumer->memory, job->message.id, &ignored);
     }
     if (job->acked && job->verdict.unhandled) {
         qe_outcome_say_lost(consumer, job, "the consumer stopped before a worker was free");

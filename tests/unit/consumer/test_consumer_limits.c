@@ -114,6 +114,28 @@ messages_of_a_group_are_handled_one_after_the_other_and_groups_beside_each_other
     rig_destroy(rig);
 }
 
+/* Where the broker counts what was given back unhandled, that is no try all the same. */
+static void what_a_group_holds_keeps_all_its_tries(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct rig *rig = rig_in_order(2);
+    struct qe_driver counts = qe_driver_fake;
+
+    (void)state;
+    counts.caps &= ~(uint32_t)QE_CAP_UNRECEIVE;
+    rig->options.driver = &counts;
+    rig->options.max_receives = 3;
+    rig->gate.retry_delay_ms = 100;
+    qe_fake_send_like(rig->fake, "nap-once", &a);
+    qe_fake_send_like(rig->fake, "held-retry", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 1).dead);
+    assert_true(qe_fake_message(rig->fake, 0).gone);
+    assert_true(qe_fake_message(rig->fake, 1).receives > 3);
+    assert_int_equal(atomic_load(&rig->gate.started), 2 + 3);
+    rig_destroy(rig);
+}
+
 static void failure_holds_its_own_group_and_no_other(void **state)
 {
     const struct qe_fake_message a = {.customer = "a"};
@@ -388,6 +410,7 @@ int main(void)
         cmocka_unit_test(handler_that_takes_one_at_a_time_is_refused_batches),
         cmocka_unit_test(
             messages_of_a_group_are_handled_one_after_the_other_and_groups_beside_each_other),
+        cmocka_unit_test(what_a_group_holds_keeps_all_its_tries),
         cmocka_unit_test(failure_holds_its_own_group_and_no_other),
         cmocka_unit_test(failure_holds_its_group_where_messages_have_no_ids),
         cmocka_unit_test(failure_holds_its_group_from_when_the_broker_was_told),

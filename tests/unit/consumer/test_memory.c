@@ -30,6 +30,26 @@ static void first_error_stays_whatever_comes_later(void **state)
     qe_memory_deinit(&memory);
 }
 
+static void receives_that_came_to_no_handler_are_counted_beside_the_error(void **state)
+{
+    struct qe_memory memory = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_int_equal(qe_memory_unhandled(&memory, "a"), 0);
+    assert_ok(qe_memory_add_unhandled(&memory, "a", &err), err);
+    assert_null(qe_memory_find(&memory, "a"));
+    add(&memory, "a", "timeout: first", 7);
+    assert_ok(qe_memory_add_unhandled(&memory, "a", &err), err);
+    assert_ok(qe_memory_add_unhandled(&memory, "", &err), err);
+    assert_int_equal(qe_memory_unhandled(&memory, "a"), 2);
+    assert_string_equal(qe_memory_find(&memory, "a")->error, "timeout: first");
+    assert_int_equal(memory.count, 1);
+    qe_memory_forget(&memory, "a");
+    assert_int_equal(qe_memory_unhandled(&memory, "a"), 0);
+    qe_memory_deinit(&memory);
+}
+
 static void message_without_an_id_is_not_kept(void **state)
 {
     struct qe_memory memory = {0};
@@ -90,10 +110,12 @@ static void it_survives_failed_allocations(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(first_error_stays_whatever_comes_later),
-                                       cmocka_unit_test(message_without_an_id_is_not_kept),
-                                       cmocka_unit_test(past_its_bound_the_oldest_is_forgotten),
-                                       cmocka_unit_test(it_survives_failed_allocations)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_error_stays_whatever_comes_later),
+        cmocka_unit_test(receives_that_came_to_no_handler_are_counted_beside_the_error),
+        cmocka_unit_test(message_without_an_id_is_not_kept),
+        cmocka_unit_test(past_its_bound_the_oldest_is_forgotten),
+        cmocka_unit_test(it_survives_failed_allocations)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
