@@ -336,7 +336,7 @@ static void all_that_opening_asks_has_one_deadline(void **state)
     rig_destroy(rig);
 }
 
-#define SLOW_EXTENSION_MS 350
+#define SLOW_EXTENSION_MS INT64_C(350)
 
 static int slow_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
                        int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
