@@ -31,7 +31,8 @@ class Rabbit:
     @classmethod
     def begin(cls):
         if Rabbit.server is None:
-            Rabbit.server = RabbitServer().start()
+            # What it could not deliver, it tries again every three minutes, unless it is told otherwise.
+            Rabbit.server = RabbitServer(settings=",{dead_letter_worker_publisher_confirm_timeout,15000}").start()
             unittest.addModuleCleanup(Rabbit.server.stop)
 
     def start(self):
