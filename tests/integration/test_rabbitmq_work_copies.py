@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What a message is when it comes back as a copy, from a retry or as a dead letter, on a real RabbitMQ."""
+import json
 import time
 import unittest
 
@@ -114,6 +115,22 @@ class Copies(Working):
         daemon.stop()
         wait_for("both are back", lambda: self.depth("held") == 2)
 
+    def test_what_waits_here_makes_nobody_hoard(self):
+        """Nor is what was hoarded given back and taken again, which counts as deliveries of a quorum queue."""
+        self.break_delays()
+        self.rabbit.queue("shared")
+        channel = self.connect()
+        for i in range(300):
+            channel.basic_publish("", "shared", "slow" if i >= 200 else "fail" if i % 2 else "ok")
+        handler = f'read -r b; echo $b >>{self.folder}/tries; [ "$b" = slow ] && exec sleep 1; sleep 0.03; [ "$b" = ok ]'
+        daemon = self.daemon(config=self.configure(extra=FAILING.format(
+            queue="shared", folder=self.folder, tries=3, pause="5m").replace(
+                f'"echo tried >>{self.folder}/tries; exit 1"', json.dumps(handler))))
+        wait_for("the slow ones' turn", lambda: self.tries() >= 201)
+        for _ in range(30):
+            time.sleep(0.2)
+            self.assertGreaterEqual(self.depth("shared"), 300 - self.tries() - 20)  # few are in hand
+        daemon.stop()
 
 
 if __name__ == "__main__":

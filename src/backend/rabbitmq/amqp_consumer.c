@@ -120,7 +120,8 @@ static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *conte
         consumer->released_mono_ms = 0; /* it is back */
     }
     return set_receipt(consumer, content->tag, &content->message, err) == 0 &&
-                   qe_amqp_raws_put(&consumer->raws, content->tag, &content->raw, err) == 0 &&
+                   (consumer->is_auto_acked || /* never copied, and nothing would forget them */
+                    qe_amqp_raws_put(&consumer->raws, content->tag, &content->raw, err) == 0) &&
                    qe_amqp_hold_take(consumer, &content->message, err) == 0
                ? 0
                : -1;
@@ -349,15 +350,20 @@ int qe_amqp_end_round(struct qe_amqp_consumer *consumer, struct qe_err *err)
     return qe_amqp_tell(&consumer->channel, AMQP_BASIC_CANCEL_METHOD, &cancel, err);
 }
 
-/* Who settles what it has wants as many at a time again; who only collects wants `max` more. */
+/* Who settles what it has wants as many at a time again; who only collects wants `max` more. What
+ * is postponed is no work: its place in the round is missing, and as many again would be hoarded.
+ */
 int qe_amqp_consume(struct qe_amqp_consumer *consumer, size_t max, int64_t deadline_mono_ms,
                     struct qe_err *err)
 {
-    const size_t target = fit(consumer, consumer->ledger.count + max);
+    size_t missing = 0;
+    const size_t postponed =
+        qe_amqp_ledger_count_postponed(&consumer->ledger, consumer->round, &missing);
+    const size_t target = fit(consumer, consumer->ledger.count - postponed + max);
     const size_t in_round = qe_amqp_ledger_count_round(&consumer->ledger, consumer->round);
-    const bool is_too_small =
-        in_round >= consumer->prefetch || target > consumer->prefetch + consumer->prefetch / 4;
-    const bool is_too_large = consumer->prefetch > 2 * target;
+    const size_t places = consumer->prefetch > missing ? consumer->prefetch - missing : 0;
+    const bool is_too_small = in_round >= consumer->prefetch || target > places + places / 4;
+    const bool is_too_large = places > 2 * target;
 
     if (consumer->is_consuming && (consumer->is_auto_acked || (!is_too_small && !is_too_large))) {
         return 0;

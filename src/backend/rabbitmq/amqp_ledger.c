@@ -84,6 +84,28 @@ size_t qe_amqp_ledger_count_round(const struct qe_amqp_ledger *ledger, uint32_t 
     return count;
 }
 
+void qe_amqp_ledger_postpone(struct qe_amqp_ledger *ledger, uint64_t tag)
+{
+    const size_t at = find(ledger, tag);
+
+    if (at < ledger->count) {
+        ledger->entries[at].is_postponed = true;
+    }
+}
+
+size_t qe_amqp_ledger_count_postponed(const struct qe_amqp_ledger *ledger, uint32_t round,
+                                      size_t *out_of_round)
+{
+    size_t count = 0;
+
+    *out_of_round = 0;
+    for (size_t i = 0; i < ledger->count; i++) {
+        count += ledger->entries[i].is_postponed ? 1 : 0;
+        *out_of_round += ledger->entries[i].is_postponed && ledger->entries[i].round == round;
+    }
+    return count;
+}
+
 bool qe_amqp_ledger_take_ack(struct qe_amqp_ledger *ledger, uint64_t *out_tag, bool *out_multiple)
 {
     size_t first = 0;

@@ -11,8 +11,9 @@
 
 struct qe_amqp_entry {
     uint64_t tag;
-    uint32_t round;  /* which basic.consume brought it */
-    bool is_settled; /* of the settlement that is being made */
+    uint32_t round;    /* which basic.consume brought it */
+    bool is_settled;   /* of the settlement that is being made */
+    bool is_postponed; /* it waits for its delay, and nobody works on it */
 };
 
 /* = {0} is valid and empty. */
@@ -33,6 +34,10 @@ bool qe_amqp_ledger_mark(struct qe_amqp_ledger *ledger, uint64_t tag);
 bool qe_amqp_ledger_has(const struct qe_amqp_ledger *ledger, uint64_t tag);
 /* How many are not settled that this round brought. */
 size_t qe_amqp_ledger_count_round(const struct qe_amqp_ledger *ledger, uint32_t round);
+void qe_amqp_ledger_postpone(struct qe_amqp_ledger *ledger, uint64_t tag);
+/* How many are postponed in all, and *out_of_round: that this round brought. */
+size_t qe_amqp_ledger_count_postponed(const struct qe_amqp_ledger *ledger, uint32_t round,
+                                      size_t *out_of_round);
 /* Takes the next ack for what is marked: `multiple`, and then it settles all that are marked from
  * the first entry on, or one alone. False: nothing is marked any more. */
 bool qe_amqp_ledger_take_ack(struct qe_amqp_ledger *ledger, uint64_t *out_tag, bool *out_multiple);

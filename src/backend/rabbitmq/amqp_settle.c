@@ -304,6 +304,7 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
         }
         if (!settling->was_postponed && qe_amqp_postpone(&consumer->postponed, settlement->message,
                                                          settlement->delay_ms, &err) == 0) {
+            qe_amqp_ledger_postpone(&consumer->ledger, tag);
             set_settled(settlement);
             settlement->err = why;
             return;

@@ -240,6 +240,7 @@ static int write_raw(const struct qe_amqp_letter *letter, amqp_pool_t *pool, amq
 
         if (is_named(one->key, QE_AMQP_TYPES_HEADER) ||
             (!qe_amqp_is_own_header(one) && !is_reserved_key(one->key) &&
+             !is_named(one->key, QE_AMQP_COPIED) && /* of an earlier try: written anew, if at all */
              !is_attribute(letter->attributes, one->key))) {
             headers->entries[headers->num_entries++] = *one;
         }

@@ -128,6 +128,52 @@ static void what_could_not_be_kept_is_not_acked_with_the_rest(void **state)
     qe_amqp_consumer_destroy(consumer);
 }
 
+/* What nothing settles, no settlement forgets. */
+static void headers_of_replies_are_not_kept_for_copies(void **state)
+{
+    struct qe_rmq rmq = {0};
+    struct qe_amqp_connection connection = {.rmq = &rmq};
+    struct qe_err err = {0};
+    struct qe_amqp_consumer *consumer = qe_amqp_consumer_new(&rmq, &connection, "/", "q", &err);
+
+    (void)state;
+    assert_non_null(consumer);
+    for (uint64_t tag = 1; tag <= 2; tag++) {
+        struct qe_amqp_content content = {.kind = QE_AMQP_DELIVERY, .tag = tag, .round = 1};
+
+        consumer->is_auto_acked = tag == 2;
+        content.raw = (struct qe_amqp_raw){.bytes = qe_memdup("raw", 3), .count = 3};
+        assert_non_null(content.raw.bytes);
+        assert_ok(qe_message_init(&content.message, &err), err);
+        consumer->channel.events->delivered(consumer, &content);
+        qe_amqp_content_reset(&content);
+    }
+    assert_int_equal(qe_amqp_held_count(consumer), 2);
+    assert_int_equal(consumer->raws.count, 1);
+    qe_amqp_consumer_destroy(consumer);
+}
+
+static void what_is_postponed_is_counted_apart(void **state)
+{
+    struct qe_amqp_ledger ledger = {0};
+    size_t of_round = 9;
+
+    (void)state;
+    fill(&ledger, 5);
+    assert_int_equal(qe_amqp_ledger_count_postponed(&ledger, 2, &of_round), 0);
+    assert_int_equal(of_round, 0);
+    qe_amqp_ledger_postpone(&ledger, 1);
+    qe_amqp_ledger_postpone(&ledger, 4);
+    qe_amqp_ledger_postpone(&ledger, 6); /* is not there */
+    assert_int_equal(qe_amqp_ledger_count_postponed(&ledger, 2, &of_round), 2);
+    assert_int_equal(of_round, 1);
+    assert_true(qe_amqp_ledger_mark(&ledger, 4)); /* its time has come */
+    expect_ack(&ledger, 4, false);
+    assert_int_equal(qe_amqp_ledger_count_postponed(&ledger, 2, &of_round), 1);
+    assert_int_equal(of_round, 0);
+    qe_amqp_ledger_deinit(&ledger);
+}
+
 static void beside_a_delivery_that_it_could_not_note_each_is_acked_alone(void **state)
 {
     struct qe_amqp_ledger ledger = {0};
@@ -178,6 +224,8 @@ int main(void)
         cmocka_unit_test(a_delivery_settles_once),
         cmocka_unit_test(rounds_are_told_apart),
         cmocka_unit_test(what_could_not_be_kept_is_not_acked_with_the_rest),
+        cmocka_unit_test(headers_of_replies_are_not_kept_for_copies),
+        cmocka_unit_test(what_is_postponed_is_counted_apart),
         cmocka_unit_test(beside_a_delivery_that_it_could_not_note_each_is_acked_alone),
         cmocka_unit_test(running_out_of_memory_is_told),
     };

@@ -345,6 +345,35 @@ static int pass_all(void *context, struct qe_err *err)
     return rc;
 }
 
+/* Else a later dead-lettering would believe that those queues have theirs, and send none. */
+static void a_copy_does_not_say_where_an_earlier_one_went(void **state)
+{
+    amqp_table_entry_t entries[] = {
+        {.key = qe_amqp_text("content-type"),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = qe_amqp_text("header")}},
+        {.key = qe_amqp_text(QE_AMQP_COPIED),
+         .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = qe_amqp_text("a-dlq")}},
+    };
+    amqp_basic_properties_t original = {._flags = AMQP_BASIC_HEADERS_FLAG,
+                                        .headers = {.num_entries = 2, .entries = entries}};
+    const struct qe_attributes none = {0};
+    struct qe_amqp_letter letter = letter_of(&none);
+    struct qe_amqp_raw raw = {0};
+    struct qe_message message = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_ok(qe_amqp_raw_read(&original, &raw, &err), err);
+    assert_non_null(raw.bytes);
+    letter.is_copy = true;
+    letter.raw = &raw;
+    assert_ok(pass(&letter, false, &message, &err), err);
+    assert_non_null(qe_attributes_get(&message.attributes, "content-type"));
+    assert_null(qe_attributes_get(&message.attributes, QE_AMQP_COPIED));
+    qe_message_deinit(&message);
+    qe_amqp_raw_deinit(&raw);
+}
+
 static void running_out_of_memory_is_told(void **state)
 {
     struct qe_attributes attributes = {0};
@@ -403,6 +432,7 @@ int main(void)
         cmocka_unit_test(receives_are_what_is_known_of_them),
         cmocka_unit_test(a_copy_of_what_was_not_counted_counts_at_least),
         cmocka_unit_test(a_death_is_told_but_a_delay_is_none),
+        cmocka_unit_test(a_copy_does_not_say_where_an_earlier_one_went),
         cmocka_unit_test(running_out_of_memory_is_told),
     };
     return cmocka_run_group_tests_name("rabbitmq message", tests, NULL, NULL);
