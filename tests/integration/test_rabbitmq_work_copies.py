@@ -115,6 +115,25 @@ class Copies(Working):
         daemon.stop()
         wait_for("both are back", lambda: self.depth("held") == 2)
 
+    def test_an_alarm_takes_no_time_and_no_delay(self):
+        self.rabbit.queue("alarmed")
+        channel = self.connect()
+        channel.basic_publish("", "alarmed", "x")
+        daemon = self.work("alarmed", 1000, pause="2s")
+        wait_for("the delay's queues are known", lambda: self.tries() >= 5)
+        self.rabbit.ctl("set_vm_memory_high_watermark", "0")
+        try:
+            wait_for("it waits here", lambda: "resource alarm" in daemon.log(), 20)
+            before = self.tries()
+            wait_for("and is tried again", lambda: self.tries() >= before + 3, 15)
+        finally:
+            self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
+        wait_for("the delay's queues again", lambda: "delays work again" in daemon.log(), 20)
+        log = daemon.log()
+        self.assertEqual(log.count("the broker takes no delays"), 1, log)
+        self.assertNotIn("does not answer", log)
+        daemon.stop()
+
     def test_what_waits_here_makes_nobody_hoard(self):
         """Nor is what was hoarded given back and taken again, which counts as deliveries of a quorum queue."""
         self.break_delays()

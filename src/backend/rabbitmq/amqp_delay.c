@@ -319,7 +319,13 @@ int qe_amqp_delays_try(struct qe_amqp_delays *self, const char *target, int64_t 
 {
     const int64_t now = qe_clock_mono_ms();
     const int64_t patience = now + PATIENCE_MS;
+    const struct qe_amqp_connection *connection = self->channel.connection;
 
+    if (connection->is_blocked) { /* it would cost the call's whole time, and the delay */
+        return qe_err_set(err, QE_ERR_THROTTLED,
+                          "RabbitMQ takes no messages at the moment: %s (a resource alarm)",
+                          connection->blocked_why);
+    }
     if (now < self->stopped_until_mono_ms) {
         *err = self->stopped_why;
         return -1;

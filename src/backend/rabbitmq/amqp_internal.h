@@ -436,7 +436,7 @@ void qe_amqp_delays_deinit(struct qe_amqp_delays *self); /* twice is safe */
 int qe_amqp_delays_prepare(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
                            int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
 /* The same for who has many to settle: what does not work, within a second, is not tried for a
- * while. */
+ * while. QE_ERR_THROTTLED: nothing is taken now. */
 int qe_amqp_delays_try(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
                        int64_t deadline_mono_ms, const char **out_exchange,
                        struct qe_err *err) QE_MUST_CHECK;

@@ -298,7 +298,8 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
     if (settlement->delay_ms > 0 &&
         qe_amqp_delays_try(&settling->space->delays, settling->queue->name, settlement->delay_ms,
                            settling->deadline_mono_ms, &exchange, &why) != 0) {
-        if (why.code == QE_ERR_NOT_FOUND) { /* the queue itself */
+        if (why.code == QE_ERR_NOT_FOUND || /* the queue itself; or no copy would be taken */
+            (why.code == QE_ERR_THROTTLED && settling->was_postponed)) {
             (void)give_back(settling, settlement, tag);
             return;
         }
