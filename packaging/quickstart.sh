@@ -251,6 +251,7 @@ count() { # count JUNIT_FILE: adds the file's tests to the totals
 
 tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build; more than cores, since most of them wait
     local preset=$1 rc=0 at_once=$((jobs * 2))
+    [ "$preset" = ci ] || at_once=$((jobs + 1)) # a sanitizer computes where others wait
     shift
     rm -f "build/$preset/junit.xml"
     quietly 150 "tests of $preset" "$@" ctest --test-dir "build/$preset" -j "$at_once" --output-on-failure \

@@ -356,7 +356,6 @@ void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
 
 void qe_settle_abandon(struct qe_consumer *consumer)
 {
-    char count_text[24];
     size_t count = 0;
     size_t back = 0;
 
@@ -383,6 +382,8 @@ void qe_settle_abandon(struct qe_consumer *consumer)
         forget(consumer, job);
     }
     if (back > 0) {
+        char count_text[24];
+
         (void)snprintf(count_text, sizeof count_text, "%zu", back);
         qe_log(QE_LOG_WARN,
                "messages could not be settled before the stop; they are delivered again", "source",

@@ -61,6 +61,8 @@ class DlqList(WithFolder):
         table = self.queuectl("dlq", "list", "--exporter", url).stdout.splitlines()
         self.assertRegex(table[1], r"^local +orders +orders-dlq +12 +[0-9]+s? +\+12 in 1[0-9](\.[0-9])?s +[a-z]+ +59m")
         self.assertRegex(table[2], r"^local +jobs +jobs-dlq +0 +- +0 in 1[0-9]s +idle +-$")
+        wait_for("a window without change", lambda: [row for row in self.rows("--exporter", url)
+                                                     if row["messages"] == 12 and row.get("change_messages") == 0])
         self.queuectl("purge", "local", "orders-dlq", "--yes")
         wait_for("it falls", lambda: [row for row in self.rows("--exporter", url)
                                       if row.get("change_messages") == -12])

@@ -88,12 +88,13 @@ static void make_tag(const struct qe_amqp_consumer *consumer, char out[TAG_BYTES
 static void heed_bytes(struct qe_amqp_consumer *consumer, size_t body_bytes)
 {
     const size_t usual = consumer->usual_bytes - consumer->usual_bytes / 8;
-    amqp_basic_cancel_t cancel = {.nowait = 1};
-    char tag[TAG_BYTES];
 
     consumer->usual_bytes = usual > body_bytes ? usual : body_bytes;
     if (consumer->held_bytes > QE_AMQP_HELD_MAX_BYTES && consumer->is_consuming &&
         may_pause(consumer)) {
+        amqp_basic_cancel_t cancel = {.nowait = 1};
+        char tag[TAG_BYTES];
+
         make_tag(consumer, tag);
         cancel.consumer_tag = qe_amqp_text(tag);
         say(consumer, AMQP_BASIC_CANCEL_METHOD, &cancel);
@@ -302,11 +303,13 @@ int qe_amqp_consumer_open(struct qe_amqp_consumer *consumer, int64_t deadline_mo
 /* Of as many, no more than we would hold if all were as large as the largest were lately. */
 static size_t fit(const struct qe_amqp_consumer *consumer, size_t prefetch)
 {
-    size_t most =
-        consumer->usual_bytes > 0 ? QE_AMQP_HELD_MAX_BYTES / consumer->usual_bytes : PREFETCH_MAX;
+    size_t most = PREFETCH_MAX;
 
-    most = most < PREFETCH_MAX ? most : PREFETCH_MAX;
-    most = most > 0 ? most : 1;
+    if (consumer->usual_bytes >= QE_AMQP_HELD_MAX_BYTES) {
+        most = 1;
+    } else if (consumer->usual_bytes > QE_AMQP_HELD_MAX_BYTES / PREFETCH_MAX) {
+        most = QE_AMQP_HELD_MAX_BYTES / consumer->usual_bytes;
+    }
     return prefetch < most ? prefetch : most;
 }
 

@@ -109,12 +109,12 @@ static int declare_queue(const struct declaring *declaring, const char *name, in
         {.key = qe_amqp_text("x-message-ttl"),
          .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = ttl_ms}},
     };
-    amqp_queue_declare_t queue = {
+    amqp_queue_declare_t waiting = {
         .queue = qe_amqp_text(name),
         .durable = 1,
         .arguments = {.num_entries = sizeof arguments / sizeof arguments[0], .entries = arguments}};
 
-    return qe_amqp_call(&declaring->self->channel, AMQP_QUEUE_DECLARE_METHOD, &queue,
+    return qe_amqp_call(&declaring->self->channel, AMQP_QUEUE_DECLARE_METHOD, &waiting,
                         declaring->deadline_mono_ms, err);
 }
 
@@ -122,13 +122,13 @@ static int declare_exchange(const struct declaring *declaring, const char *name,
                             const char *alternate, struct qe_err *err)
 {
     amqp_table_entry_t argument = text_argument("alternate-exchange", alternate);
-    amqp_exchange_declare_t exchange = {
+    amqp_exchange_declare_t way = {
         .exchange = qe_amqp_text(name),
         .type = qe_amqp_text(type),
         .durable = 1,
         .arguments = {.num_entries = alternate[0] != '\0' ? 1 : 0, .entries = &argument}};
 
-    return qe_amqp_call(&declaring->self->channel, AMQP_EXCHANGE_DECLARE_METHOD, &exchange,
+    return qe_amqp_call(&declaring->self->channel, AMQP_EXCHANGE_DECLARE_METHOD, &way,
                         declaring->deadline_mono_ms, err);
 }
 

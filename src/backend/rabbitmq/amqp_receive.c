@@ -39,11 +39,11 @@ static int look_in_line(struct qe_amqp_consumer *consumer, size_t max, struct qe
 {
     const bool was_consuming = consumer->is_consuming;
     int rc = qe_amqp_consume(consumer, max, qe_clock_mono_ms() + LOOK_MS, err);
-    const int64_t until = qe_clock_mono_ms() + PUSH_MS;
+    const int64_t pushed_by = qe_clock_mono_ms() + PUSH_MS;
 
     while (rc == 0 && qe_amqp_held_count(consumer) == 0 && consumer->trouble.code == QE_OK &&
-           qe_clock_mono_ms() < until) {
-        rc = qe_amqp_wait(consumer->rmq, NULL, false, until, err);
+           qe_clock_mono_ms() < pushed_by) {
+        rc = qe_amqp_wait(consumer->rmq, NULL, false, pushed_by, err);
     }
     if (rc == 0 && !was_consuming && qe_amqp_held_count(consumer) == 0 && consumer->is_consuming) {
         rc = qe_amqp_end_round(consumer, err);

@@ -89,17 +89,17 @@ static int check(const struct qe_amqp_letter *letter, struct qe_err *err)
 static int check_copied(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
                         amqp_table_t *headers, struct qe_err *err)
 {
-    amqp_bytes_t room = amqp_empty_bytes;
+    amqp_bytes_t space = amqp_empty_bytes;
     size_t count = 0;
 
     if (letter->raw == NULL && estimate(letter->attributes) <= HEADERS_MAX_BYTES) {
         return 0;
     }
-    amqp_pool_alloc_bytes(pool, COPIED_MAX_BYTES, &room);
-    if (room.bytes == NULL) {
+    amqp_pool_alloc_bytes(pool, COPIED_MAX_BYTES, &space);
+    if (space.bytes == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "headers of a copy");
     }
-    return amqp_encode_table(room, headers, &count) == AMQP_STATUS_OK
+    return amqp_encode_table(space, headers, &count) == AMQP_STATUS_OK
                ? 0
                : qe_err_set(err, QE_ERR_LIMIT, "headers of a copy take more than %d bytes",
                             COPIED_MAX_BYTES);
