@@ -164,7 +164,7 @@ static bool is_as_before(struct render *render, enum qe_family family, bool *out
         render->column == NULL ? 0 : render->view.snapshot->set->count * sizeof *render->column;
 
     *out_is_known = false;
-    if (bytes == 0 || family >= QE_FAMILY_SOURCE_UP) {
+    if (annex == NULL || bytes == 0 || family >= QE_FAMILY_SOURCE_UP) {
         return false;
     }
     if (qe_poll_is_of_set(family)) {
@@ -207,7 +207,7 @@ static int render_block(struct render *render, enum qe_family family, struct qe_
         forget_latest(render->annex, family);
         return 0;
     }
-    if (is_as_before(render, family, &has_column)) {
+    if (latest != NULL && is_as_before(render, family, &has_column)) {
         *out = block_acquire(*latest);
         return 0;
     }
