@@ -135,6 +135,7 @@ static void read_text(struct qe_rmq_told *told, const struct qe_strbuf *text, si
     qe_rmq_families_deinit(&families);
 }
 
+// NOLINTNEXTLINE(readability-function-size) assertions expand to branches
 static void check(const struct qe_rmq_told *told, const struct made *made, size_t round)
 {
     struct qe_rmq_reading seen[QUEUES_COUNT] = {{0}};
