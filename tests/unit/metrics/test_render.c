@@ -97,9 +97,9 @@ static void a_family_that_vanishes_is_not_kept_alive(void **state)
     world_deinit(&world);
 }
 
-/* What is shared with the poll before was not made anew: it must be what would have been made. */
-// NOLINTNEXTLINE(readability-function-size,readability-function-cognitive-complexity) assertions
-// expand to branches
+/* What is shared with the poll before was not made anew: it must be what would have been made.
+ * Assertions expand to branches, hence the exception. */
+// NOLINTNEXTLINE(readability-function-size,readability-function-cognitive-complexity)
 static void every_block_is_what_its_snapshot_says(void **state)
 {
     struct world world;
