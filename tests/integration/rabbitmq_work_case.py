@@ -1,6 +1,11 @@
 """What the tests of working on RabbitMQ's queues share."""
+import signal
+import subprocess
+import time
+
 import pika
 
+from daemon import QUEUECTL, wait_for
 from rabbitmq_case import WithRabbit
 
 CONFIG = """
@@ -38,6 +43,30 @@ class Working(WithRabbit):
         channel = connection.channel()
         channel.confirm_delivery()
         return channel
+
+    def stand_still(self, queue, rabbit=None):
+        """The broker is stopped, not dead, while it is sent to: who sends says so in time, and who receives."""
+        rabbit = rabbit or self.rabbit
+        large = self.folder / "large"
+        large.write_bytes(b"x" * (8 << 20))
+        sender = subprocess.Popen(
+            [QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "send", "rabbit", queue, "--file", large,
+             "--count", "0", "--rate", "5", "--timeout", "3s"], stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (sender.kill(), sender.wait()))
+        wait_for("it sends", lambda: self.depth(queue, rabbit) > 0)
+        rabbit.signal(signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            words = sender.communicate(timeout=40)[1]
+            self.assertEqual(sender.returncode, 1)
+            self.assertRegex(words, "confirm|lost")
+            self.assertLess(time.monotonic() - begun, 12)
+            begun = time.monotonic()
+            done = self.queuectl("receive", "rabbit", queue, "--timeout", "2s", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertLess(time.monotonic() - begun, 12)
+        finally:
+            rabbit.signal(signal.SIGCONT)
 
     def depth(self, name, rabbit=None):
         """Ready messages, as the broker counts them now."""

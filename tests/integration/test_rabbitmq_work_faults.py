@@ -1,9 +1,6 @@
 #!/usr/bin/python3
 """The consumer works at full rate while everything happens to the broker: nothing is lost, what comes twice is counted,
 and it recovers by itself."""
-import signal
-import subprocess
-import time
 import unittest
 
 from child_server import need_test_python
@@ -11,7 +8,6 @@ from child_server import need_test_python
 need_test_python()
 
 # pylint: disable=wrong-import-position
-from daemon import QUEUECTL
 from rabbitmq_case import wait_for
 from rabbitmq_flow_case import PATIENCE, Flow
 from rabbitmq_server import RabbitServer, quote
@@ -82,24 +78,7 @@ class Faults(Flow):
         self.addCleanup(rabbit.stop)
         rabbit.queue("still")
         self.configure(rabbit=rabbit)
-        large = self.folder / "large"
-        large.write_bytes(b"x" * (8 << 20))
-        sender = subprocess.Popen(
-            [QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "send", "rabbit", "still", "--file", large,
-             "--count", "0", "--rate", "5", "--timeout", "3s"], stderr=subprocess.PIPE, text=True)
-        self.addCleanup(sender.kill)
-        wait_for("it sends", lambda: self.depth("still", rabbit) > 0)
-        rabbit.signal(signal.SIGSTOP)
-        begun = time.monotonic()
-        words = sender.communicate(timeout=30)[1]
-        self.assertEqual(sender.returncode, 1)
-        self.assertRegex(words, "confirm|lost")
-        self.assertLess(time.monotonic() - begun, 10)
-        begun = time.monotonic()
-        done = self.queuectl("receive", "rabbit", "still", "--timeout", "2s", check=False)
-        self.assertEqual(done.returncode, 1)
-        self.assertLess(time.monotonic() - begun, 10)
-        rabbit.signal(signal.SIGCONT)
+        self.stand_still("still", rabbit)
 
     def test_a_full_queue_refuses_and_says_so(self):
         self.configure()

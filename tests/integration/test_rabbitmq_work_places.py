@@ -2,7 +2,6 @@
 """Virtual hosts of any name, a broker's own delivery limit beside delayed retries, a full disk, and a broker behind TLS
 that stands still."""
 import json
-import signal
 import subprocess
 import time
 import unittest
@@ -117,26 +116,7 @@ ssl_options.keyfile = {cls.keys}/key.pem
         self.write_config(CONFIG.format(management=self.rabbit.url, amqp=f"amqps://127.0.0.1:{self.tls_port}",
                                         extra=f"    tls: {{ca_file: {self.keys}/cert.pem}}"))
         self.rabbit.queue("still")
-        large = self.folder / "large"
-        large.write_bytes(b"x" * (8 << 20))
-        sender = subprocess.Popen(
-            [QUEUECTL, f"--config.file={self.folder}/queue_exporter.yml", "send", "rabbit", "still", "--file", large,
-             "--count", "0", "--rate", "5", "--timeout", "3s"], stderr=subprocess.PIPE, text=True)
-        self.addCleanup(lambda: (sender.kill(), sender.wait()))
-        wait_for("it sends", lambda: self.depth("still") > 0)
-        self.rabbit.signal(signal.SIGSTOP)
-        try:
-            begun = time.monotonic()
-            words = sender.communicate(timeout=40)[1]
-            self.assertEqual(sender.returncode, 1)
-            self.assertRegex(words, "confirm|lost")
-            self.assertLess(time.monotonic() - begun, 12)
-            begun = time.monotonic()
-            done = self.queuectl("receive", "rabbit", "still", "--timeout", "2s", check=False)
-            self.assertEqual(done.returncode, 1)
-            self.assertLess(time.monotonic() - begun, 12)
-        finally:
-            self.rabbit.signal(signal.SIGCONT)
+        self.stand_still("still")
         wait_for("it works again", lambda: "received" in self.queuectl(
             "receive", "rabbit", "still", "--timeout", "5s", check=False).stdout)
 
