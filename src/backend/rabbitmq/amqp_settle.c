@@ -1,6 +1,5 @@
 /* Settling deliveries. What a release or a dead-lettering cannot do in place is done by a copy: it
- * is published, confirmed, and only then is the original acked; a crash in between gives two, never
- * none. */
+ * is published, confirmed, and only then is the original acked: a crash in between gives two. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +52,7 @@ static const char s_over[] = "its delivery is over: it was settled, or its conne
 
 /* --- in place --- */
 
-static bool give_back(struct settling *settling, struct qe_settlement *settlement, uint64_t tag)
+static void give_back(struct settling *settling, struct qe_settlement *settlement, uint64_t tag)
 {
     struct qe_amqp_consumer *consumer = settling->consumer;
     amqp_basic_nack_t nack = {.delivery_tag = tag, .requeue = 1};
@@ -65,10 +64,9 @@ static bool give_back(struct settling *settling, struct qe_settlement *settlemen
     consumer->released_mono_ms = qe_clock_mono_ms();
     if (qe_amqp_tell(&consumer->channel, AMQP_BASIC_NACK_METHOD, &nack, &err) != 0) {
         set_stale(settlement, err.message);
-        return false;
+    } else {
+        set_settled(settlement);
     }
-    set_settled(settlement);
-    return true;
 }
 
 /* Sends the acks for all that is marked. -1: the connection is lost, and with it every delivery. */
@@ -230,7 +228,7 @@ static void finish_copy(struct settling *settling, size_t index)
         qe_amqp_copies_forget(&settling->consumer->copies, tag);
         set_settled(settlement);
     } else if (settlement->verb == QE_SETTLE_RELEASE) {
-        (void)give_back(settling, settlement, tag);
+        give_back(settling, settlement, tag);
     } else {
         settlement->result = QE_SETTLE_FAILED;
     }
@@ -252,10 +250,8 @@ static void settle_copies(struct settling *settling)
             finish_copy(settling, settling->jobs[i].settlement);
         }
     }
-    if (flush_acks(settling, &err) == 0) {
-        return;
-    }
-    for (size_t i = 0; i < settling->jobs_count; i++) {
+    const int rc = flush_acks(settling, &err);
+    for (size_t i = 0; rc != 0 && i < settling->jobs_count; i++) {
         if (settling->settlements[settling->jobs[i].settlement].result == QE_SETTLED) {
             set_stale(&settling->settlements[settling->jobs[i].settlement], err.message);
         }
@@ -289,30 +285,28 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
     struct qe_amqp_consumer *consumer = settling->consumer;
     const char *exchange = "";
     struct qe_err why = {0};
-    struct qe_err err = {0};
 
     if (is_released_in_place(settling, settlement)) {
-        (void)give_back(settling, settlement, tag);
+        give_back(settling, settlement, tag);
         return;
     }
-    if (settlement->delay_ms > 0 &&
+    const bool has_way =
+        settlement->delay_ms <= 0 ||
         qe_amqp_delays_try(&settling->space->delays, settling->queue->name, settlement->delay_ms,
-                           settling->deadline_mono_ms, &exchange, &why) != 0) {
-        if (why.code == QE_ERR_NOT_FOUND || /* the queue itself; or no copy would be taken */
-            (why.code == QE_ERR_THROTTLED && settling->was_postponed)) {
-            (void)give_back(settling, settlement, tag);
-            return;
-        }
-        if (!settling->was_postponed && qe_amqp_postpone(&consumer->postponed, settlement->message,
-                                                         settlement->delay_ms, &err) == 0) {
-            qe_amqp_ledger_postpone(&consumer->ledger, tag);
-            set_settled(settlement);
-            settlement->err = why;
-            return;
-        }
-    }
-    if (add_job(settling, index, SIZE_MAX, exchange, &err) != 0) {
-        fail(settlement, &err);
+                           settling->deadline_mono_ms, &exchange, &why) == 0;
+    if (!qe_amqp_ledger_has(&consumer->ledger, tag)) { /* that found the connection's end */
+        set_stale(settlement, s_over);
+    } else if (!has_way && (why.code == QE_ERR_NOT_FOUND || /* or no copy would be taken */
+                            (why.code == QE_ERR_THROTTLED && settling->was_postponed))) {
+        give_back(settling, settlement, tag);
+    } else if (!has_way && !settling->was_postponed &&
+               qe_amqp_postpone(&consumer->postponed, settlement->message, settlement->delay_ms,
+                                &why) == 0) {
+        qe_amqp_ledger_postpone(&consumer->ledger, tag);
+        set_settled(settlement);
+        settlement->err = why;
+    } else if (add_job(settling, index, SIZE_MAX, exchange, &why) != 0) {
+        fail(settlement, &why);
     }
 }
 
@@ -348,20 +342,27 @@ static void begin_one(struct settling *settling, size_t index)
     }
 }
 
+/* Releases last: one that asks for a delay reads the sockets, and what it finds there may end the
+ * connection, with every ack that is only marked. */
 static void settle_batch(struct settling *settling)
 {
     struct qe_err err = {0};
+    int rc = 0;
 
-    for (size_t i = 0; i < settling->count; i++) {
-        begin_one(settling, i);
-    }
-    if (flush_acks(settling, &err) != 0) {
+    for (int releases = 0; rc == 0 && releases <= 1; releases++) {
         for (size_t i = 0; i < settling->count; i++) {
-            set_stale(&settling->settlements[i], err.message);
+            if ((settling->settlements[i].verb == QE_SETTLE_RELEASE) == (releases == 1)) {
+                begin_one(settling, i);
+            }
         }
-        return;
+        rc = flush_acks(settling, &err);
     }
-    settle_copies(settling);
+    for (size_t i = 0; rc != 0 && i < settling->count; i++) {
+        set_stale(&settling->settlements[i], err.message);
+    }
+    if (rc == 0) {
+        settle_copies(settling);
+    }
 }
 
 /* Direct replies are the broker's no more: acked is forgotten, released is held. */
