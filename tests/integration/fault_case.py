@@ -42,9 +42,9 @@ class WithProxy(WithMoto):
         self.proxy.__enter__()
         self.addCleanup(self.proxy.__exit__)
 
-    def watch(self, extra="", keys=STATIC_KEYS, stale="10m", **environment):
+    def watch(self, extra="", keys=STATIC_KEYS, stale="10m", poll_seconds=None, **environment):
         """A daemon that sees AWS through the proxy."""
-        text = CONFIG.format(poll=self.poll_seconds, stale=stale, region=REGION, url=self.proxy.url, extra=extra,
+        text = CONFIG.format(poll=poll_seconds or self.poll_seconds, stale=stale, region=REGION, url=self.proxy.url, extra=extra,
                              keys=keys.format(key=self.moto.access_key_id, secret=self.moto.secret_access_key))
         return self.daemon(config=self.write_config(text), env=environment)
 

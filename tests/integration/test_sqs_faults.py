@@ -43,7 +43,7 @@ class WholeSource(WithProxy):
         depths = self.make_queues(50)
         for fault in ("error500", "reset", "half", "close", "throttled", "half_headers"):
             self.proxy.add(fault, percent=20 / 6)
-        daemon = self.watch()
+        daemon = self.watch(poll_seconds=5)  # a second is too short for 50 queues and their second tries
         self.wait_page("all are read", daemon, lambda page: self.all_up(page, depths))
         polls = daemon.value(POLLS)
         page = self.wait_page("three polls later", daemon,
