@@ -123,9 +123,10 @@ static size_t find_message(const struct qe_exchange *exchange, const struct qe_j
     return index < exchange->count ? (size_t)index : exchange->count;
 }
 
-/* Appends the reply, if there is one. NULL: well; else what is wrong with it. */
+/* Appends the reply, if there is one. NULL: well; else what is wrong with it. The work is done, and
+ * would be done the same again: what is wrong is not tried again, but for memory. */
 static const char *take_reply(const struct qe_json *answer, size_t max_bytes,
-                              struct qe_strbuf *reply)
+                              struct qe_strbuf *reply, enum qe_outcome *out_outcome)
 {
     const struct qe_json *plain = qe_json_get(answer, "reply");
     const struct qe_json *encoded = qe_json_get(answer, "reply_base64");
@@ -134,6 +135,7 @@ static const char *take_reply(const struct qe_json *answer, size_t max_bytes,
     size_t count = 0;
     int rc = 0;
 
+    *out_outcome = QE_OUTCOME_REJECT;
     if (plain == NULL && encoded == NULL) {
         return NULL;
     }
@@ -152,10 +154,11 @@ static const char *take_reply(const struct qe_json *answer, size_t max_bytes,
         return "the answer's reply is longer than max_reply";
     }
     qe_free(bytes);
-    if (rc != 0) {
-        return rc > 0 ? "out of memory for the reply" : "the answer's reply_base64 is no base64";
+    if (rc > 0) {
+        *out_outcome = QE_OUTCOME_RETRY;
+        return "out of memory for the reply";
     }
-    return NULL;
+    return rc < 0 ? "the answer's reply_base64 is no base64" : NULL;
 }
 
 static void take_retry(const struct qe_exchange *exchange, const struct qe_json *answer,
@@ -178,15 +181,17 @@ static void take_one(const struct qe_exchange *exchange, const struct qe_json *a
     const char *said = qe_json_text(qe_json_get(answer, "reason"));
     const char *reason = said != NULL && *said != '\0' ? said : "the handler gave no reason";
     const char *wrong = NULL;
+    enum qe_outcome outcome;
 
     if (result == NULL) {
         fail(out, "the answer has no result: ack, retry or reject");
     } else if (strcmp(result, "ack") == 0) {
         out->outcome = QE_OUTCOME_SUCCESS;
-        wrong = take_reply(answer, exchange->common->reply_max_bytes, &out->reply);
+        wrong = take_reply(answer, exchange->common->reply_max_bytes, &out->reply, &outcome);
         if (wrong != NULL) {
-            /* The work is done, and would be done the same again: not "try again". */
-            qe_handled_fail(out, QE_OUTCOME_REJECT, QE_FAIL_PERMANENT, "%s", wrong);
+            qe_handled_fail(out, outcome,
+                            outcome == QE_OUTCOME_RETRY ? QE_FAIL_HANDLER_ERROR : QE_FAIL_PERMANENT,
+                            "%s", wrong);
         }
     } else if (strcmp(result, "retry") == 0) {
         take_retry(exchange, answer, reason, out);

@@ -18,7 +18,21 @@ static const struct qe_cli_flag s_flags[] = {
     CTL_FLAG_TIMEOUT,
 };
 
-/* Prints and acks what has come; *left counts down. */
+/* It is printed. Where the connection that it came by is gone, so is its queue, and there is
+ * nothing left to ack. */
+static int ack(struct ctl *ctl, const struct qe_message *message, struct qe_err *err)
+{
+    struct qe_err why = {0};
+
+    if (ctl_settle_one(ctl, &ctl->queue, message, QE_SETTLE_ACK, false, &why) == 0 ||
+        why.code == QE_ERR_NOT_FOUND) {
+        return 0;
+    }
+    *err = why;
+    return -1;
+}
+
+/* Prints and acks what has come; *out_taken counts it. */
 static int take_lot(struct ctl *ctl, size_t max, uint64_t *out_taken, struct qe_err *err)
 {
     struct qe_message_list lot = {0};
@@ -28,8 +42,7 @@ static int take_lot(struct ctl *ctl, size_t max, uint64_t *out_taken, struct qe_
     for (size_t i = 0; rc == 0 && i < lot.count; i++) {
         rc = ctl_print_message(&lot.items[i], ctl->options.json, err);
         rc = rc == 0 ? ctl_flush(err) : rc;
-        rc = rc == 0 ? ctl_settle_one(ctl, &ctl->queue, &lot.items[i], QE_SETTLE_ACK, false, err)
-                     : rc;
+        rc = rc == 0 ? ack(ctl, &lot.items[i], err) : rc;
         *out_taken += rc == 0 ? 1 : 0;
     }
     qe_message_list_deinit(&lot);
