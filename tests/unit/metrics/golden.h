@@ -74,8 +74,8 @@ static const char *const s_golden_text[] = {
     "queue_last_success_timestamp_seconds{source=\"a\",queue=\"orders-dlq\"} 1700000000.5",
     "queue_last_success_timestamp_seconds{source=\"a\",vhost=\"/\",queue=\"mail\"} 1700000000.5",
     "queue_last_success_timestamp_seconds{source=\"b\",queue=\"audit\"} 1700000000.5",
-    "# HELP queue_source_up 1 when the last poll read the source, else 0; 0 also when its queues could not be "
-    "listed for three discovery intervals.",
+    ("# HELP queue_source_up 1 when the last poll read the source, else 0; 0 also when its queues could not be "
+     "listed for three discovery intervals."),
     "# TYPE queue_source_up gauge",
     "queue_source_up{source=\"a\"} 1",
     "queue_source_up{source=\"b\"} 1",
@@ -83,8 +83,8 @@ static const char *const s_golden_text[] = {
     "# TYPE queue_exporter_polls_total counter",
     "queue_exporter_polls_total{source=\"a\"} 1",
     "queue_exporter_polls_total{source=\"b\"} 1",
-    "# HELP queue_exporter_poll_failures_total Polls that failed as a whole, or could not list queues, "
-    "by reason.",
+    ("# HELP queue_exporter_poll_failures_total Polls that failed as a whole, or could not list queues, "
+     "by reason."),
     "# TYPE queue_exporter_poll_failures_total counter",
     "queue_exporter_poll_failures_total{source=\"a\",reason=\"nomem\"} 0",
     "queue_exporter_poll_failures_total{source=\"a\",reason=\"invalid\"} 0",
@@ -244,8 +244,8 @@ static const char *const s_golden_openmetrics[] = {
     "queue_last_success_timestamp_seconds{source=\"a\",vhost=\"/\",queue=\"mail\"} 1700000000.5",
     "queue_last_success_timestamp_seconds{source=\"b\",queue=\"audit\"} 1700000000.5",
     "# TYPE queue_source_up gauge",
-    "# HELP queue_source_up 1 when the last poll read the source, else 0; 0 also when its queues could not be "
-    "listed for three discovery intervals.",
+    ("# HELP queue_source_up 1 when the last poll read the source, else 0; 0 also when its queues could not be "
+     "listed for three discovery intervals."),
     "queue_source_up{source=\"a\"} 1",
     "queue_source_up{source=\"b\"} 1",
     "# TYPE queue_exporter_polls counter",
@@ -253,8 +253,8 @@ static const char *const s_golden_openmetrics[] = {
     "queue_exporter_polls_total{source=\"a\"} 1",
     "queue_exporter_polls_total{source=\"b\"} 1",
     "# TYPE queue_exporter_poll_failures counter",
-    "# HELP queue_exporter_poll_failures Polls that failed as a whole, or could not list queues, "
-    "by reason.",
+    ("# HELP queue_exporter_poll_failures Polls that failed as a whole, or could not list queues, "
+     "by reason."),
     "queue_exporter_poll_failures_total{source=\"a\",reason=\"nomem\"} 0",
     "queue_exporter_poll_failures_total{source=\"a\",reason=\"invalid\"} 0",
     "queue_exporter_poll_failures_total{source=\"a\",reason=\"auth\"} 0",
