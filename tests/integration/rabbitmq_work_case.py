@@ -6,7 +6,7 @@ import time
 import pika
 
 from daemon import QUEUECTL, wait_for
-from rabbitmq_case import WithRabbit
+from rabbitmq_case import SharingRabbit
 
 CONFIG = """
 shutdown_timeout: 5s
@@ -29,7 +29,7 @@ with open(sys.argv[1], "a", buffering=1) as out:
 """
 
 
-class Working(WithRabbit):
+class Working(SharingRabbit):
     def configure(self, extra="", rabbit=None):
         rabbit = rabbit or self.rabbit
         return self.write_config(CONFIG.format(

@@ -15,13 +15,11 @@ from rabbitmq_server import RabbitServer, quote
 
 class Faults(Flow):
     def test_a_broker_that_is_killed_and_restarted(self):
-        rabbit = RabbitServer().start()
-        self.addCleanup(rabbit.stop)
         for kind in ("classic", "quorum"):
-            rabbit.queue(kind, kind=kind)
-        daemon, publishers = self.begin("classic", "quorum", rabbit=rabbit)
-        for interrupt in (lambda: None, lambda: (rabbit.kill(), rabbit.start()),
-                          lambda: (rabbit.ctl("stop_app"), rabbit.ctl("start_app"))):
+            self.rabbit.queue(kind, kind=kind)
+        daemon, publishers = self.begin("classic", "quorum")
+        for interrupt in (lambda: None, lambda: (self.rabbit.kill(), self.rabbit.start()),
+                          lambda: (self.rabbit.ctl("stop_app"), self.rabbit.ctl("start_app"))):
             interrupt()
             for publisher in publishers:
                 self.wait_more(publisher)
@@ -74,11 +72,9 @@ class Faults(Flow):
 
     def test_a_broker_that_stands_still_holds_nobody_up(self):
         """Stopped, not dead: the kernel still takes what fits, and nobody answers."""
-        rabbit = RabbitServer().start()
-        self.addCleanup(rabbit.stop)
-        rabbit.queue("still")
-        self.configure(rabbit=rabbit)
-        self.stand_still("still", rabbit)
+        self.rabbit.queue("still")
+        self.configure()
+        self.stand_still("still")
 
     def test_a_full_queue_refuses_and_says_so(self):
         self.configure()
