@@ -138,10 +138,11 @@ struct qe_driver {
      * queue. Pure; NULL: as long as asked. */
     int64_t (*delay_ms)(int64_t asked_ms);
 
-    /* The delivery now lapses `by_ms` from now; updates message->visible_until_mono_ms.
-     * QE_ERR_NOT_FOUND: the receipt is stale, and nothing was changed. */
-    int (*extend)(void *self, const struct qe_queue *queue, struct qe_message *message,
-                  int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err);
+    /* Extends a batch of deliveries of any size (the driver splits it); each one's `err` is set,
+     * QE_ERR_NOT_FOUND where the receipt is stale, and nothing was changed. -1 when none could be
+     * tried, and then each has that error. */
+    int (*extend)(void *self, const struct qe_queue *queue, struct qe_extension *extensions,
+                  size_t count, int64_t deadline_mono_ms, struct qe_err *err);
 
     /* Up to `max` messages in the order they would be delivered, in flight and delayed ones
      * included, without touching them. */

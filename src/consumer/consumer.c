@@ -124,8 +124,10 @@ static int allocate(struct qe_consumer *consumer, struct qe_err *err)
     consumer->settlements = qe_calloc(consumer->jobs_count, sizeof *consumer->settlements);
     consumer->claims = qe_calloc(consumer->jobs_count, sizeof *consumer->claims);
     consumer->picked = qe_calloc(consumer->jobs_count, sizeof(struct qe_job *));
+    consumer->extensions = qe_calloc(QE_EXTENSIONS_MAX, sizeof *consumer->extensions);
     if (consumer->jobs == NULL || consumer->settlements == NULL || consumer->claims == NULL ||
-        consumer->picked == NULL || init_groups(consumer) != 0 || init_workers(consumer) != 0) {
+        consumer->picked == NULL || consumer->extensions == NULL || init_groups(consumer) != 0 ||
+        init_workers(consumer) != 0) {
         return qe_err_set(err, QE_ERR_NOMEM, "consumer");
     }
     return init_once(consumer, err);
@@ -326,6 +328,7 @@ void qe_consumer_destroy(struct qe_consumer *consumer)
     qe_free(consumer->settlements);
     qe_free(consumer->claims);
     qe_free(consumer->picked);
+    qe_free(consumer->extensions);
     qe_free(consumer->met);
     for (size_t i = 0; consumer->workers != NULL && i < consumer->options.workers; i++) {
         qe_free(consumer->workers[i].jobs);

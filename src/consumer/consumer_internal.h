@@ -30,6 +30,8 @@
 /* What is billed per call is settled in lots of ten, which is what brokers take at once. */
 #define QE_SETTLE_BATCH 10
 #define QE_SETTLE_WAIT_MS 20
+/* In one call; what is due beyond is extended by the next one. */
+#define QE_EXTENSIONS_MAX 100
 /* One settle, extend or send call; the driver needs far less when the broker is well. */
 #define QE_CONSUMER_CALL_MS 5000
 /* After the stop deadline: for handlers to notice, and for the last settlements. */
@@ -138,6 +140,7 @@ struct qe_consumer {
     struct qe_settlement *settlements; /* owned; room for all jobs, as the three below */
     struct qe_dedup_claim *claims;
     struct qe_job **picked;
+    struct qe_extension *extensions; /* owned; QE_EXTENSIONS_MAX */
     struct qe_message_list incoming;
     struct qe_bucket bucket;
     struct qe_breaker breaker;

@@ -122,4 +122,11 @@ struct qe_settlement {
                           driver keeps the message for its delay, which the broker does not */
 };
 
+/* A delivery that is to last longer. */
+struct qe_extension {
+    struct qe_message *message; /* borrowed; its visible_until_mono_ms is updated */
+    int64_t by_ms;              /* it lapses so long from now */
+    struct qe_err err;          /* result; QE_OK: extended */
+};
+
 #endif

@@ -92,9 +92,11 @@ static void an_extended_delivery_stays_hidden(void **state)
     send_text(world, QE_CONTRACT_BRIEF, "x");
     struct qe_message_list list = receive_count(world, QE_CONTRACT_BRIEF, 1);
     const int64_t until = qe_clock_mono_ms() + 60000;
-    assert_ok(world->driver->extend(world->handle, &world->queues[QE_CONTRACT_BRIEF],
-                                    &list.items[0], 60000, in_ms(5000), &err),
+    struct qe_extension extension = {.message = &list.items[0], .by_ms = 60000};
+    assert_ok(world->driver->extend(world->handle, &world->queues[QE_CONTRACT_BRIEF], &extension, 1,
+                                    in_ms(5000), &err),
               err);
+    assert_int_equal(extension.err.code, QE_OK);
     assert_true(list.items[0].visible_until_mono_ms >= until);
     sleep_ms(world->fixture->brief_visibility_ms + 50);
     struct qe_message_list none = receive_now(world, QE_CONTRACT_BRIEF, 1);
@@ -103,11 +105,46 @@ static void an_extended_delivery_stays_hidden(void **state)
 
     (void)settle_one(world, QE_CONTRACT_BRIEF, &list.items[0], QE_SETTLE_ACK, 0, NULL);
     const int64_t kept = list.items[0].visible_until_mono_ms;
-    assert_int_equal(world->driver->extend(world->handle, &world->queues[QE_CONTRACT_BRIEF],
-                                           &list.items[0], 1000, in_ms(5000), &err),
-                     -1);
-    assert_int_equal(err.code, QE_ERR_NOT_FOUND);
+    extension.by_ms = 1000;
+    assert_ok(world->driver->extend(world->handle, &world->queues[QE_CONTRACT_BRIEF], &extension, 1,
+                                    in_ms(5000), &err),
+              err);
+    assert_int_equal(extension.err.code, QE_ERR_NOT_FOUND);
     assert_int_equal(list.items[0].visible_until_mono_ms, kept);
+    qe_message_list_deinit(&list);
+}
+
+/* More than one call of SQS takes; one of them is settled, which spoils nothing for the others. */
+static void many_deliveries_are_extended_at_once(void **state)
+{
+    enum {
+        MANY = 12,
+        SETTLED = 5
+    };
+    struct world *world = *state;
+    struct qe_extension extensions[MANY];
+    struct qe_err err = {0};
+
+    for (size_t i = 0; i < MANY; i++) {
+        send_text(world, QE_CONTRACT_WORK, "x");
+    }
+    struct qe_message_list list = receive_count(world, QE_CONTRACT_WORK, MANY);
+    const int64_t until = qe_clock_mono_ms() + 120000;
+    for (size_t i = 0; i < MANY; i++) {
+        assert_true(list.items[i].visible_until_mono_ms < until);
+        extensions[i] = (struct qe_extension){.message = &list.items[i], .by_ms = 120000};
+    }
+    (void)settle_one(world, QE_CONTRACT_WORK, &list.items[SETTLED], QE_SETTLE_ACK, 0, NULL);
+    assert_ok(world->driver->extend(world->handle, &world->queues[QE_CONTRACT_WORK], extensions,
+                                    MANY, in_ms(5000), &err),
+              err);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(extensions[i].err.code, i == SETTLED ? QE_ERR_NOT_FOUND : QE_OK);
+        assert_int_equal(list.items[i].visible_until_mono_ms >= until, i != SETTLED);
+    }
+    for (size_t i = 0; i < MANY; i++) {
+        (void)settle_one(world, QE_CONTRACT_WORK, &list.items[i], QE_SETTLE_ACK, 0, NULL);
+    }
     qe_message_list_deinit(&list);
 }
 
@@ -388,6 +425,8 @@ const struct contract_test qe_contract_deliveries[] = {
     {"a receipt that nobody gave settles nothing", a_receipt_that_nobody_gave_settles_nothing,
      BOTH},
     {"an extended delivery stays hidden", an_extended_delivery_stays_hidden, BOTH | QE_CAP_EXTEND},
+    {"many deliveries are extended at once", many_deliveries_are_extended_at_once,
+     BOTH | QE_CAP_EXTEND},
     {"a released message is there at once or after its delay",
      a_released_message_is_there_at_once_or_after_its_delay, BOTH},
     {"an unhandled message is there at once", an_unhandled_message_is_there_at_once, BOTH},

@@ -44,7 +44,6 @@ static int fake_create(const void *settings, const struct qe_deps *deps, void **
         const void *in; // cppcheck-suppress unusedStructMember
         struct qe_fake *out;
     } as = {.in = settings};
-    struct handle *handle;
 
     (void)deps;
     pthread_mutex_lock(&as.out->lock);
@@ -54,7 +53,7 @@ static int fake_create(const void *settings, const struct qe_deps *deps, void **
     if (rc != 0) {
         return -1;
     }
-    handle = qe_calloc(1, sizeof *handle);
+    struct handle *handle = qe_calloc(1, sizeof *handle);
     assert_non_null(handle);
     handle->fake = as.out;
     *out = handle;
@@ -130,44 +129,6 @@ static int fake_find(void *self, const char *name, int64_t deadline_mono_ms, str
     return rc;
 }
 
-static void sample_all(struct qe_fake *fake, struct qe_batch *out)
-{
-    struct qe_err err = {0};
-
-    for (size_t i = 0; i < out->set->count; i++) {
-        struct qe_sample sample = {0};
-        enum qe_err_code code = QE_ERR_NOT_FOUND;
-        bool is_skipped = false;
-
-        for (size_t j = 0; j < fake->queues_count; j++) {
-            if (strcmp(fake->queues[j].name, out->set->items[i].name) == 0) {
-                code = fake->queues[j].sample_error;
-                is_skipped = fake->queues[j].is_skipped;
-                fake->queues[j].observed_age_seconds = out->entries[i].observed_age_seconds;
-            }
-        }
-        if (is_skipped) {
-            qe_batch_skip(out, i);
-            continue;
-        }
-        if (code != QE_OK) {
-            (void)qe_err_set(&err, code, "the fake was told to fail this queue");
-            qe_batch_fail(out, i, &err);
-            continue;
-        }
-        qe_sample_set(&sample, QE_FIELD_READY_MESSAGES, (double)fake->messages_count);
-        qe_batch_set(out, i, &sample);
-    }
-    if (fake->facts_error != QE_OK && out->first_error.code == QE_OK) {
-        (void)qe_err_set(&out->first_error, fake->facts_error, "the fake knows no ages");
-    }
-    if (fake->source_error != QE_OK) {
-        (void)qe_err_set(&out->source_error, fake->source_error, "the fake was told so");
-    }
-    out->relist = fake->relist;
-    fake->relist = false;
-}
-
 static int fake_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *out,
                        struct qe_err *err)
 {
@@ -187,7 +148,7 @@ static int fake_sample(void *self, int64_t deadline_mono_ms, struct qe_batch *ou
         rc = qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
         handle->interrupted = false;
     } else if (rc == 0 && !fake->hang_sample) {
-        sample_all(fake, out);
+        qe_fake_sample_all(fake, out);
     }
     pthread_mutex_unlock(&fake->lock);
     return rc;
@@ -394,8 +355,21 @@ static int fake_settle(void *self, const struct qe_queue *queue, struct qe_settl
     return rc;
 }
 
-static int fake_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
-                       int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
+static void extend_one(struct qe_fake *fake, struct qe_extension *extension)
+{
+    struct qe_fake_message *found = current(fake, extension->message);
+
+    note(fake, QE_FAKE_EXTEND, extension->message->tag)->delay_ms = extension->by_ms;
+    if (found == NULL) {
+        (void)qe_err_set(&extension->err, QE_ERR_NOT_FOUND, "stale receipt");
+        return;
+    }
+    found->visible_from_mono_ms = qe_clock_mono_ms() + extension->by_ms;
+    extension->message->visible_until_mono_ms = found->visible_from_mono_ms;
+}
+
+static int fake_extend(void *self, const struct qe_queue *queue, struct qe_extension *extensions,
+                       size_t count, int64_t deadline_mono_ms, struct qe_err *err)
 {
     struct qe_fake *fake = ((struct handle *)self)->fake;
 
@@ -403,15 +377,10 @@ static int fake_extend(void *self, const struct qe_queue *queue, struct qe_messa
     (void)deadline_mono_ms;
     pthread_mutex_lock(&fake->lock);
     int rc = enter(fake, QE_FAKE_EXTEND, err);
-    if (rc == 0) {
-        struct qe_fake_message *found = current(fake, message);
-
-        note(fake, QE_FAKE_EXTEND, message->tag)->delay_ms = by_ms;
-        if (found == NULL) {
-            rc = qe_err_set(err, QE_ERR_NOT_FOUND, "stale receipt");
-        } else {
-            found->visible_from_mono_ms = qe_clock_mono_ms() + by_ms;
-            message->visible_until_mono_ms = found->visible_from_mono_ms;
+    for (size_t i = 0; i < count; i++) {
+        extensions[i].err = *err;
+        if (rc == 0) {
+            extend_one(fake, &extensions[i]);
         }
     }
     pthread_mutex_unlock(&fake->lock);

@@ -140,6 +140,8 @@ struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index);
 void qe_fake_steal(struct qe_fake *fake, size_t index);
 /* With the lock held: deliveries that never lapse end with the handle that has them. */
 void qe_fake_requeue(struct qe_fake *fake, const void *holder);
+/* With the lock held: fills a batch as the fake was told to. */
+void qe_fake_sample_all(struct qe_fake *fake, struct qe_batch *out);
 /* How many events of this kind message `index` (SIZE_MAX: any) has seen. */
 size_t qe_fake_count_events(struct qe_fake *fake, enum qe_fake_call call, size_t index);
 /* The nth (0: first) event of this kind on the message; false when there is none. */

@@ -256,8 +256,8 @@ int qe_embedded_receive(void *handle, const struct qe_queue *from, size_t max,
 int qe_embedded_settle(void *handle, const struct qe_queue *queue,
                        struct qe_settlement *settlements, size_t count, int64_t deadline_mono_ms,
                        struct qe_err *err);
-int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_message *message,
-                       int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err);
+int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_extension *extensions,
+                       size_t count, int64_t deadline_mono_ms, struct qe_err *err);
 int qe_embedded_peek(void *handle, const struct qe_queue *queue, size_t max,
                      int64_t deadline_mono_ms, struct qe_message_list *out, struct qe_err *err);
 /* topic.c: a topic's subscribers are the queues whose names begin with its own and a colon. */

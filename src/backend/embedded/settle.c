@@ -193,44 +193,69 @@ int qe_embedded_settle(void *handle, const struct qe_queue *queue,
     return settled > 0 ? 0 : rc;
 }
 
-int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_message *message,
-                       int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
+/* --- extending --- */
+
+/* 0: done, or this one is stale. */
+static int extend_one(struct settle *settle, struct qe_extension *extension, struct qe_err *err)
+{
+    const struct qe_message *message = extension->message;
+    int current = run_on_delivery(settle, QE_SQL_EXTEND, message->receipt,
+                                  later_unix_ms(extension->by_ms), err);
+
+    extension->err = (struct qe_err){0};
+    if (current == 0) {
+        (void)qe_err_set(&extension->err, QE_ERR_NOT_FOUND,
+                         "queue \"%s\": message %s: the receipt is stale: it was settled, removed "
+                         "or delivered again",
+                         settle->queue_name, message->id);
+    }
+    return current < 0 ? -1 : 0;
+}
+
+static int extend_some(struct settle *settle, struct qe_extension *extensions, size_t count,
+                       struct qe_err *err)
+{
+    struct qe_embedded *self = settle->self;
+    const int64_t now = qe_clock_mono_ms();
+
+    if (qe_embedded_begin_write(self, err) != 0 ||
+        qe_embedded_find_queue(self, settle->queue_name, &settle->queue, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const int64_t by_ms = extensions[i].by_ms < 0 ? 0 : extensions[i].by_ms;
+
+        extensions[i].by_ms = by_ms < QE_EMBEDDED_DELAY_MAX_MS ? by_ms : QE_EMBEDDED_DELAY_MAX_MS;
+        if (extend_one(settle, &extensions[i], err) != 0) {
+            return -1;
+        }
+    }
+    /* Who has its hands full receives nothing, and is there all the same. */
+    const int64_t seen[] = {settle->queue.id, self->receiver_id, qe_clock_unix_ms()};
+
+    if (qe_embedded_run(self, QE_SQL_TOUCH, seen, 3, err) != 0 ||
+        qe_embedded_commit(self, err) != 0) {
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (extensions[i].err.code == QE_OK) {
+            extensions[i].message->visible_until_mono_ms = now + extensions[i].by_ms;
+        }
+    }
+    qe_hub_notify(self->hub, settle->queue.id); /* one may be due earlier now */
+    return 0;
+}
+
+int qe_embedded_extend(void *handle, const struct qe_queue *queue, struct qe_extension *extensions,
+                       size_t count, int64_t deadline_mono_ms, struct qe_err *err)
 {
     struct qe_embedded *self = handle;
     struct settle settle = {.self = self, .queue_name = queue->name};
     int rc = qe_embedded_begin(self, QE_EMBEDDED_EXTEND, deadline_mono_ms, err);
-    int current = -1;
 
-    if (by_ms < 0) {
-        by_ms = 0;
-    } else if (by_ms > QE_EMBEDDED_DELAY_MAX_MS) {
-        by_ms = QE_EMBEDDED_DELAY_MAX_MS;
-    }
-    const int64_t lapses_mono_ms = qe_clock_mono_ms() + by_ms;
-    if (rc == 0 && (qe_embedded_begin_write(self, err) != 0 ||
-                    qe_embedded_find_queue(self, queue->name, &settle.queue, err) != 0)) {
-        rc = -1;
-    }
-    if (rc == 0) {
-        current =
-            run_on_delivery(&settle, QE_SQL_EXTEND, message->receipt, later_unix_ms(by_ms), err);
-        rc = current < 0 ? -1 : 0;
-    }
-    if (rc == 0) { /* who has its hands full receives nothing, and is there all the same */
-        const int64_t seen[] = {settle.queue.id, self->receiver_id, qe_clock_unix_ms()};
-
-        rc = qe_embedded_run(self, QE_SQL_TOUCH, seen, 3, err);
-        rc = rc == 0 ? qe_embedded_commit(self, err) : -1;
-    }
-    if (rc == 0 && current == 0) {
-        rc = qe_err_set(err, QE_ERR_NOT_FOUND,
-                        "queue \"%s\": message %s: the receipt is stale: it was settled, removed "
-                        "or delivered again",
-                        queue->name, message->id);
-    }
-    if (rc == 0) {
-        message->visible_until_mono_ms = lapses_mono_ms;
-        qe_hub_notify(self->hub, settle.queue.id); /* it may be due earlier now */
+    rc = rc == 0 ? extend_some(&settle, extensions, count, err) : rc;
+    for (size_t i = 0; rc != 0 && i < count; i++) {
+        extensions[i].err = *err;
     }
     return qe_embedded_end(self, rc, err);
 }

@@ -3,13 +3,21 @@
 #include "backend/sqs/message.h"
 #include "util/mem.h"
 
-struct extension {
-    struct qe_message *message; /* the one asked for; those behind it come with it */
-    struct qe_message **behind; /* owned; of a FIFO queue */
-    size_t behind_count;
+/* One receipt in a call: of the message that is asked for, or of one that waits behind it. */
+struct entry {
+    struct qe_message *message; /* NULL: it was not extended */
+    size_t extension;           /* of which one */
     int64_t seconds;
-    struct qe_err err; /* of `message` */
-    bool is_stale;
+    bool is_behind;
+};
+
+struct extending {
+    struct qe_sqs_queue *queue;
+    struct qe_extension *extensions;
+    struct entry *entries; /* owned */
+    size_t entries_count;
+    size_t entries_capacity;
+    int64_t asked_mono_ms;
 };
 
 bool qe_sqs_is_stale(const struct qe_sqs *sqs, const struct qe_sqs_queue *queue,
@@ -37,139 +45,165 @@ int64_t qe_sqs_visibility_seconds(const struct qe_message *message, int64_t ms, 
     return seconds < most ? seconds : most;
 }
 
-/* --- for batch.c: item 0 is the message, those after it are behind it --- */
+static void tell_stale(const struct extending *extending, struct qe_extension *extension)
+{
+    (void)qe_err_set(&extension->err, QE_ERR_NOT_FOUND,
+                     "queue \"%s\": message %s: the receipt is stale: it was settled, removed or "
+                     "delivered again",
+                     extending->queue->name, extension->message->id);
+}
+
+/* --- for batch.c --- */
 
 static void append(void *context, size_t item, struct qe_strbuf *out)
 {
-    const struct extension *extension = context;
-    const struct qe_message *message = item == 0 ? extension->message : extension->behind[item - 1];
+    const struct extending *extending = context;
+    const struct entry *entry = &extending->entries[item];
 
-    qe_sqs_append_visibility(out, message->receipt, extension->seconds);
+    qe_sqs_append_visibility(out, entry->message->receipt, entry->seconds);
 }
 
 static void done(void *context, size_t item, const struct qe_sqs_outcome *outcome)
 {
-    struct extension *extension = context;
+    struct extending *extending = context;
+    struct entry *entry = &extending->entries[item];
+    struct qe_extension *extension = &extending->extensions[entry->extension];
 
-    if (item == 0 && outcome->answer == NULL) {
+    if (outcome->answer != NULL) {
+        return;
+    }
+    entry->message = NULL; /* one that is behind lapses as it would have */
+    if (!entry->is_behind && outcome->is_stale) {
+        tell_stale(extending, extension);
+    } else if (!entry->is_behind) {
         extension->err = *outcome->err;
-        extension->is_stale = outcome->is_stale;
-    } else if (item > 0 && outcome->answer == NULL) {
-        extension->behind[item - 1] = NULL; /* it lapses as it would have */
+        (void)qe_err_wrap(&extension->err, "queue \"%s\"", extending->queue->name);
     }
 }
 
 /* --- the slot --- */
 
-static int stale(const struct qe_queue *queue, const struct qe_message *message, struct qe_err *err)
+static int add(struct extending *extending, const struct entry *entry)
 {
-    return qe_err_set(err, QE_ERR_NOT_FOUND,
-                      "queue \"%s\": message %s: the receipt is stale: it was settled, removed or "
-                      "delivered again",
-                      queue->name, message->id);
-}
-
-/* Those of the same group that were received behind it live as long as it does. */
-static int collect_behind(struct qe_sqs_queue *queue, struct extension *extension,
-                          struct qe_err *err)
-{
-    struct qe_message *message = NULL;
-    size_t from = 0;
-
-    if (!queue->is_fifo || queue->held.count == 0) {
-        return 0;
+    if (qe_grow(&extending->entries, extending->entries_count, &extending->entries_capacity,
+                SIZE_MAX / sizeof(struct entry), sizeof(struct entry)) != 0) {
+        return -1;
     }
-    extension->behind = qe_calloc(queue->held.count, sizeof(struct qe_message *));
-    if (extension->behind == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
-    }
-    while ((message = qe_sqs_hold_behind(queue, extension->message, &from)) != NULL) {
-        extension->behind[extension->behind_count++] = message;
-    }
+    extending->entries[extending->entries_count++] = *entry;
     return 0;
 }
 
-static void take_extended(struct qe_message *message, int64_t asked_mono_ms, int64_t seconds)
+/* What is to be asked; those of the same group that were received behind a message live as long as
+ * it does. -1: out of memory. */
+static int collect(const struct qe_sqs *sqs, struct extending *extending, size_t i)
 {
-    const struct qe_sqs_span span = {
-        .received_mono_ms = qe_sqs_span_received_mono_ms(message->tag),
-        .margin_ms = qe_clock_mono_ms() - asked_mono_ms,
-    };
+    struct qe_extension *extension = &extending->extensions[i];
+    struct entry entry = {.message = extension->message, .extension = i};
+    int rc = 0;
 
-    message->visible_until_mono_ms = asked_mono_ms + seconds * 1000;
-    message->tag = qe_sqs_span_pack(&span);
+    extension->err = (struct qe_err){0};
+    if (qe_sqs_is_stale(sqs, extending->queue, extension->message, extending->asked_mono_ms)) {
+        tell_stale(extending, extension);
+        return 0;
+    }
+    entry.seconds =
+        qe_sqs_visibility_seconds(extension->message, extension->by_ms, extending->asked_mono_ms);
+    if (extension->by_ms > 0 && entry.seconds == 0) {
+        (void)qe_err_set(&extension->err, QE_ERR_LIMIT,
+                         "queue \"%s\": message %s: SQS keeps a delivery for 12 h at most, and "
+                         "these are over",
+                         extending->queue->name, extension->message->id);
+        return 0;
+    }
+    rc = add(extending, &entry);
+    entry.is_behind = true;
+    for (size_t from = 0; rc == 0 && extending->queue->is_fifo;) {
+        entry.message = qe_sqs_hold_behind(extending->queue, extension->message, &from);
+        if (entry.message == NULL) {
+            break;
+        }
+        rc = add(extending, &entry);
+    }
+    return rc;
 }
 
-static int run(struct qe_sqs *sqs, struct qe_sqs_queue *queue, struct extension *extension,
-               int64_t deadline_mono_ms, struct qe_err *err)
+static int ask(struct qe_sqs *sqs, struct extending *extending, int64_t deadline_mono_ms,
+               struct qe_err *err)
 {
-    size_t count = extension->behind_count + 1;
-    size_t *items = qe_calloc(count, sizeof *items);
+    const size_t count = extending->entries_count;
+    size_t *items = qe_calloc(count + 1, sizeof *items);
 
     if (items == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
+        return qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", extending->queue->name);
     }
     for (size_t i = 0; i < count; i++) {
         items[i] = i;
     }
     const struct qe_sqs_batch batch = {
         .operation = QE_SQS_CHANGE_MESSAGE_VISIBILITY_BATCH,
-        .queue = queue,
+        .queue = extending->queue,
         .items = items,
         .items_count = count,
         .deadline_mono_ms = deadline_mono_ms,
-        .context = extension,
+        .context = extending,
         .append = append,
         .done = done,
     };
-    int rc = qe_sqs_batch_run(sqs, &batch, err);
+    struct qe_err ignored = {0}; /* each one has it */
+    int rc = qe_sqs_batch_run(sqs, &batch, &ignored);
 
+    (void)rc;
     qe_free(items);
-    if (rc == 0 && extension->err.code != QE_OK) {
-        *err = extension->err;
-        rc = -1;
-    }
-    return rc == 0 ? 0 : qe_err_wrap(err, "queue \"%s\"", queue->name);
+    return 0;
 }
 
-int qe_sqs_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
-                  int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
+/* From the request on: SQS may have done it at any moment since. */
+static void take_extended(const struct extending *extending)
 {
-    struct qe_sqs *sqs = self;
-    struct qe_sqs_queue *own = qe_sqs_queue_find(sqs, queue, deadline_mono_ms, err);
-    struct extension extension = {.message = message};
-    int64_t asked = qe_clock_mono_ms();
+    for (size_t i = 0; i < extending->entries_count; i++) {
+        const struct entry *entry = &extending->entries[i];
+        struct qe_message *message = entry->message;
 
-    if (own == NULL) {
-        return -1;
-    }
-    if (qe_sqs_is_stale(sqs, own, message, asked)) {
-        return stale(queue, message, err);
-    }
-    extension.seconds = qe_sqs_visibility_seconds(message, by_ms, asked);
-    if (extension.seconds == 0 && by_ms > 0) {
-        return qe_err_set(err, QE_ERR_LIMIT,
-                          "queue \"%s\": message %s: SQS keeps a delivery for 12 h at most, and "
-                          "these are over",
-                          queue->name, message->id);
-    }
-    int rc = collect_behind(own, &extension, err);
+        if (message == NULL || extending->extensions[entry->extension].err.code != QE_OK) {
+            continue;
+        }
+        const struct qe_sqs_span span = {
+            .received_mono_ms = qe_sqs_span_received_mono_ms(message->tag),
+            .margin_ms = qe_clock_mono_ms() - extending->asked_mono_ms,
+        };
 
-    if (rc == 0) {
-        rc = run(sqs, own, &extension, deadline_mono_ms, err);
-    }
-    if (rc == 0) {
-        take_extended(message, asked, extension.seconds);
-        qe_sqs_hold_extended(own, qe_sqs_receipt_number(own, message->receipt),
-                             message->visible_until_mono_ms);
-    } else if (extension.is_stale) {
-        rc = stale(queue, message, err);
-    }
-    for (size_t i = 0; rc == 0 && i < extension.behind_count; i++) {
-        if (extension.behind[i] != NULL) {
-            take_extended(extension.behind[i], asked, extension.seconds);
+        message->visible_until_mono_ms = extending->asked_mono_ms + entry->seconds * 1000;
+        message->tag = qe_sqs_span_pack(&span);
+        if (!entry->is_behind) {
+            qe_sqs_hold_extended(extending->queue,
+                                 qe_sqs_receipt_number(extending->queue, message->receipt),
+                                 message->visible_until_mono_ms);
         }
     }
-    qe_free(extension.behind);
+}
+
+int qe_sqs_extend(void *self, const struct qe_queue *queue, struct qe_extension *extensions,
+                  size_t count, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    struct qe_sqs *sqs = self;
+    struct extending extending = {.queue = qe_sqs_queue_find(sqs, queue, deadline_mono_ms, err),
+                                  .extensions = extensions};
+    int rc = extending.queue == NULL ? -1 : 0;
+
+    extending.asked_mono_ms = qe_clock_mono_ms();
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = collect(sqs, &extending, i);
+        if (rc != 0) {
+            (void)qe_err_set(err, QE_ERR_NOMEM, "queue \"%s\"", queue->name);
+        }
+    }
+    rc = rc == 0 ? ask(sqs, &extending, deadline_mono_ms, err) : rc;
+    if (rc == 0) {
+        take_extended(&extending);
+    }
+    for (size_t i = 0; rc != 0 && i < count; i++) {
+        extensions[i].err = *err;
+    }
+    qe_free(extending.entries);
     return rc;
 }

@@ -151,8 +151,8 @@ int qe_sqs_receive(void *self, const struct qe_queue *from, size_t max, int64_t 
                    struct qe_message_list *out, struct qe_err *err);
 int qe_sqs_settle(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
                   size_t count, int64_t deadline_mono_ms, struct qe_err *err);
-int qe_sqs_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
-                  int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err);
+int qe_sqs_extend(void *self, const struct qe_queue *queue, struct qe_extension *extensions,
+                  size_t count, int64_t deadline_mono_ms, struct qe_err *err);
 int qe_sqs_purge(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
                  uint64_t *out_count, struct qe_err *err);
 int qe_sqs_redrive_start(void *self, const struct qe_queue *dlq, const struct qe_queue *to,

@@ -95,9 +95,9 @@ static void an_extension_takes_along_what_waits_behind(void **state)
     play(steps);
     receive_group(desk, &list);
     s_now_mono_ms += 20000;
-    assert_ok(
-        qe_driver_sqs.extend(desk->sqs, &desk->fifo, &list.items[0], 30000, in_ms(1000), &err),
-        err);
+    struct qe_extension extension = {.message = &list.items[0], .by_ms = 30000};
+    assert_ok(qe_driver_sqs.extend(desk->sqs, &desk->fifo, &extension, 1, in_ms(1000), &err), err);
+    assert_int_equal(extension.err.code, QE_OK);
     s_now_mono_ms += 20000; /* past the first 30 s */
     settle_first(desk, &list, QE_SETTLE_ACK, 0);
     assert_ok(qe_driver_sqs.receive(desk->sqs, &desk->fifo, 10, in_ms(0), &next, &err), err);

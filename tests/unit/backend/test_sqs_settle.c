@@ -321,21 +321,22 @@ static void an_extension_moves_the_lapse_and_a_stale_one_changes_nothing(void **
         {.answer = NULL}};
     const struct desk *desk = *state;
     struct qe_message *message = &s_messages[0];
+    struct qe_extension extension = {.message = message, .by_ms = 29001};
     struct qe_err err = {0};
 
     play(steps);
     s_now_mono_ms += 5000;
     int64_t asked = s_now_mono_ms;
-    assert_ok(qe_driver_sqs.extend(desk->sqs, &desk->queue, message, 29001, in_ms(1000), &err),
-              err);
+    assert_ok(qe_driver_sqs.extend(desk->sqs, &desk->queue, &extension, 1, in_ms(1000), &err), err);
+    assert_int_equal(extension.err.code, QE_OK);
     expect_body(0, "\"ReceiptHandle\":\"r0\",\"VisibilityTimeout\":30");
     assert_int_equal(message->visible_until_mono_ms, asked + 30000); /* from the request on */
     assert_int_equal(qe_sqs_span_received_mono_ms(message->tag), START_MONO_MS);
     assert_int_equal(qe_sqs_span_margin_ms(message->tag), 40);
     int64_t kept = message->visible_until_mono_ms;
-    assert_int_equal(
-        qe_driver_sqs.extend(desk->sqs, &desk->queue, message, 1000, in_ms(1000), &err), -1);
-    assert_int_equal(err.code, QE_ERR_NOT_FOUND);
+    extension.by_ms = 1000;
+    assert_ok(qe_driver_sqs.extend(desk->sqs, &desk->queue, &extension, 1, in_ms(1000), &err), err);
+    assert_int_equal(extension.err.code, QE_ERR_NOT_FOUND);
     assert_int_equal(message->visible_until_mono_ms, kept);
     expect_end();
 }
@@ -349,10 +350,10 @@ static void after_twelve_hours_nothing_is_extended(void **state)
     play(never);
     s_now_mono_ms += INT64_C(43200000);
     s_messages[0].visible_until_mono_ms = s_now_mono_ms + 5000;
-    assert_int_equal(
-        qe_driver_sqs.extend(desk->sqs, &desk->queue, &s_messages[0], 1000, in_ms(1000), &err), -1);
-    assert_int_equal(err.code, QE_ERR_LIMIT);
-    assert_non_null(strstr(err.message, "12 h"));
+    struct qe_extension extension = {.message = &s_messages[0], .by_ms = 1000};
+    assert_ok(qe_driver_sqs.extend(desk->sqs, &desk->queue, &extension, 1, in_ms(1000), &err), err);
+    assert_int_equal(extension.err.code, QE_ERR_LIMIT);
+    assert_non_null(strstr(extension.err.message, "12 h"));
 }
 
 /* --- torture --- */

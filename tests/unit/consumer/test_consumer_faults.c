@@ -338,11 +338,11 @@ static void all_that_opening_asks_has_one_deadline(void **state)
 
 #define SLOW_EXTENSION_MS INT64_C(350)
 
-static int slow_extend(void *self, const struct qe_queue *queue, struct qe_message *message,
-                       int64_t by_ms, int64_t deadline_mono_ms, struct qe_err *err)
+static int slow_extend(void *self, const struct qe_queue *queue, struct qe_extension *extensions,
+                       size_t count, int64_t deadline_mono_ms, struct qe_err *err)
 {
     qe_fake_pause_ms(SLOW_EXTENSION_MS);
-    return qe_driver_fake.extend(self, queue, message, by_ms, deadline_mono_ms, err);
+    return qe_driver_fake.extend(self, queue, extensions, count, deadline_mono_ms, err);
 }
 
 static void slow_extensions_hold_up_no_settlement(void **state)
@@ -367,6 +367,8 @@ static void slow_extensions_hold_up_no_settlement(void **state)
     assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 0, &event));
     print_message("settled after %lld ms\n", (long long)(event.at_mono_ms - opened_mono_ms));
     assert_true(event.at_mono_ms - opened_mono_ms < 4 * SLOW_EXTENSION_MS);
+    assert_int_equal(qe_counter_get(&rig->stats->visibility_extensions), 8);
+    assert_int_equal(qe_fake_calls(rig->fake, QE_FAKE_EXTEND), 1); /* what is due goes together */
     rig_destroy(rig);
 }
 
