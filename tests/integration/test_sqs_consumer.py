@@ -37,7 +37,7 @@ class Consumer(WithMoto):
 
     def wait_empty(self, url):
         # On a busy machine moto forgets a delete now and then: that message comes again after its 30 s.
-        wait_for(f"{url} is empty", lambda: self.counts(url) == (0, 0, 0), 75)
+        wait_for(f"{url} is empty", lambda: self.is_empty(url), 75)
 
     @staticmethod
     def of(daemon, family, queue, **labels):

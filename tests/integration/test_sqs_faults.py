@@ -151,7 +151,7 @@ class Consumer(WithProxy):
                                   "handler: {type: discard}}")
         processed = 'queue_consumer_messages_processed_total{source="aws",queue="faulty-work"}'
         self.wait_page("all are processed", daemon, lambda page: page.get(processed, 0) >= sent, 120)
-        wait_for("nothing is left", lambda: self.counts(url) == (0, 0, 0), 60)
+        wait_for("nothing is left", lambda: self.is_empty(url), 60)
 
 
 if __name__ == "__main__":
