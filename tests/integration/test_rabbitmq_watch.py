@@ -33,6 +33,7 @@ SHAPES = {
     "lost.queue": ({"dead_letter_exchange": "", "dead_letter_routing_key": "nobody"}, None),
     "p.policy": ({}, ["two"]),
     "p.mixed": ({"dead_letter_exchange": "x.direct"}, ["two"]),
+    "to.default": ({"dead_letter_exchange": "x.to.default", "dead_letter_routing_key": "one"}, None),
     "without": ({}, []),
 }
 
@@ -44,7 +45,8 @@ class Links(SharingRabbit):
         rabbit.must("PUT", f"/api/permissions/{quote(vhost)}/guest", {"configure": ".*", "write": ".*", "read": ".*"})
         for name, kind, more in (("x.direct", "direct", {}), ("x.fanout", "fanout", {}), ("x.topic", "topic", {}),
                                  ("x.headers", "headers", {}), ("x.first", "topic", {}),
-                                 ("x.alternate", "direct", {"alternate_exchange": "x.fanout"})):
+                                 ("x.alternate", "direct", {"alternate_exchange": "x.fanout"}),
+                                 ("x.to.default", "direct", {"alternate_exchange": ""})):
             rabbit.exchange(name, kind, vhost, **more)
         for name in ("one", "two"):
             rabbit.queue(name, vhost)
@@ -96,6 +98,11 @@ class Links(SharingRabbit):
                 series("queue_messages_ready", "one", vhost): 2, series("queue_messages_ready", "two", vhost): 2,
                 series("queue_dead_letter_messages", "direct", vhost, dead_letter_queue="two",
                        dead_letter_vhost=vhost): 2})
+            self.rabbit.publish("to.default", 1, vhost)
+            self.rabbit.must("POST", f"/api/queues/{quote(vhost)}/to.default/get", {
+                "count": 1, "ackmode": "reject_requeue_false", "encoding": "auto"})
+            self.wait_values(f"lost in {vhost}", daemon, {
+                series("queue_messages_ready", "to.default", vhost): 0, series("queue_messages_ready", "one", vhost): 2})
         # What is rejected waits a minute and comes back: neither is a dead-letter queue.
         self.rabbit.queue("work", dead_letter_exchange="", dead_letter_routing_key="work.retry")
         self.rabbit.queue("work.retry", dead_letter_exchange="", dead_letter_routing_key="work", message_ttl=60000)
@@ -281,10 +288,19 @@ class Ways(SharingRabbit):
         rabbit = self.rabbit
         rabbit.must("PUT", "/api/users/half", {"password": "half", "tags": "monitoring"})
         rabbit.must("PUT", "/api/permissions/%2F/half", {"configure": "^$", "write": "^$", "read": "^$"})
-        rabbit.vhost("closed")
+        for name in ("closed", "locked"):
+            rabbit.vhost(name)
         daemon = self.watch(rabbit.url, "    username: half\n    password: half\n")
         self.wait_values("what it may see", daemon, {series("queue_messages_ready", "classic"): 3})
-        self.assertRegex(daemon.log(), "virtual host [^ ]+: no permission: give user half a permission row")
+        self.assertRegex(daemon.log(), "virtual host [^:]*closed[^:]*, locked[^:]*: no permission: give user half a permission row")
+
+    def test_a_vhost_that_the_api_has_no_way_to_is_named_and_the_rest_is_watched(self):
+        self.rabbit.ctl("add_vhost", "..")
+        self.addCleanup(self.rabbit.ctl, "delete_vhost", "..")
+        daemon = self.watch(self.rabbit.url)
+        self.wait_values("the rest", daemon, {series("queue_messages_ready", "classic"): 3, of_source("queue_source_up"): 1})
+        self.assertIn("virtual host ..: the management API cannot be asked", daemon.log())
+        self.assertIn("virtual host ..: the management API cannot be asked", daemon.ask("/").text)
 
 
 class WideBroker(SharingRabbit):

@@ -4,10 +4,13 @@
 
 #include "backend/rabbitmq/list_internal.h"
 #include "util/mem.h"
+#include "util/strbuf.h"
 
 #define QUEUES_QUERY                                                                               \
     "/api/queues/%s?disable_stats=true&columns=name,vhost,type,exclusive,arguments,node,leader,"   \
     "members,state,policy,delivery_limit"
+/* Of virtual hosts in an error. */
+#define NAMES_MAX_BYTES 512
 #define OVERVIEW_QUERY                                                                             \
     "/api/overview?columns=rabbitmq_version,disable_stats,listeners,object_totals.queues"
 
@@ -108,40 +111,89 @@ int qe_rmq_list_ask_broker(struct qe_rmq_listing *listing, struct qe_err *err)
 
 /* --- the second phase: the queues of each virtual host --- */
 
-/* One by one, since the list of all silently leaves out those that we may not see. */
-int qe_rmq_list_ask_queues(struct qe_rmq_listing *listing, struct qe_err *err)
+/* In a path these are no names: the management API answers for another one. */
+static bool can_be_asked(const char *vhost)
 {
-    size_t good_count = 0;
+    return strcmp(vhost, ".") != 0 && strcmp(vhost, "..") != 0;
+}
+
+/* One by one, since the list of all silently leaves out those that we may not see. */
+static int ask_each(struct qe_rmq_listing *listing, struct qe_err *err)
+{
+    struct qe_err why = {0};
 
     if (begin(listing, listing->vhosts_count, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < listing->vhosts_count; i++) {
-        if (add_call(listing, QE_RMQ_QUEUES, QUEUES_QUERY, listing->vhosts[i], i, err) != 0) {
+        if (!can_be_asked(listing->vhosts[i])) {
+            (void)qe_err_set(&why, QE_ERR_UNSUPPORTED,
+                             "virtual host %s: the management API cannot be asked for a name that "
+                             "is dots: its queues are not watched",
+                             listing->vhosts[i]);
+            qe_rmq_note_incomplete(listing, &why);
+        } else if (add_call(listing, QE_RMQ_QUEUES, QUEUES_QUERY, listing->vhosts[i], i, err) !=
+                   0) {
             return -1;
         }
     }
-    if (run(listing, err) != 0) {
+    return run(listing, err);
+}
+
+/* All of them that may not be seen, since each needs its own permission. */
+static void tell_refused(struct qe_rmq_listing *listing, const struct qe_err *first)
+{
+    struct qe_err why = *first;
+    struct qe_strbuf names;
+
+    qe_strbuf_init(&names, NAMES_MAX_BYTES);
+    for (size_t i = 0; i < listing->calls_count; i++) {
+        const struct qe_rmq_call *call = &listing->calls[i];
+
+        if (call->err.code == QE_ERR_AUTH) {
+            (void)qe_strbuf_printf(&names, "%s%s", names.length_bytes > 0 ? ", " : "",
+                                   listing->vhosts[call->index]);
+        }
+    }
+    (void)qe_err_wrap(&why,
+                      "virtual host %s%s: no permission: give user %s a permission row there "
+                      "(^$ ^$ ^$ will do)",
+                      qe_strbuf_text(&names), names.failed != QE_OK ? ", and more" : "",
+                      listing->self->settings->username);
+    qe_rmq_note_incomplete(listing, &why);
+    qe_strbuf_deinit(&names);
+}
+
+int qe_rmq_list_ask_queues(struct qe_rmq_listing *listing, struct qe_err *err)
+{
+    const struct qe_err *refused = NULL;
+    size_t good_count = 0;
+
+    if (ask_each(listing, err) != 0) {
         return -1;
     }
     for (size_t i = 0; i < listing->calls_count; i++) {
-        struct qe_err why = listing->calls[i].err;
+        const struct qe_rmq_call *call = &listing->calls[i];
+        struct qe_err why = call->err;
 
         if (why.code == QE_OK) {
             good_count++;
             continue;
         }
-        (void)qe_err_wrap(&why,
-                          why.code == QE_ERR_AUTH
-                              ? "virtual host %s: no permission: give user %s a permission "
-                                "row there (^$ ^$ ^$ will do)"
-                              : "virtual host %s of user %s",
-                          listing->vhosts[i], listing->self->settings->username);
-        if (why.code != QE_ERR_AUTH && why.code != QE_ERR_NOT_FOUND) {
+        if (why.code == QE_ERR_AUTH) {
+            refused = refused != NULL ? refused : &call->err;
+            continue;
+        }
+        (void)qe_err_wrap(&why, "virtual host %s of user %s", listing->vhosts[call->index],
+                          listing->self->settings->username);
+        if (why.code != QE_ERR_NOT_FOUND) {
             *err = why; /* its queues must not seem to be gone */
             return -1;
         }
         qe_rmq_note_incomplete(listing, &why);
+    }
+    if (refused != NULL) {
+        tell_refused(listing, refused);
     }
     if (good_count == 0 && listing->vhosts_count > 0) {
         *err = listing->self->incomplete;

@@ -228,7 +228,7 @@ void qe_rmq_topology_reach(struct qe_rmq_topology *topology, const char *vhost,
     for (size_t i = 0; i < walk.visits_count; i++) { /* grows while it is walked */
         if (walk.visits[i][0] != '\0') {
             visit(&walk, walk.visits[i]);
-        } else if (key != NULL) {
+        } else if (key != NULL && i == 0) { /* it is bound to no exchange, nor is it an alternate */
             add_target(out, key);
         }
     }

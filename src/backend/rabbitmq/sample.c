@@ -105,7 +105,10 @@ static void find_untold_node(struct qe_rmq_sampling *sampling)
         if (nodes->items[i].is_running &&
             qe_rmq_nodes_find(&sampling->told_nodes, nodes->items[i].name) == NULL) {
             (void)qe_err_set(&sampling->poll.gap, QE_ERR_NOT_FOUND,
-                             "node %s runs, but none of metrics_urls is its own",
+                             sampling->self->settings->metrics_urls.count > 0
+                                 ? "node %s runs, but none of metrics_urls is its own"
+                                 : "node %s tells no metrics: is the plugin rabbitmq_prometheus "
+                                   "on? If it listens elsewhere, name it in metrics_urls",
                              nodes->items[i].name);
         }
     }

@@ -27,6 +27,7 @@ static const char s_exchanges[] =
     X("first", "direct", "") ","
     X("round", "fanout", "") ","
     X("alone", "direct", "\"alternate-exchange\":\"fanout\"") ","
+    X("end", "direct", "\"alternate-exchange\":\"\"") ","
     X("bare", "direct", "") ","
     X("in", "topic", "") ","
     X("plugin", "x-delayed-message", "") "]";
@@ -146,6 +147,7 @@ static void every_kind_of_exchange_is_followed(void **state)
         {"q", Q("q", DLX("first") RK("f")), "a b", "exchange to exchange"},
         {"q", Q("q", DLX("round") RK("x")), "b", "a ring of exchanges"},
         {"q", Q("q", DLX("alone") RK("x")), "a b", "by the alternate exchange"},
+        {"q", Q("q", DLX("end") RK("a")), "!", "the default exchange is nobody's alternate"},
         {"q", Q("q", DLX("bare") RK("x")), "!", "an exchange without bindings"},
         {"q", Q("q", DLX("missing") RK("x")), "!", "no such exchange"},
         {"orders", Q("orders", DLX("direct")), "c", "published straight to it: key is its name"},
