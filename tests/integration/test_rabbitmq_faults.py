@@ -81,6 +81,7 @@ class Nodes(WithRabbit):
                 of_source("queue_source_node_up", node=first.node): 1,
                 of_source("queue_source_node_up", node=second.node): 1,
                 of_source("queue_exporter_queues", state="watched"): 2})
+        self.while_the_leader_changes(second)
         second.kill()
         for method, daemon in daemons.items():
             self.wait_values(f"one node, by {method}", daemon, {
@@ -99,6 +100,33 @@ class Nodes(WithRabbit):
             daemon.stop()
         self.while_a_member_hangs(second, self.watch(first.url, f"    include: [stays, lost]\n{urls}", poll=2,
                                                      discovery=600, stale=8))
+
+    def while_the_leader_changes(self, second):
+        """A new leader says 0 until its first tick."""
+        first, ready = self.rabbit, series("queue_messages_ready", "moves")
+        first.must("PUT", "/api/queues/%2F/moves", {"durable": True, "node": first.node,
+                                                    "arguments": {"x-queue-type": "quorum"}})
+        first.publish("moves", 5)
+        daemons = [self.watch(first.url, f"    method: {method}\n    include: [moves]\n    statistics_max_load: 0\n",
+                              discovery=60, stale=40) for method in ("totals", "statistics")]
+        for daemon in daemons:
+            self.wait_values("before", daemon, {ready: 5})
+        first.ctl("eval", "application:set_env(rabbit, quorum_tick_interval, 5000).")
+        broker, seen = set(), set()
+        for node in (second.node, first.node):
+            here = first.must("GET", "/api/queues/%2F/moves")["leader"]
+            first.ctl("eval", f"ra:transfer_leadership({{'%2F_moves','{here}'}},{{'%2F_moves','{node}'}}).")
+            ends = time.monotonic() + 7
+            while time.monotonic() < ends:
+                broker |= {queue.get("messages_ready") for queue in first.must(
+                    "GET", "/api/queues?disable_stats=true&enable_queue_totals=true") if queue["name"] == "moves"}
+                seen |= {daemon.value(ready) for daemon in daemons}
+                time.sleep(0.2)
+            self.assertEqual(first.must("GET", "/api/queues/%2F/moves")["leader"], node)
+        self.assertIn(0, broker, "the broker says so, else this proves nothing")
+        self.assertEqual(seen, {5})
+        for daemon in daemons:
+            daemon.stop()
 
     def while_a_member_hangs(self, second, daemon):
         """The API of the healthy node hangs too then, for a minute; its own metrics are answered at once."""

@@ -47,7 +47,7 @@ static const char *text_of(const struct qe_json *queue, const char *key)
     return text == NULL ? "" : text;
 }
 
-static const char *node_of(const struct qe_json *queue)
+const char *qe_rmq_leader_of(const struct qe_json *queue)
 {
     const char *leader = qe_json_text(qe_json_get(queue, "leader"));
     const char *node = leader != NULL ? leader : qe_json_text(qe_json_get(queue, "node"));
@@ -86,7 +86,7 @@ int qe_rmq_definition_parse(const struct qe_json *queue, struct qe_rmq_definitio
     }
     made.vhost = qe_strdup(vhost);
     made.name = qe_strdup(name);
-    made.node = qe_strdup(node_of(queue));
+    made.node = qe_strdup(qe_rmq_leader_of(queue));
     made.policy = qe_strdup(text_of(queue, "policy"));
     if (made.vhost == NULL || made.name == NULL || made.node == NULL || made.policy == NULL) {
         qe_rmq_definition_deinit(&made);

@@ -26,6 +26,9 @@ struct qe_rmq_definition {
  * for what is no queue. Ownership: *out is the caller's. Source: RabbitMQ's management HTTP API. */
 int qe_rmq_definition_parse(const struct qe_json *queue, struct qe_rmq_definition *out,
                             struct qe_err *err) QE_MUST_CHECK;
+/* The node that leads it, or, of a classic queue, that has it, as such an element tells; "": it
+ * does not. Borrowed. */
+const char *qe_rmq_leader_of(const struct qe_json *queue);
 void qe_rmq_definition_deinit(struct qe_rmq_definition *definition); /* = {0} is fine */
 /* Adds what policies say and arguments do not; limits are the smaller of both. version_major: from
  * 4 on, a quorum queue without a limit has one of 20. */

@@ -81,7 +81,10 @@ struct qe_rmq {
     bool management_failed;
 
     /* Of the polls: */
-    struct qe_rmq_nodes nodes; /* as of the last answer */
+    struct qe_rmq_nodes nodes; /* as of the last answer, to a poll or a list */
+    int64_t
+        nodes_changed_mono_ms; /* since when others run, or begun anew; 0: not while we looked */
+    bool nodes_restarted;      /* some have, and no poll has taken notice yet */
     bool has_totals;           /* this server has told some */
     bool lacks_totals;         /* it does not know of them */
     struct qe_rmq_pace paces[QE_RMQ_EXTRA_COUNT];
@@ -159,6 +162,9 @@ struct qe_secret *qe_rmq_authorization(const char *username, const char *passwor
 int qe_rmq_list(void *handle, int64_t deadline_mono_ms, struct qe_queue_list *out,
                 struct qe_err *err);
 int qe_rmq_sample(void *handle, int64_t deadline_mono_ms, struct qe_batch *out, struct qe_err *err);
+/* An answer of GET /api/nodes. *out_changed, which may be NULL: others run than before. */
+int qe_rmq_take_nodes(struct qe_rmq *self, const struct qe_json *json, bool *out_changed,
+                      struct qe_err *err) QE_MUST_CHECK;
 void qe_rmq_forget_vhosts(struct qe_rmq *self);
 void qe_rmq_forget_places(struct qe_rmq *self);
 
@@ -189,6 +195,11 @@ struct qe_rmq_poll {
 int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
                  struct qe_rmq_record *record, double observed_age_seconds, struct qe_sample *out,
                  struct qe_err *err) QE_MUST_CHECK;
+/* A quorum queue whose leader has not counted yet is told as empty: by the totals, and after an
+ * election by the statistics, too, which then lack its state. `way`: that of the reading. */
+bool qe_rmq_is_false_zero(const struct qe_rmq *self, enum qe_rmq_method way,
+                          const struct qe_rmq_record *record, const struct qe_rmq_reading *reading,
+                          int64_t now_mono_ms);
 /* A reading of the management API's statistics, or of the nodes' queue_metrics, has come. */
 int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
                 const struct qe_rmq_reading *reading, const struct qe_rmq_poll *poll,

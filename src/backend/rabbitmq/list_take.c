@@ -75,18 +75,6 @@ static int take_vhosts(struct qe_rmq_listing *listing, const struct qe_json *jso
     return 0;
 }
 
-static int take_nodes(struct qe_rmq *self, const struct qe_json *json, struct qe_err *err)
-{
-    struct qe_rmq_nodes nodes = {0};
-
-    if (qe_rmq_nodes_parse(json, &nodes, err) != 0) {
-        return -1;
-    }
-    qe_rmq_nodes_deinit(&self->nodes);
-    self->nodes = nodes;
-    return 0;
-}
-
 static int take_queue(void *context, const struct qe_json *queue, struct qe_err *err)
 {
     struct qe_rmq_listing *listing = context;
@@ -106,7 +94,7 @@ static int take_json(struct qe_rmq_listing *listing, const struct qe_rmq_call *c
     case QE_RMQ_VHOSTS:
         return take_vhosts(listing, json, err);
     case QE_RMQ_NODES:
-        return take_nodes(listing->self, json, err);
+        return qe_rmq_take_nodes(listing->self, json, NULL, err);
     case QE_RMQ_POLICIES:
         return qe_rmq_policies_parse(
             json, call->index == 0 ? &listing->policies : &listing->operator_policies, err);

@@ -5,19 +5,33 @@
 
 #include "backend/rabbitmq/internal.h"
 
-/* For so long after it was declared, or after its node began, the broker may not tell what a queue
- * holds, or tell 0. Source: measured on 3.10 and 4.0, where it took up to 10 s. */
+/* For so long after it was declared, after its node began or after another one came to lead it, the
+ * broker may not tell what a queue holds, or tell 0. Source: measured on 3.10 and 4.0, where it
+ * took up to 10 s; a new leader's first count comes with its tick, of 5 s. */
 #define YOUNG_MS 15000
 /* Readings of the dear kind that do not come when they should are good for two more polls. */
 #define GRACE_MS 5000
 
-static bool is_young(const struct qe_rmq *self, const struct qe_rmq_record *record,
-                     int64_t now_mono_ms)
+static bool is_recent(int64_t mono_ms, int64_t now_mono_ms)
+{
+    return mono_ms != 0 && now_mono_ms - mono_ms < YOUNG_MS;
+}
+
+/* It may just have got another leader, whether that is told yet or not. */
+static bool is_unsettled(const struct qe_rmq *self, const struct qe_rmq_record *record,
+                         int64_t now_mono_ms)
 {
     const int64_t uptime_ms = qe_rmq_nodes_least_uptime_ms(&self->nodes);
 
-    return now_mono_ms - record->born_mono_ms < YOUNG_MS ||
+    return is_recent(record->led_mono_ms, now_mono_ms) ||
+           is_recent(self->nodes_changed_mono_ms, now_mono_ms) ||
            (uptime_ms >= 0 && uptime_ms < YOUNG_MS);
+}
+
+static bool is_young(const struct qe_rmq *self, const struct qe_rmq_record *record,
+                     int64_t now_mono_ms)
+{
+    return now_mono_ms - record->born_mono_ms < YOUNG_MS || is_unsettled(self, record, now_mono_ms);
 }
 
 /* A queue that was not told of in this poll, or said to be down. Always -1. */
@@ -43,14 +57,19 @@ static int explain(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
     return qe_err_set(err, QE_ERR_NOT_FOUND, "the broker does not tell of it");
 }
 
-/* A quorum queue whose counters are not there yet is told as empty by the totals. */
-static bool is_false_zero(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
-                          const struct qe_rmq_record *record)
+bool qe_rmq_is_false_zero(const struct qe_rmq *self, enum qe_rmq_method way,
+                          const struct qe_rmq_record *record, const struct qe_rmq_reading *reading,
+                          int64_t now_mono_ms)
 {
-    return poll->way == QE_RMQ_TOTALS && record->definition.kind == QE_KIND_QUORUM &&
-           record->fresh.values[QE_RMQ_READY] <= 0 &&
-           record->fresh.values[QE_RMQ_UNACKNOWLEDGED] <= 0 &&
-           is_young(self, record, poll->now_mono_ms);
+    if (way == QE_RMQ_METRICS || record->definition.kind != QE_KIND_QUORUM ||
+        !qe_rmq_has(reading, QE_RMQ_READY) || reading->values[QE_RMQ_READY] > 0 ||
+        reading->values[QE_RMQ_UNACKNOWLEDGED] > 0) {
+        return false;
+    }
+    if (way == QE_RMQ_TOTALS) {
+        return is_young(self, record, now_mono_ms);
+    }
+    return is_unsettled(self, record, now_mono_ms) || (record->tells_state && !reading->has_state);
 }
 
 /* NULL: there is none, or it is too old. */
@@ -197,7 +216,7 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
         (record->definition.is_down && !qe_rmq_has(&record->fresh, QE_RMQ_READY))) {
         return explain(self, poll, record, err);
     }
-    if (is_false_zero(self, poll, record) ||
+    if (qe_rmq_is_false_zero(self, poll->way, record, &record->fresh, poll->now_mono_ms) ||
         (!qe_rmq_has(&record->fresh, QE_RMQ_READY) && is_young(self, record, poll->now_mono_ms))) {
         return qe_err_set(err, QE_ERR_CANCELLED, "its depth is not told yet");
     }

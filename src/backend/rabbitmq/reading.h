@@ -24,6 +24,7 @@ enum qe_rmq_value {
 struct qe_rmq_reading {
     uint32_t known; /* bit per enum qe_rmq_value */
     bool is_down;   /* the queue's node is */
+    bool has_state; /* some state is told */
     double values[QE_RMQ_VALUE_COUNT];
 };
 

@@ -21,6 +21,27 @@ static uint64_t hash_of(const char *vhost, size_t vhost_bytes, const char *name,
     return hash_bytes(hash_bytes(hash, "", 1), name, name_bytes);
 }
 
+int qe_rmq_record_lead(struct qe_rmq_record *record, const char *node, int64_t now_mono_ms,
+                       struct qe_err *err)
+{
+    struct qe_rmq_definition *definition = &record->definition;
+    char *copy = NULL;
+
+    if (node[0] == '\0' || strcmp(node, definition->node) == 0) {
+        return 0;
+    }
+    copy = qe_strdup(node);
+    if (copy == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "leader of queue %s", definition->name);
+    }
+    if (definition->node[0] != '\0') {
+        record->led_mono_ms = now_mono_ms;
+    }
+    qe_free(definition->node);
+    definition->node = copy;
+    return 0;
+}
+
 struct qe_rmq_table *qe_rmq_table_new(struct qe_err *err)
 {
     struct qe_rmq_table *table = qe_calloc(1, sizeof *table);
@@ -155,6 +176,10 @@ void qe_rmq_table_carry_over(struct qe_rmq_table *table, struct qe_rmq_table *ol
         *record = *before;
         record->definition = definition;
         record->may_get_dead_letters = may_get_dead_letters;
+        if (definition.node[0] != '\0' && older.node[0] != '\0' &&
+            strcmp(definition.node, older.node) != 0) {
+            record->led_mono_ms = now_mono_ms;
+        }
         *before = (struct qe_rmq_record){.definition = older};
     }
 }

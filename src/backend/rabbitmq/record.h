@@ -33,6 +33,8 @@ struct qe_rmq_record {
     struct qe_rmq_held held[QE_RMQ_EXTRA_COUNT];
     struct qe_rmq_history *history; /* owned; NULL: none */
     int64_t born_mono_ms;           /* when it was first seen */
+    int64_t led_mono_ms;            /* since when another node leads it; 0: not while we looked */
+    bool tells_state;               /* the statistics have told its state */
 };
 
 struct qe_rmq_table {
@@ -42,6 +44,10 @@ struct qe_rmq_table {
     size_t *slots; /* owned; index + 1, or 0; a power of two of them, at most half full */
     size_t slots_count;
 };
+
+/* `node` leads it as of now_mono_ms; "": nobody says. */
+int qe_rmq_record_lead(struct qe_rmq_record *record, const char *node, int64_t now_mono_ms,
+                       struct qe_err *err) QE_MUST_CHECK;
 
 struct qe_rmq_table *qe_rmq_table_new(struct qe_err *err) QE_MUST_CHECK;
 void qe_rmq_table_destroy(struct qe_rmq_table *table); /* accepts NULL */

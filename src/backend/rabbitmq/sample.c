@@ -344,8 +344,9 @@ static void forget_histories(struct qe_rmq_table *table)
 
 static void sample_queues(struct qe_rmq_sampling *sampling, struct qe_batch *out)
 {
-    if (sampling->nodes_restarted) {
+    if (sampling->self->nodes_restarted) {
         forget_histories(sampling->self->table);
+        sampling->self->nodes_restarted = false;
     }
     for (size_t i = 0; i < out->set->count; i++) {
         sample_queue(sampling, out, i);

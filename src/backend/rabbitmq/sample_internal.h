@@ -23,7 +23,6 @@ struct qe_rmq_sampling {
     size_t depths_count;            /* queues whose depth was told */
     bool nodes_told;                /* /api/nodes has answered */
     bool nodes_changed;             /* others run than before */
-    bool nodes_restarted;           /* or have begun anew */
     struct qe_err extra_error;      /* QE_OK, or why the dearer things are not known */
 };
 

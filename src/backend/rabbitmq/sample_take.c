@@ -32,28 +32,37 @@ static int take_queue(void *context, const struct qe_json *queue, struct qe_err 
         return 0;
     }
     qe_rmq_reading_parse(queue, &reading);
+    if (qe_rmq_record_lead(record, qe_rmq_leader_of(queue), sampling->poll.now_mono_ms, err) != 0) {
+        return -1;
+    }
     if (taking->call->index == QE_RMQ_FOR_DEPTHS) {
         qe_rmq_take_fresh(sampling, record, &reading);
     }
-    return taking->call->operation == QE_RMQ_STATISTICS_OF
-               ? qe_rmq_hold(record, QE_RMQ_EXTRA_STATISTICS, &reading, &sampling->poll, err)
-               : 0;
+    if (taking->call->operation != QE_RMQ_STATISTICS_OF) {
+        return 0;
+    }
+    record->tells_state = record->tells_state || reading.has_state;
+    return qe_rmq_is_false_zero(sampling->self, QE_RMQ_STATISTICS, record, &reading,
+                                sampling->poll.now_mono_ms)
+               ? 0
+               : qe_rmq_hold(record, QE_RMQ_EXTRA_STATISTICS, &reading, &sampling->poll, err);
 }
 
-static int take_nodes(struct qe_rmq_sampling *sampling, const struct qe_json *json,
+int qe_rmq_take_nodes(struct qe_rmq *self, const struct qe_json *json, bool *out_changed,
                       struct qe_err *err)
 {
-    struct qe_rmq *self = sampling->self;
     struct qe_rmq_nodes nodes = {0};
 
     if (qe_rmq_nodes_parse(json, &nodes, err) != 0) {
         return -1;
     }
-    sampling->nodes_told = true;
-    sampling->nodes_changed =
-        self->nodes.count > 0 && !qe_rmq_nodes_same_running(&self->nodes, &nodes);
-    sampling->nodes_restarted =
-        self->nodes.count > 0 && qe_rmq_nodes_restarted(&self->nodes, &nodes);
+    if (self->nodes.count > 0 && qe_rmq_nodes_restarted(&self->nodes, &nodes)) {
+        self->nodes_restarted = true;
+        self->nodes_changed_mono_ms = qe_clock_mono_ms();
+    }
+    if (out_changed != NULL) {
+        *out_changed = self->nodes.count > 0 && !qe_rmq_nodes_same_running(&self->nodes, &nodes);
+    }
     qe_rmq_nodes_deinit(&self->nodes);
     self->nodes = nodes;
     return 0;
@@ -73,7 +82,10 @@ int qe_rmq_take_answer(void *context, const struct qe_rmq_call *call, const char
         return qe_json_each(body, body_bytes, take_queue, &taking, err);
     }
     json = qe_json_parse(body, body_bytes, err);
-    rc = json == NULL ? -1 : take_nodes(context, json, err);
+    rc = json == NULL
+             ? -1
+             : qe_rmq_take_nodes(taking.sampling->self, json, &taking.sampling->nodes_changed, err);
+    taking.sampling->nodes_told = taking.sampling->nodes_told || rc == 0;
     qe_json_destroy(json);
     return rc;
 }

@@ -188,6 +188,87 @@ static void a_quorum_queue_is_not_empty_because_it_is_new(void **state)
     rig_deinit(&rig);
 }
 
+static void poll_after_election(struct rig *rig, bool is_believed, const char *why)
+{
+    struct qe_err err = {0};
+
+    for (int poll = 0; poll < 2; poll++) {
+        pass_ms(5000);
+        assert_ok(sample(rig, &err), err);
+        if (entry_of(rig, "/", "work")->skipped == is_believed) {
+            fail_msg("poll %d: %s", poll, why);
+        }
+    }
+}
+
+/* What a poll says of a quorum queue of three, led by node a, when an election may just have been.
+ */
+static void a_quorum_queue_is_not_empty_because_another_node_leads_it(void **state)
+{
+#define LED(node, state, ready)                                                                    \
+    "[" QUEUE("work", ",\"leader\":\"" node "\",\"node\":\"" node "\"" state                       \
+                      ",\"messages_ready\":" ready ",\"messages_unacknowledged\":0") "]"
+#define RUNNING ",\"state\":\"running\""
+    static const char one_less[] = "[{\"name\":\"rabbit@a\",\"running\":true,\"uptime\":900000},"
+                                   "{\"name\":\"rabbit@b\",\"running\":false}]";
+    static const char both[] = "[{\"name\":\"rabbit@a\",\"running\":true,\"uptime\":900000},"
+                               "{\"name\":\"rabbit@b\",\"running\":true,\"uptime\":900000}]";
+    static const struct {
+        int method;
+        const char *body;
+        const char *nodes;
+        bool is_listed_between;
+        bool is_believed;
+        const char *why;
+    } rows[] = {
+        {QE_RMQ_TOTALS, LED("rabbit@a", "", "0"), both, false, true, "nothing happened"},
+        {QE_RMQ_TOTALS, LED("rabbit@b", "", "0"), both, false, false, "another leader"},
+        {QE_RMQ_TOTALS, LED("rabbit@b", "", "1"), both, false, true, "which has counted"},
+        {QE_RMQ_TOTALS, LED("rabbit@a", "", "0"), one_less, false, false, "a node is lost"},
+        {QE_RMQ_TOTALS, LED("rabbit@a", "", "0"), one_less, true, false, "as a list saw first"},
+        {QE_RMQ_STATISTICS, LED("rabbit@a", RUNNING, "0"), both, false, true, "nothing happened"},
+        {QE_RMQ_STATISTICS, LED("rabbit@b", RUNNING, "0"), both, false, false, "another leader"},
+        {QE_RMQ_STATISTICS, LED("rabbit@a", ",\"state\":null", "0"), both, false, false,
+         "no state"},
+        {QE_RMQ_STATISTICS, LED("rabbit@a", ",\"state\":null", "2"), both, false, true, "but some"},
+        {QE_RMQ_STATISTICS, LED("rabbit@a", RUNNING, "0"), one_less, true, false, "a node is lost"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *depths =
+            rows[i].method == QE_RMQ_TOTALS ? "enable_queue_totals" : "message_stats.publish";
+        struct rig rig;
+        struct qe_err err = {0};
+
+        rig_init(&rig);
+        rig.settings.method = rows[i].method;
+        rig.settings.statistics_max_load = 0;
+        answer("/api/nodes", 200, both);
+        answer("/api/queues/%2F?disable_stats=true&columns=", 200, "[" QUEUE("work", QUORUM) "]");
+        answer(depths, 200, LED("rabbit@a", RUNNING, "3"));
+        assert_ok(list(&rig, &err), err);
+        pass_ms(60000);
+        assert_ok(sample(&rig, &err), err);
+        assert_double_equal(value_of(&rig, "work", QE_FIELD_READY_MESSAGES), 3);
+        answer("/api/nodes", 200, rows[i].nodes);
+        answer(depths, 200, rows[i].body);
+        if (rows[i].is_listed_between) {
+            assert_ok(list(&rig, &err), err);
+        }
+        poll_after_election(&rig, rows[i].is_believed, rows[i].why);
+        pass_ms(15000); /* what lasts is so */
+        answer(depths, 200, LED("rabbit@b", RUNNING, "0"));
+        assert_ok(sample(&rig, &err), err);
+        pass_ms(15000);
+        assert_ok(sample(&rig, &err), err);
+        assert_double_equal(value_of(&rig, "work", QE_FIELD_READY_MESSAGES), 0);
+        rig_deinit(&rig);
+    }
+#undef LED
+#undef RUNNING
+}
+
 static void queues_of_a_node_that_is_down_say_so_and_the_others_stay(void **state)
 {
     struct rig rig;
@@ -350,6 +431,7 @@ int main(void)
         cmocka_unit_test(a_depth_is_of_this_poll_or_not_there),
         cmocka_unit_test(a_server_without_totals_is_read_with_statistics),
         cmocka_unit_test(a_quorum_queue_is_not_empty_because_it_is_new),
+        cmocka_unit_test(a_quorum_queue_is_not_empty_because_another_node_leads_it),
         cmocka_unit_test(queues_of_a_node_that_is_down_say_so_and_the_others_stay),
         cmocka_unit_test(a_queue_that_is_gone_is_not_found),
         cmocka_unit_test(each_failure_has_its_reason),
