@@ -34,10 +34,11 @@ static bool append_value(struct qe_strbuf *out, const struct qe_json *value)
     if (qe_json_bool(value, &yes)) {
         return append(out, "bool:", yes ? "true" : "false");
     }
-    if (!qe_json_number(value, &number) || fabs(number) > WHOLE_MAX) {
+    /* Of a larger one, or one with a fraction, the next one may look the same. */
+    if (!qe_json_number(value, &number) || fabs(number) >= WHOLE_MAX || floor(number) != number) {
         return false;
     }
-    (void)snprintf(shown, sizeof shown, "%.17g", number);
+    (void)snprintf(shown, sizeof shown, "%.0f", number);
     return append(out, "number:", shown);
 }
 

@@ -19,34 +19,53 @@
 #define RATE_MAX 100000.0
 
 volatile sig_atomic_t ctl_stopped = 0;
+static const int s_stopping[] = {SIGINT, SIGTERM, SIGHUP};
+static bool s_is_listening;
 
+/* The second one ends the program as if nobody listened: what it waits for may never come. */
 static void stop_on_signal(int signal_number)
 {
-    (void)signal_number;
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+
+    if (ctl_stopped != 0) {
+        (void)sigaction(signal_number, &usual, NULL);
+        (void)raise(signal_number);
+    }
     ctl_stopped = 1;
+}
+
+static void listen_for_signals(int flags)
+{
+    const struct sigaction action = {.sa_handler = stop_on_signal, .sa_flags = flags};
+
+    for (size_t i = 0; s_is_listening && i < sizeof s_stopping / sizeof s_stopping[0]; i++) {
+        struct sigaction before;
+
+        (void)sigaction(s_stopping[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN) { /* as nohup has it */
+            (void)sigaction(s_stopping[i], &action, NULL);
+        }
+    }
 }
 
 void ctl_catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = stop_on_signal};
-
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    s_is_listening = true;
+    listen_for_signals(0);
 }
 
-void ctl_hold_signals(sigset_t *out_before)
+void ctl_hold_signals(void)
 {
-    sigset_t ours;
-
-    (void)sigemptyset(&ours);
-    (void)sigaddset(&ours, SIGINT);
-    (void)sigaddset(&ours, SIGTERM);
-    (void)pthread_sigmask(SIG_BLOCK, &ours, out_before);
+    if (ctl_stopped == 0) {
+        listen_for_signals(SA_RESTART);
+    }
 }
 
-void ctl_let_signals(const sigset_t *before)
+void ctl_let_signals(void)
 {
-    (void)pthread_sigmask(SIG_SETMASK, before, NULL);
+    if (ctl_stopped == 0) {
+        listen_for_signals(0);
+    }
 }
 
 /* In naps, between which the driver keeps its connections alive. */

@@ -143,12 +143,14 @@ void ctl_close(struct ctl *ctl); /* closes the handle; open again is fine */
 void ctl_deinit(struct ctl *ctl);
 int64_t ctl_deadline(const struct ctl *ctl); /* now + timeout, CLOCK_MONOTONIC ms */
 
-/* Ends loops: set by SIGINT and SIGTERM once ctl_catch_signals() ran. */
+/* Ends loops: set by SIGINT, SIGTERM and SIGHUP once ctl_catch_signals() ran; a second one ends the
+ * program. */
 extern volatile sig_atomic_t ctl_stopped;
 void ctl_catch_signals(void);
-/* Between the two no signal tears what is written to a reader that takes its time. */
-void ctl_hold_signals(sigset_t *out_before);
-void ctl_let_signals(const sigset_t *before);
+/* Between the two the first signal does not tear what is written to a reader that takes its time.
+ */
+void ctl_hold_signals(void);
+void ctl_let_signals(void);
 /* Deletes all of ctl->queue and says so. */
 int ctl_purge_queue(struct ctl *ctl, struct qe_err *err) QE_MUST_CHECK;
 /* --yes, or a terminal's answer. QE_ERR_INVALID: neither. */

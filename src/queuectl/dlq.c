@@ -163,12 +163,11 @@ static bool is_stopped(void *context)
 static int visit_whole(void *context, const struct qe_message *message, struct qe_err *err)
 {
     const struct ctl_visitor *visitor = context;
-    sigset_t before;
 
-    ctl_hold_signals(&before);
+    ctl_hold_signals();
     int rc = visitor->visit(visitor->context, message, err);
 
-    ctl_let_signals(&before);
+    ctl_let_signals();
     return rc;
 }
 

@@ -121,9 +121,15 @@ static void put_body(const struct qe_message *message, bool full)
                                ? qe_json_parse(message->body, message->body_bytes, &ignored)
                                : NULL;
     bool is_tree = qe_json_is_object(json) || qe_json_is_array(json);
-    char *pretty = is_tree ? qe_json_print(json, true) : NULL;
-    const char *body = pretty != NULL ? pretty : message->body;
-    size_t bytes = pretty != NULL ? strlen(pretty) : message->body_bytes;
+    struct qe_strbuf pretty;
+
+    qe_strbuf_init(&pretty, 0);
+    if (is_tree) {
+        qe_json_indent(message->body, message->body_bytes, &pretty);
+    }
+    is_tree = is_tree && qe_strbuf_error(&pretty, &ignored) == 0;
+    const char *body = is_tree ? qe_strbuf_text(&pretty) : message->body;
+    size_t bytes = is_tree ? pretty.length_bytes : message->body_bytes;
     size_t shown = full ? bytes : cut_body(body, bytes);
 
     (void)ctl_write_safely(stdout, body, shown);
@@ -131,7 +137,7 @@ static void put_body(const struct qe_message *message, bool full)
         (void)printf("\n... %zu bytes more: --full shows them", bytes - shown);
     }
     (void)fputs("\n\n", stdout);
-    qe_free(pretty);
+    qe_strbuf_deinit(&pretty);
     qe_json_destroy(json);
 }
 

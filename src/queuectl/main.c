@@ -147,6 +147,18 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     return code;
 }
 
+/* What could not be written was not done. */
+static enum qe_exit flushed(enum qe_exit code)
+{
+    struct qe_err err = {0};
+
+    if (ctl_flush(&err) != 0 && code == QE_EXIT_OK) {
+        (void)fprintf(stderr, "queuectl: %s\n", err.message);
+        return QE_EXIT_FAILURE;
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct qe_err err = {0};
@@ -167,11 +179,11 @@ int main(int argc, char **argv)
     }
     if (ctl.options.version) {
         qe_build_print(stdout, "queuectl");
-        return QE_EXIT_OK;
+        return flushed(QE_EXIT_OK);
     }
     if (ctl.options.help) {
         print_help();
-        return QE_EXIT_OK;
+        return flushed(QE_EXIT_OK);
     }
     if (first == argc) {
         (void)qe_err_set(&err, QE_ERR_INVALID, "which command?");
@@ -183,11 +195,8 @@ int main(int argc, char **argv)
         return usage_error("", "", &err);
     }
     enum qe_exit code =
-        run_command(&ctl, command, argc - first - words + 1, argv + first + words - 1);
-    if (ctl_flush(&err) != 0 && code == QE_EXIT_OK) {
-        (void)fprintf(stderr, "queuectl: %s\n", err.message);
-        code = QE_EXIT_FAILURE;
-    }
+        flushed(run_command(&ctl, command, argc - first - words + 1, argv + first + words - 1));
+
     ctl_deinit(&ctl);
     return (int)code;
 }

@@ -100,12 +100,10 @@ void ctl_complain(const char *command, const struct qe_err *err)
 
 int ctl_flush(struct qe_err *err)
 {
-    sigset_t before;
-
-    ctl_hold_signals(&before);
+    ctl_hold_signals();
     int rc = fflush(stdout);
 
-    ctl_let_signals(&before);
+    ctl_let_signals();
     if (rc != 0) {
         return qe_err_set_errno(err, errno, "cannot write to standard output");
     }

@@ -10,6 +10,7 @@
 #include "util/text.h"
 
 #define BATCH_MAX 100
+#define READ_BYTES ((size_t)64 << 10)
 
 static int take_delay(void *context, const char *value, struct qe_err *err)
 {
@@ -49,18 +50,23 @@ static const struct qe_cli_flag s_flags[] = {
 
 static int read_stream(FILE *stream, const char *name, struct qe_strbuf *body, struct qe_err *err)
 {
-    char *room = NULL;
-    size_t got = 0;
+    size_t left = QE_MESSAGE_BODY_MAX_BYTES - body->length_bytes;
+    size_t got = 1;
 
-    do {
-        room = qe_strbuf_reserve(body, (size_t)64 << 10);
+    for (; left > 0 && got > 0; left -= got) {
+        const size_t some = left < READ_BYTES ? left : READ_BYTES;
+        char *room = qe_strbuf_reserve(body, some);
+
         if (room == NULL) {
-            return qe_err_set(err, QE_ERR_LIMIT, "%.120s: larger than %zu MiB", name,
-                              QE_MESSAGE_BODY_MAX_BYTES >> 20);
+            return qe_strbuf_error(body, err);
         }
-        got = fread(room, 1, (size_t)64 << 10, stream);
+        got = fread(room, 1, some, stream);
         body->length_bytes += got;
-    } while (got > 0);
+    }
+    if (left == 0 && fgetc(stream) != EOF) {
+        return qe_err_set(err, QE_ERR_LIMIT, "%.120s: larger than %zu MiB", name,
+                          QE_MESSAGE_BODY_MAX_BYTES >> 20);
+    }
     return ferror(stream) == 0 ? 0 : qe_err_set_errno(err, errno, "cannot read %.120s", name);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "util/err.h"
+#include "util/strbuf.h"
 
 struct qe_json; /* a value; children belong to their parent */
 
@@ -37,6 +38,10 @@ char *qe_json_print(const struct qe_json *root, bool pretty) QE_MUST_CHECK;
  * for what is not JSON or nested deeper than QE_JSON_DEPTH_MAX; nothing of the text is in the
  * message. The caller destroys the result. */
 struct qe_json *qe_json_parse(const char *text, size_t bytes, struct qe_err *err) QE_MUST_CHECK;
+
+/* Appends what qe_json_parse() has read, a line for each value, and each value as it was written: a
+ * number that is printed anew may be another one. qe_strbuf_error() says whether it had room. */
+void qe_json_indent(const char *text, size_t bytes, struct qe_strbuf *out);
 
 /* One value of a list, borrowed for the call. -1 ends the reading. */
 typedef int qe_json_item_fn(void *context, const struct qe_json *item, struct qe_err *err);

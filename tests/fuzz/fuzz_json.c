@@ -130,6 +130,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *reprinted = qe_json_print(again, false);
 
     require(reprinted != NULL && strcmp(printed, reprinted) == 0, "it reads back to the same");
+    qe_json_destroy(again);
+    qe_free(reprinted);
+    struct qe_strbuf indented;
+
+    qe_strbuf_init(&indented, 0);
+    qe_json_indent((const char *)data, size, &indented);
+    again = qe_json_parse(qe_strbuf_text(&indented), indented.length_bytes, &err);
+    require(again != NULL, "what was indented can be read");
+    reprinted = qe_json_print(again, false);
+    require(reprinted != NULL && strcmp(printed, reprinted) == 0, "and says the same");
+    qe_strbuf_deinit(&indented);
     qe_free(reprinted);
     qe_free(printed);
     qe_json_destroy(again);

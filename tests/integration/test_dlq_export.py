@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 import unittest
 
 from daemon import PATIENCE_SECONDS, QUEUECTL, WithFolder, wait_for
@@ -79,6 +80,17 @@ class DlqExport(WithFolder):
             self.assertTrue(0 < len(rows) < 5000, len(rows))
             self.assertEqual([row["id"] for row in rows], [str(1 + i) for i in range(len(rows))], "none is missing in between")
             self.assertRegex(errors, f"stopped .*{len(rows)}|stopped before the end\nexported {len(rows)} of")
+
+    def test_a_second_ctrl_c_ends_what_nobody_reads(self):
+        self.send("orders-dlq", "--body", "b" * 200, "--count", "5000")
+        with subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "dlq", "export", "local", "orders-dlq"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            wait_for("the pipe is full", lambda: waiting(process.stdout) > 60000)
+            for _ in range(2):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.5)
+            self.assertEqual(process.wait(PATIENCE_SECONDS), -signal.SIGINT)
 
     def test_sent_to_a_working_queue_they_are_no_dead_letters_any_more(self):
         self.send("orders-dlq", "--body", "b", "--attribute", "tenant=a", "--attribute", "dead-letter-reason=x")

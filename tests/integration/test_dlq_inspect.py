@@ -41,7 +41,7 @@ class DlqInspect(WithFolder):
         said = self.inspect().stdout
         self.assertRegex(said, r"id 1, permanent: no such customer, 3 attempts, here for \S+, from orders, 22 bytes\n")
         self.assertIn('  tenant = a\n', said)
-        self.assertIn('{\n\t"id":\t7,', said)
+        self.assertIn('{\n  "id": 7,', said)
         self.assertIn("\nplain text\n\n", said)
         self.assertTrue(said.endswith("MESSAGES  REASON\n       2  max_receives\n       1  none\n       1  permanent\n"),
                         said)

@@ -53,6 +53,13 @@ class Queuectl(WithFolder):
         self.send("-", stdin="from stdin")
         self.assertIn("from stdin", self.queuectl("receive", "local", "orders", "--ack").stdout)
 
+    def test_a_body_may_be_as_large_as_is_said_and_no_larger(self):
+        path = self.folder / "large"
+        for size, code in ((16 << 20, 0), ((16 << 20) + 1, 1)):
+            path.write_bytes(b"x" * size)
+            done = self.queuectl("send", "local", "orders", "--file", str(path), check=False)
+            self.assertEqual(done.returncode, code, done.stderr)
+
     def test_a_delay_keeps_it_back(self):
         self.send("--body", "later", "--delay", "1h")
         self.assertEqual((self.row("orders")["ready"], self.row("orders")["delayed"]), (0, 1))

@@ -31,6 +31,32 @@ static void a_document_has_every_kind_of_value_in_order(void **state)
     qe_json_destroy(root);
 }
 
+static void what_is_indented_stays_as_it_was_written(void **state)
+{
+    static const char text[] =
+        " {\"id\":9007199254740993, \"p\" :19.90,\"s\":\"a, {\\\"}\\\\\",\"e\":[ ],\"o\":{},"
+        "\"l\":[1,[true]]}\n";
+    struct qe_strbuf out;
+
+    (void)state;
+    qe_strbuf_init(&out, 0);
+    qe_json_indent(text, sizeof text - 1, &out);
+    assert_string_equal(qe_strbuf_text(&out), "{\n"
+                                              "  \"id\": 9007199254740993,\n"
+                                              "  \"p\": 19.90,\n"
+                                              "  \"s\": \"a, {\\\"}\\\\\",\n"
+                                              "  \"e\": [],\n"
+                                              "  \"o\": {},\n"
+                                              "  \"l\": [\n"
+                                              "    1,\n"
+                                              "    [\n"
+                                              "      true\n"
+                                              "    ]\n"
+                                              "  ]\n"
+                                              "}");
+    qe_strbuf_deinit(&out);
+}
+
 static void adding_to_nothing_fails_and_frees_the_child(void **state)
 {
     (void)state;
@@ -73,6 +99,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_document_has_every_kind_of_value_in_order),
+        cmocka_unit_test(what_is_indented_stays_as_it_was_written),
         cmocka_unit_test(adding_to_nothing_fails_and_frees_the_child),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
