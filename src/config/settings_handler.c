@@ -276,6 +276,9 @@ static int check_http(const void *settings, const char **out_key, struct qe_err 
         !qe_text_starts_with(handler->url, "https://")) {
         return qe_err_set(err, QE_ERR_INVALID, "must begin with http:// or https://");
     }
+    if (handler->url != NULL && handler->url[strcspn(handler->url, " \t\r\n")] != '\0') {
+        return qe_err_set(err, QE_ERR_INVALID, "must not hold blanks: %%20 is one");
+    }
     *out_key = handler->cert_file != NULL ? "cert_file" : "key_file";
     if ((handler->cert_file != NULL) != (handler->key_file != NULL)) {
         return qe_err_set(err, QE_ERR_INVALID, "is of no use without %s",

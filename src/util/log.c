@@ -96,6 +96,7 @@ static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES], s
     size_t taken = qe_text_char_bytes(text, count);
     unsigned char c = (unsigned char)text[0];
     char letter = short_escape(c);
+    bool is_c1 = taken == 2 && c == 0xc2 && (unsigned char)text[1] < 0xa0; /* U+0080 to U+009F */
 
     if (taken == 0) {
         out[0] = '\xef';
@@ -108,7 +109,8 @@ static size_t escape(const char *text, size_t count, char out[UNIT_MAX_BYTES], s
         out[0] = '\\';
         out[1] = letter;
         *out_bytes = 2;
-    } else if (c < 0x20 || c == 0x7f) {
+    } else if (c < 0x20 || c == 0x7f || is_c1) {
+        c = is_c1 ? (unsigned char)text[1] : c;
         const char code[UNIT_MAX_BYTES] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
 
         memcpy(out, code, sizeof code);

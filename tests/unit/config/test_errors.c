@@ -226,6 +226,8 @@ static void a_handler_is_told_what_it_lacks(void **state)
          "c.yml:6:13: type: http needs a url, such as url: http://127.0.0.1:8080/orders\n"},
         {"of HTTP only", WITH_HANDLER("      type: http\n      url: ftp://x/\n"),
          "c.yml:7:12: url: must begin with http:// or https://\n"},
+        {"a URL has no blanks", WITH_HANDLER("      type: http\n      url: http://x y/\n"),
+         "c.yml:7:12: url: must not hold blanks: %20 is one\n"},
         {"what the type does not use would silently do nothing",
          WITH_HANDLER("      type: discard\n      timeout: 3s\n"),
          "c.yml:7:16: timeout: means nothing to a handler of type discard\n"},

@@ -71,11 +71,12 @@ static void json_escapes_and_replaces_what_is_not_utf8(void **state)
     (void)state;
     capture();
     qe_log_setup(QE_LOG_INFO, QE_LOG_JSON);
-    qe_log(QE_LOG_ERROR, "up", "a", "x\x01\x7f\t\r", "b", "caf\xc3\xa9 \xff\xc3", NULL);
+    qe_log(QE_LOG_ERROR, "up", "a", "x\x01\x7f\xc2\x9b\xc2\xa0\t\r", "b", "caf\xc3\xa9 \xff\xc3",
+           NULL);
     const char *text = after_time(released(), "{\"ts\":\"", "\",");
 
     assert_string_equal(text, "\"level\":\"error\",\"msg\":\"up\","
-                              "\"a\":\"x\\u0001\\u007f\\t\\r\","
+                              "\"a\":\"x\\u0001\\u007f\\u009b\xc2\xa0\\t\\r\","
                               "\"b\":\"caf\xc3\xa9 \xef\xbf\xbd\xef\xbf\xbd\"}\n");
 }
 
