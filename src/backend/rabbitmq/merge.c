@@ -9,6 +9,10 @@
  * broker may not tell what a queue holds, or tell 0. Source: measured on 3.10 and 4.0, where it
  * took up to 10 s; a new leader's first count comes with its tick, of 5 s. */
 #define YOUNG_MS 15000
+/* Whoever sent a message may have a clock ahead of ours, but hardly by more. */
+#define AHEAD_SECONDS 300.0
+/* 2001: no message is older, so that it is no time of day. */
+#define TIMESTAMP_LEAST 1e9
 /* Readings of the dear kind that do not come when they should are good for two more polls. */
 #define GRACE_MS 5000
 
@@ -282,6 +286,17 @@ static int estimate(struct qe_rmq_record *record, const struct qe_rmq_reading *r
     return 0;
 }
 
+/* < 0: a timestamp that cannot be true, like one in milliseconds. */
+static double age_of(double timestamp, int64_t now_unix_ms)
+{
+    const double age_seconds = (double)now_unix_ms / 1e3 - timestamp;
+
+    if (timestamp < TIMESTAMP_LEAST || age_seconds < -AHEAD_SECONDS) {
+        return -1;
+    }
+    return age_seconds > 0 ? age_seconds : 0;
+}
+
 int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
                 const struct qe_rmq_reading *reading, const struct qe_rmq_poll *poll,
                 struct qe_err *err)
@@ -292,11 +307,7 @@ int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
                                .read_mono_ms = poll->now_mono_ms};
 
     if (qe_rmq_has(reading, QE_RMQ_HEAD_TIMESTAMP)) {
-        const double age_seconds =
-            (double)poll->now_unix_ms / 1e3 - reading->values[QE_RMQ_HEAD_TIMESTAMP];
-
-        /* Whoever sent it may have a clock ahead of ours. */
-        held.age_seconds = age_seconds > 0 ? age_seconds : 0;
+        held.age_seconds = age_of(reading->values[QE_RMQ_HEAD_TIMESTAMP], poll->now_unix_ms);
     }
     if (extra == QE_RMQ_EXTRA_STATISTICS && estimate(record, reading, &held, err) != 0) {
         return -1;

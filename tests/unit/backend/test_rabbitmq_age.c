@@ -73,6 +73,48 @@ static void an_age_by_counters_is_told_where_every_message_is_counted(void **sta
     }
 }
 
+static void a_timestamp_that_cannot_be_true_is_no_age(void **state)
+{
+    static const struct {
+        const char *timestamp;
+        double age; /* after 100 s; < 0: absent */
+        const char *why;
+    } rows[] = {
+        {"1700000000", 100, "plain"},
+        {"1700000101", 0, "a clock ahead of ours"},
+        {"1700000390", 0, "by minutes"},
+        {"1700003700", -1, "by an hour"},
+        {"1700000000000", -1, "milliseconds"},
+        {"0", -1, "none"},
+        {"86400", -1, "since the sender began"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig rig;
+        struct qe_err err = {0};
+        char body[256];
+
+        rig_init(&rig);
+        rig.settings.method = QE_RMQ_STATISTICS;
+        s_unix_ms = INT64_C(1700000100000);
+        (void)snprintf(body, sizeof body,
+                       "[" QUEUE("q", ",\"messages_ready\":1,\"messages_unacknowledged\":0,"
+                                      "\"head_message_timestamp\":%s") "]",
+                       rows[i].timestamp);
+        answer("/api/queues/%2F?disable_stats=true&columns=", 200, "[" QUEUE("q", CLASSIC) "]");
+        answer("message_stats.publish", 200, body);
+        assert_ok(list(&rig, &err), err);
+        assert_ok(sample(&rig, &err), err);
+        const double age = value_of(&rig, "q", QE_FIELD_OLDEST_AGE_SECONDS);
+
+        if (age < rows[i].age || age > rows[i].age) {
+            fail_msg("%s: %g", rows[i].why, age);
+        }
+        rig_deinit(&rig);
+    }
+}
+
 static void where_dead_letters_may_go_anywhere_no_age_is_estimated(void **state)
 {
     static const char *const hidden[] = {"/api/policies", "/api/bindings/", "/api/exchanges/"};
@@ -97,6 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_age_by_counters_is_told_where_every_message_is_counted),
+        cmocka_unit_test(a_timestamp_that_cannot_be_true_is_no_age),
         cmocka_unit_test(where_dead_letters_may_go_anywhere_no_age_is_estimated),
     };
 
