@@ -246,6 +246,15 @@ class Ways(SharingRabbit):
         self.wait_values("one waits", self.watch(rabbit.url, "    method: statistics\n"), {
             series("queue_dead_letter_pending_messages", "careful"): 1, series("queue_messages_ready", "careful"): 1,
             series("queue_config_warning", "careful", check="dead_letter_unroutable"): 1})
+        # When both wait, nothing is ready, nothing in flight, and the queue is not empty.
+        rabbit.must("POST", "/api/queues/%2F/careful/get", {"count": 1, "ackmode": "reject_requeue_false",
+                                                            "encoding": "auto"})
+        for method in ("totals", "metrics", "statistics"):
+            daemon = self.watch(rabbit.url, f"    method: {method}\n    statistics_max_load: 0\n    include: [careful, empty]\n")
+            page = self.wait_values(f"by {method}", daemon, {
+                series("queue_messages_ready", "careful"): 0, series("queue_messages_in_flight", "careful"): 0,
+                series("queue_oldest_message_age_seconds", "empty", method="broker"): 0})
+            self.assertNotIn(series("queue_oldest_message_age_seconds", "careful", method="broker"), page)
 
     def test_nodes_and_their_alarms_are_shown(self):
         daemon = self.watch(self.rabbit.url)

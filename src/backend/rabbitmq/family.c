@@ -166,6 +166,7 @@ static bool value_of(struct slice name, enum qe_rmq_value *out)
         const char *name;
         enum qe_rmq_value value;
     } names[] = {
+        {"messages", QE_RMQ_MESSAGES},
         {"messages_ready", QE_RMQ_READY},
         {"messages_unacked", QE_RMQ_UNACKNOWLEDGED},
         {"consumers", QE_RMQ_CONSUMERS},

@@ -161,12 +161,20 @@ static bool is_none(const struct qe_sample *sample, enum qe_field field)
     return qe_sample_has(sample, field) && sample->values[field] <= 0;
 }
 
-static bool is_known_empty(const struct qe_sample *sample)
+/* A quorum queue may hold messages that are neither ready nor in flight: those that wait until
+ * their dead-letter queue has them. What says so is the count of all, or their own. */
+static bool is_known_empty(const struct qe_rmq_record *record, const struct qe_sample *sample)
 {
-    return is_none(sample, QE_FIELD_READY_MESSAGES) &&
-           is_none(sample, QE_FIELD_IN_FLIGHT_MESSAGES) &&
-           (!qe_sample_has(sample, QE_FIELD_DEAD_LETTER_PENDING_MESSAGES) ||
-            is_none(sample, QE_FIELD_DEAD_LETTER_PENDING_MESSAGES));
+    if (!is_none(sample, QE_FIELD_READY_MESSAGES) ||
+        !is_none(sample, QE_FIELD_IN_FLIGHT_MESSAGES)) {
+        return false;
+    }
+    if (qe_rmq_has(&record->fresh, QE_RMQ_MESSAGES)) {
+        return record->fresh.values[QE_RMQ_MESSAGES] <= 0;
+    }
+    return record->definition.kind != QE_KIND_QUORUM ||
+           (qe_rmq_has(&record->fresh, QE_RMQ_PENDING) &&
+            record->fresh.values[QE_RMQ_PENDING] <= 0);
 }
 
 static void set_age(struct qe_sample *out, double age_seconds, enum qe_age_method method)
@@ -234,7 +242,7 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
     }
     take_definition(&record->definition, &sample);
     if (record->definition.kind != QE_KIND_STREAM) { /* a log has no oldest message that waits */
-        if (is_known_empty(&sample)) {
+        if (is_known_empty(record, &sample)) {
             take_empty(record, &sample);
         } else {
             take_age(held, poll->now_mono_ms, observed_age_seconds, &sample);

@@ -34,6 +34,7 @@ void qe_rmq_reading_parse(const struct qe_json *queue, struct qe_rmq_reading *ou
 
     *out = (struct qe_rmq_reading){.is_down = state != NULL && strcmp(state, "down") == 0,
                                    .has_state = state != NULL};
+    take(queue, "messages", QE_RMQ_MESSAGES, out);
     take(queue, "messages_ready", QE_RMQ_READY, out);
     take(queue, "messages_unacknowledged", QE_RMQ_UNACKNOWLEDGED, out);
     take(queue, "messages_dlx", QE_RMQ_PENDING, out);

@@ -18,6 +18,7 @@ enum qe_rmq_value {
     QE_RMQ_DELIVERED,
     QE_RMQ_ACKNOWLEDGED,
     QE_RMQ_REDELIVERED,
+    QE_RMQ_MESSAGES, /* all that it holds, in whatever state */
     QE_RMQ_VALUE_COUNT
 };
 

@@ -4,10 +4,10 @@
 
 #define TOTALS_QUERY                                                                               \
     "?disable_stats=true&enable_queue_totals=true"                                                 \
-    "&columns=vhost,name,node,leader,state,messages_ready,messages_unacknowledged"
+    "&columns=vhost,name,node,leader,state,messages,messages_ready,messages_unacknowledged"
 #define STATISTICS_QUERY                                                                           \
-    "?columns=vhost,name,node,leader,state,messages_ready,messages_unacknowledged,messages_dlx,"   \
-    "consumers,message_bytes,head_message_timestamp,message_stats.publish,"                        \
+    "?columns=vhost,name,node,leader,state,messages,messages_ready,messages_unacknowledged,"       \
+    "messages_dlx,consumers,message_bytes,head_message_timestamp,message_stats.publish,"           \
     "message_stats.deliver_get,message_stats.ack,message_stats.redeliver"
 #define COARSE_QUERY "/metrics/detailed?family=queue_coarse_metrics&family=queue_consumer_count"
 #define METRICS_QUERY "/metrics/detailed?family=queue_metrics"

@@ -6,6 +6,9 @@
               ",\"messages_ready\":" ready                                                         \
               ",\"messages_unacknowledged\":0,\"message_stats\":{\"publish\":" publish "}") "]"
 
+#define ALL(name, count)                                                                           \
+    "rabbitmq_detailed_queue_messages{vhost=\"/\",queue=\"" name "\"} " count "\n"
+
 /* Five messages come into queue q of the listed definitions, and stay: its age after 90 s. */
 static double age_of_five(struct rig *rig, const char *definitions, const char *nodes_then)
 {
@@ -71,6 +74,54 @@ static void an_age_by_counters_is_told_where_every_message_is_counted(void **sta
         }
         rig_deinit(&rig);
     }
+}
+
+/* A queue that has neither ready messages nor any in flight is empty where that is all there is. */
+static void what_waits_for_its_dead_letter_queue_is_no_empty_queue(void **state)
+{
+#define NONE(more) "[" QUEUE("q", ",\"messages_ready\":0,\"messages_unacknowledged\":0" more) "]"
+    static const struct {
+        int method;
+        const char *type;
+        const char *body;
+        bool is_empty;
+        const char *why;
+    } rows[] = {
+        {QE_RMQ_TOTALS, QUORUM, NONE(",\"messages\":2"), false, "totals count what waits"},
+        {QE_RMQ_TOTALS, QUORUM, NONE(",\"messages\":0"), true, "none waits"},
+        {QE_RMQ_TOTALS, QUORUM, NONE(""), false, "nothing says so"},
+        {QE_RMQ_TOTALS, CLASSIC, NONE(""), true, "a classic queue has none that wait"},
+        {QE_RMQ_STATISTICS, QUORUM, NONE(",\"messages_dlx\":2"), false, "by their own count"},
+        {QE_RMQ_STATISTICS, QUORUM, NONE(",\"messages_dlx\":0"), true, "it is 0"},
+        {QE_RMQ_METRICS, QUORUM, TEXT(READY("q", "0") ALL("q", "2")), false, "metrics, too"},
+        {QE_RMQ_METRICS, QUORUM, TEXT(READY("q", "0") ALL("q", "0")), true, "none waits"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig rig;
+        struct qe_err err = {0};
+        char listed[256];
+
+        rig_init(&rig);
+        rig.settings.method = rows[i].method;
+        rig.settings.statistics_max_load = 0;
+        answer("/api/overview", 200, OVERVIEW(LISTENER));
+        (void)snprintf(listed, sizeof listed, "[{\"vhost\":\"/\",\"name\":\"q\"%s}]", rows[i].type);
+        answer("/api/queues/%2F?disable_stats=true&columns=", 200, listed);
+        answer("enable_queue_totals", 200, rows[i].body);
+        answer("message_stats.publish", 200, rows[i].body);
+        answer("/metrics/detailed", 200, rows[i].body);
+        assert_ok(list(&rig, &err), err);
+        pass_ms(60000);
+        assert_ok(sample(&rig, &err), err);
+        assert_double_equal(value_of(&rig, "q", QE_FIELD_READY_MESSAGES), 0);
+        if (rows[i].is_empty != (value_of(&rig, "q", QE_FIELD_OLDEST_AGE_SECONDS) >= 0)) {
+            fail_msg("%s", rows[i].why);
+        }
+        rig_deinit(&rig);
+    }
+#undef NONE
 }
 
 static void a_timestamp_that_cannot_be_true_is_no_age(void **state)
@@ -139,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_age_by_counters_is_told_where_every_message_is_counted),
+        cmocka_unit_test(what_waits_for_its_dead_letter_queue_is_no_empty_queue),
         cmocka_unit_test(a_timestamp_that_cannot_be_true_is_no_age),
         cmocka_unit_test(where_dead_letters_may_go_anywhere_no_age_is_estimated),
     };

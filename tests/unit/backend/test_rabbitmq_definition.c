@@ -193,12 +193,12 @@ static void a_pattern_that_cannot_be_read_is_told_and_the_others_stand(void **st
 
 /* --- recorded --- */
 
-/* Known values by name; '-' for none. */
+/* Known values by name; '-' for none; the count of all only where it is not their sum. */
 static void reading_text(const struct qe_json *queue, char out[256])
 {
     static const char *const names[QE_RMQ_VALUE_COUNT] = {
-        "ready", "unacked",   "pending",   "consumers", "bytes",
-        "head",  "published", "delivered", "acked",     "redelivered"};
+        "ready",     "unacked",   "pending", "consumers",   "bytes", "head",
+        "published", "delivered", "acked",   "redelivered", "all"};
     struct qe_rmq_reading reading;
     size_t length = 0;
 
@@ -206,7 +206,13 @@ static void reading_text(const struct qe_json *queue, char out[256])
     (void)snprintf(out, 256, "%s", reading.is_down ? "down" : "-");
     length = strlen(out);
     for (size_t i = 0; i < QE_RMQ_VALUE_COUNT && length < 200; i++) {
-        if (qe_rmq_has(&reading, (enum qe_rmq_value)i)) {
+        const bool is_sum =
+            i == QE_RMQ_MESSAGES &&
+            (long long)reading.values[i] ==
+                (long long)(reading.values[QE_RMQ_READY] + reading.values[QE_RMQ_UNACKNOWLEDGED] +
+                            reading.values[QE_RMQ_PENDING]);
+
+        if (qe_rmq_has(&reading, (enum qe_rmq_value)i) && !is_sum) {
             length += (size_t)snprintf(out + length, 256 - length, " %s=%.15g", names[i],
                                        reading.values[i]);
         }

@@ -173,10 +173,10 @@ static void recorded_answers_are_read(void **state)
     } rows[] = {
         {"samples/rabbitmq/3.10.8-prom-detailed-queue.txt",
          "lab1|q.00000 0=5;lab1|q.00000 1=0;lab1|q.00000 3=0;lab1|q.00000 4=1000;lab1|q.00000 "
-         "5=1795319158;"},
+         "5=1795319158;lab1|q.00000 10=5;"},
         {"samples/rabbitmq/4.0.5-prom-detailed-queue.txt",
          "lab1|q.00000 0=5;lab1|q.00000 1=0;lab1|q.00000 3=0;lab1|q.00000 4=1000;lab1|q.00000 "
-         "5=1795318510;"},
+         "5=1795318510;lab1|q.00000 10=5;"},
     };
 
     (void)state;

@@ -40,12 +40,9 @@ static const struct {
     const char *family;
     int value; /* < 0: not wanted */
 } s_families[] = {
-    {"messages_ready", QE_RMQ_READY},
-    {"messages_unacked", QE_RMQ_UNACKNOWLEDGED},
-    {"messages", -1},
-    {"process_reductions_total", -1},
-    {"consumers", QE_RMQ_CONSUMERS},
-    {"messages_bytes", QE_RMQ_BYTES},
+    {"messages_ready", QE_RMQ_READY}, {"messages_unacked", QE_RMQ_UNACKNOWLEDGED},
+    {"messages", QE_RMQ_MESSAGES},    {"process_reductions_total", -1},
+    {"consumers", QE_RMQ_CONSUMERS},  {"messages_bytes", QE_RMQ_BYTES},
 };
 #define FAMILIES_COUNT (sizeof s_families / sizeof s_families[0])
 
