@@ -143,9 +143,19 @@ static int apply_one(struct qe_rmq_definition *definition, const struct qe_rmq_r
     }
     /* Each key by itself: an argument's exchange goes with a policy's routing key. */
     return adopt(&own->dead_letter_exchange, theirs->dead_letter_exchange, err) != 0 ||
-                   adopt(&own->dead_letter_key, theirs->dead_letter_key, err) != 0
+                   adopt(&own->dead_letter_key, theirs->dead_letter_key, err) != 0 ||
+                   adopt(&own->overflow, theirs->overflow, err) != 0
                ? -1
                : 0;
+}
+
+bool qe_rmq_definition_refuses(const struct qe_rmq_definition *definition)
+{
+    const struct qe_rmq_rules *rules = &definition->rules;
+
+    return (rules->max_length_messages >= 0 || rules->max_length_bytes >= 0) &&
+           rules->overflow != NULL &&
+           strncmp(rules->overflow, "reject-publish", sizeof "reject-publish" - 1) == 0;
 }
 
 int qe_rmq_definition_apply(struct qe_rmq_definition *definition,

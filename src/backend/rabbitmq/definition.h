@@ -36,5 +36,7 @@ int qe_rmq_definition_apply(struct qe_rmq_definition *definition,
                             const struct qe_rmq_policies *policies,
                             const struct qe_rmq_policies *operator_policies, unsigned version_major,
                             struct qe_err *err) QE_MUST_CHECK;
+/* It may refuse what is published to it, which counts as published all the same. */
+bool qe_rmq_definition_refuses(const struct qe_rmq_definition *definition);
 
 #endif

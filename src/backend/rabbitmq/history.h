@@ -13,8 +13,9 @@
  *   - when a message was delivered again since then: what is taken twice is not taken in order;
  *   - when nothing is ready but something in flight: that may be of any age;
  *   - once the queue held more than was ever counted: something comes in uncounted.
- * The caller leaves out queues that are known to get uncounted messages (dead-letter queues), and
- * those that messages leave out of order (priorities, streams). One thread. */
+ * The caller leaves out queues that are known to get uncounted messages (dead-letter queues), or to
+ * count some that they refuse, and those that messages leave out of order (priorities, streams).
+ * One thread. */
 #ifndef QE_BACKEND_RABBITMQ_HISTORY_H
 #define QE_BACKEND_RABBITMQ_HISTORY_H
 

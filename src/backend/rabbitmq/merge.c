@@ -258,8 +258,8 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
 static bool may_estimate(const struct qe_rmq_record *record, const struct qe_rmq_reading *reading)
 {
     return record->definition.kind != QE_KIND_STREAM && !record->definition.has_priorities &&
-           !record->may_get_dead_letters && qe_rmq_has(reading, QE_RMQ_READY) &&
-           qe_rmq_has(reading, QE_RMQ_UNACKNOWLEDGED);
+           !record->may_get_dead_letters && !qe_rmq_definition_refuses(&record->definition) &&
+           qe_rmq_has(reading, QE_RMQ_READY) && qe_rmq_has(reading, QE_RMQ_UNACKNOWLEDGED);
 }
 
 /* Where no better age is known. A queue without counters has had no message yet: they are 0. */

@@ -25,6 +25,7 @@ void qe_rmq_rules_deinit(struct qe_rmq_rules *rules)
     qe_free(rules->dead_letter_exchange);
     qe_free(rules->dead_letter_key);
     qe_free(rules->alternate_exchange);
+    qe_free(rules->overflow);
     qe_rmq_rules_init(rules);
 }
 
@@ -77,7 +78,8 @@ int qe_rmq_rules_parse(const struct qe_json *object, const char *prefix, struct 
                   err) != 0 ||
         copy_text(member(object, prefix, "dead-letter-routing-key"), &rules.dead_letter_key, err) !=
             0 ||
-        copy_text(qe_json_get(object, "alternate-exchange"), &rules.alternate_exchange, err) != 0) {
+        copy_text(qe_json_get(object, "alternate-exchange"), &rules.alternate_exchange, err) != 0 ||
+        copy_text(member(object, prefix, "overflow"), &rules.overflow, err) != 0) {
         qe_rmq_rules_deinit(&rules);
         return -1;
     }

@@ -14,6 +14,7 @@ struct qe_rmq_rules {
     char *dead_letter_exchange; /* owned, as the others; NULL: not set; "": the default exchange */
     char *dead_letter_key;
     char *alternate_exchange;
+    char *overflow;             /* what happens to a message that comes when the queue is full */
     double max_length_messages; /* < 0: not set, as the others */
     double max_length_bytes;
     double message_ttl_ms;

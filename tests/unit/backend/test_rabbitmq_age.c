@@ -62,6 +62,18 @@ static void an_age_by_counters_is_told_where_every_message_is_counted(void **sta
         {"[" QUEUE("q", ",\"type\":\"classic\",\"arguments\":{\"x-max-priority\":5}") "]", NODES,
          -1, "not in order"},
         {"[" QUEUE("q", ",\"type\":\"stream\",\"arguments\":{}") "]", NODES, -1, "a log"},
+        {"[" QUEUE("q", ",\"type\":\"classic\",\"arguments\":{\"x-max-length\":9,"
+                        "\"x-overflow\":\"reject-publish\"}") "]",
+         NODES, -1, "what it refuses counts"},
+        {"[" QUEUE("q", ",\"type\":\"quorum\",\"arguments\":{\"x-max-length-bytes\":9,"
+                        "\"x-overflow\":\"reject-publish-dlx\"}") "]",
+         NODES, -1, "whereto it may send it"},
+        {"[" QUEUE("q", ",\"type\":\"classic\",\"arguments\":{"
+                        "\"x-overflow\":\"reject-publish\"}") "]",
+         NODES, 30, "never full"},
+        {"[" QUEUE("q", ",\"type\":\"classic\",\"arguments\":{\"x-max-length\":9,"
+                        "\"x-overflow\":\"drop-head\"}") "]",
+         NODES, 30, "what is dropped was the oldest"},
     };
 
     (void)state;

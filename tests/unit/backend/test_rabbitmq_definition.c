@@ -193,6 +193,53 @@ static void a_pattern_that_cannot_be_read_is_told_and_the_others_stand(void **st
 
 /* --- recorded --- */
 
+static void a_full_queue_that_refuses_is_known_by_arguments_and_policies(void **state)
+{
+    static const char policies_text[] =
+        "[{\"vhost\":\"/\",\"name\":\"refuse\",\"pattern\":\"^p\",\"apply-to\":\"queues\","
+        "\"priority\":1,\"definition\":{\"overflow\":\"reject-publish\"}}]";
+    static const char operators_text[] =
+        "[{\"vhost\":\"/\",\"name\":\"limit\",\"pattern\":\"limited$\",\"apply-to\":\"queues\","
+        "\"priority\":1,\"definition\":{\"max-length\":5}}]";
+    static const struct {
+        const char *queue;
+        bool refuses;
+    } rows[] = {
+        {Q("x", "", ""), false},
+        {Q("p", "", ""), false}, /* never full */
+        {Q("p.limited", "", ""), true},
+        {Q("p", "\"x-max-length-bytes\":1", ""), true},
+        {Q("p.limited", "\"x-overflow\":\"drop-head\"", ""), false},
+        {Q("x.limited", "\"x-overflow\":\"reject-publish-dlx\"", ""), true},
+        {Q("x.limited", "\"x-overflow\":7", ""), false},
+    };
+    struct qe_rmq_policies policies = {0};
+    struct qe_rmq_policies operators = {0};
+    struct qe_json *json = parse(policies_text);
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_ok(qe_rmq_policies_parse(json, &policies, &err), err);
+    qe_json_destroy(json);
+    json = parse(operators_text);
+    assert_ok(qe_rmq_policies_parse(json, &operators, &err), err);
+    qe_json_destroy(json);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_rmq_definition made;
+
+        json = parse(rows[i].queue);
+        assert_ok(qe_rmq_definition_parse(json, &made, &err), err);
+        assert_ok(qe_rmq_definition_apply(&made, &policies, &operators, 3, &err), err);
+        if (qe_rmq_definition_refuses(&made) != rows[i].refuses) {
+            fail_msg("row %zu", i);
+        }
+        qe_rmq_definition_deinit(&made);
+        qe_json_destroy(json);
+    }
+    qe_rmq_policies_deinit(&policies);
+    qe_rmq_policies_deinit(&operators);
+}
+
 /* Known values by name; '-' for none; the count of all only where it is not their sum. */
 static void reading_text(const struct qe_json *queue, char out[256])
 {
@@ -303,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_come_from_arguments_policies_and_operator_policies),
+        cmocka_unit_test(a_full_queue_that_refuses_is_known_by_arguments_and_policies),
         cmocka_unit_test(a_pattern_that_cannot_be_read_is_told_and_the_others_stand),
         cmocka_unit_test(recorded_queues_say_what_they_said),
         cmocka_unit_test(a_member_that_is_told_twice_is_taken_from_the_first),
