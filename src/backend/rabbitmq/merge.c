@@ -38,10 +38,19 @@ static bool is_young(const struct qe_rmq *self, const struct qe_rmq_record *reco
     return now_mono_ms - record->born_mono_ms < YOUNG_MS || is_unsettled(self, record, now_mono_ms);
 }
 
+/* Another of its name may come, which has nothing of what is remembered of this one. */
+static void forget(struct qe_rmq_record *record)
+{
+    qe_rmq_history_destroy(record->history);
+    record->history = NULL;
+    memset(record->held, 0, sizeof record->held);
+}
+
 /* A queue that was not told of in this poll, or said to be down. Always -1. */
 static int explain(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
-                   const struct qe_rmq_record *record, struct qe_err *err)
+                   struct qe_rmq_record *record, struct qe_err *err)
 {
+    const bool was_told = (record->told_ways & 1U << (unsigned)poll->way) != 0;
     const struct qe_rmq_definition *definition = &record->definition;
     const struct qe_rmq_node *node = qe_rmq_nodes_find(&self->nodes, definition->node);
 
@@ -55,8 +64,12 @@ static int explain(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
         *err = poll->gap;
         return -1;
     }
-    if (is_young(self, record, poll->now_mono_ms)) {
+    if (was_told ? is_unsettled(self, record, poll->now_mono_ms)
+                 : is_young(self, record, poll->now_mono_ms)) {
         return qe_err_set(err, QE_ERR_CANCELLED, "not told of yet");
+    }
+    if (poll->way != QE_RMQ_METRICS) { /* the API tells of every queue that there is */
+        forget(record);
     }
     return qe_err_set(err, QE_ERR_NOT_FOUND, "the broker does not tell of it");
 }

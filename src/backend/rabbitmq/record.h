@@ -35,6 +35,7 @@ struct qe_rmq_record {
     int64_t born_mono_ms;           /* when it was first seen */
     int64_t led_mono_ms;            /* since when another node leads it; 0: not while we looked */
     bool tells_state;               /* the statistics have told its state */
+    unsigned told_ways;             /* bit per enum qe_rmq_method: in which it was told of */
 };
 
 struct qe_rmq_table {

@@ -6,6 +6,7 @@ void qe_rmq_take_fresh(struct qe_rmq_sampling *sampling, struct qe_rmq_record *r
 {
     record->fresh = *reading;
     record->fresh_poll = sampling->self->poll;
+    record->told_ways |= 1U << (unsigned)sampling->poll.way;
     sampling->depths_count += qe_rmq_has(reading, QE_RMQ_READY) ? 1 : 0;
 }
 

@@ -136,6 +136,26 @@ static void what_waits_for_its_dead_letter_queue_is_no_empty_queue(void **state)
 #undef NONE
 }
 
+/* Gone for a poll, q is made again with as many messages, which are counted anew. */
+static void a_queue_that_was_gone_for_a_poll_is_another_one(void **state)
+{
+    struct rig rig;
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_double_equal(age_of_five(&rig, "[" QUEUE("q", QUORUM) "]", NODES), 30);
+    answer("message_stats.publish", 200, "[]");
+    assert_ok(sample(&rig, &err), err);
+    assert_int_equal(entry_of(&rig, "/", "q")->error, QE_ERR_NOT_FOUND);
+    answer("message_stats.publish", 200, COUNTED("q", "15", "24"));
+    for (int i = 0; i < 3; i++) {
+        pass_ms(30000);
+        assert_ok(sample(&rig, &err), err);
+        assert_double_equal(value_of(&rig, "q", QE_FIELD_OLDEST_AGE_SECONDS), -1);
+    }
+    rig_deinit(&rig);
+}
+
 static void a_timestamp_that_cannot_be_true_is_no_age(void **state)
 {
     static const struct {
@@ -203,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_age_by_counters_is_told_where_every_message_is_counted),
         cmocka_unit_test(what_waits_for_its_dead_letter_queue_is_no_empty_queue),
+        cmocka_unit_test(a_queue_that_was_gone_for_a_poll_is_another_one),
         cmocka_unit_test(a_timestamp_that_cannot_be_true_is_no_age),
         cmocka_unit_test(where_dead_letters_may_go_anywhere_no_age_is_estimated),
     };

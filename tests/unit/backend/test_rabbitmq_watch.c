@@ -315,6 +315,27 @@ static void a_queue_that_is_gone_is_not_found(void **state)
     rig_deinit(&rig);
 }
 
+static void a_young_queue_that_was_told_of_is_gone_when_it_is_not(void **state)
+{
+    struct rig rig;
+    struct qe_err err = {0};
+
+    (void)state;
+    rig_init(&rig);
+    two_queues();
+    answer("message_stats.publish", 200, "[" QUEUE("orders", ",\"messages_ready\":7") "]");
+    assert_ok(list(&rig, &err), err);
+    assert_ok(sample(&rig, &err), err);
+    assert_double_equal(value_of(&rig, "orders", QE_FIELD_READY_MESSAGES), 7);
+    assert_true(entry_of(&rig, "/", "work")->skipped); /* not yet */
+    pass_ms(1000);
+    answer("message_stats.publish", 200, "[]");
+    assert_ok(sample(&rig, &err), err);
+    assert_int_equal(entry_of(&rig, "/", "orders")->error, QE_ERR_NOT_FOUND);
+    assert_true(entry_of(&rig, "/", "work")->skipped);
+    rig_deinit(&rig);
+}
+
 static void each_failure_has_its_reason(void **state)
 {
     static const struct {
@@ -434,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_quorum_queue_is_not_empty_because_another_node_leads_it),
         cmocka_unit_test(queues_of_a_node_that_is_down_say_so_and_the_others_stay),
         cmocka_unit_test(a_queue_that_is_gone_is_not_found),
+        cmocka_unit_test(a_young_queue_that_was_told_of_is_gone_when_it_is_not),
         cmocka_unit_test(each_failure_has_its_reason),
         cmocka_unit_test(what_cannot_be_found_out_is_told_and_the_rest_stands),
         cmocka_unit_test(an_interrupt_ends_one_call),
