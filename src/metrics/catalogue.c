@@ -25,8 +25,9 @@ const struct qe_family_def qe_catalogue[QE_FAMILY_COUNT] = {
     [QE_FAMILY_OLDEST_AGE] =
         {"queue_oldest_message_age_seconds", QE_METRIC_GAUGE, QE_PART_POLL, "seconds",
          QUEUE_LABELS ",method",
-         "Age of the oldest message, at the last poll; 0 when the queue is known to be empty, "
-         "absent when unknown. The method label says how it is known."},
+         "Age of the oldest message, as it was at the last poll, or some minutes before it; 0 when "
+         "the queue is known to be empty, absent when unknown. The method label says how it is "
+         "known."},
     [QE_FAMILY_RETENTION] = {"queue_message_retention_seconds", QE_METRIC_GAUGE, QE_PART_POLL,
                              "seconds", QUEUE_LABELS, "How long the broker keeps a message."},
     [QE_FAMILY_VISIBILITY_TIMEOUT] =

@@ -13,6 +13,11 @@
 #define AHEAD_SECONDS 300.0
 /* 2001: no message is older, so that it is no time of day. */
 #define TIMESTAMP_LEAST 1e9
+/* For so many polls, and at least so long, an age stays that was read with what is dear. What is
+ * dear is read every 5 minutes at least, and rules of alerts look 3 minutes back: they miss
+ * nothing. */
+#define AGE_POLLS 4
+#define AGE_LEAST_MS 120000
 /* Readings of the dear kind that do not come when they should are good for two more polls. */
 #define GRACE_MS 5000
 
@@ -205,6 +210,35 @@ static void take_empty(struct qe_rmq_record *record, struct qe_sample *out)
     set_age(out, 0, QE_AGE_BROKER);
 }
 
+static double depth_of(const struct qe_rmq_reading *reading)
+{
+    return qe_rmq_has(reading, QE_RMQ_READY) && qe_rmq_has(reading, QE_RMQ_UNACKNOWLEDGED)
+               ? reading->values[QE_RMQ_READY] + reading->values[QE_RMQ_UNACKNOWLEDGED]
+               : -1;
+}
+
+/* Where the queue holds less than it did, the message that was the oldest may be gone. */
+static void drop_ages(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
+                      struct qe_rmq_record *record)
+{
+    const double depth = depth_of(&record->fresh);
+    const int64_t polls_ms = AGE_POLLS * self->poll_interval_ms;
+    const int64_t longest_ms = (polls_ms > AGE_LEAST_MS ? polls_ms : AGE_LEAST_MS) + GRACE_MS;
+
+    for (size_t i = 0; i < QE_RMQ_EXTRA_COUNT; i++) {
+        struct qe_rmq_held *held = &record->held[i];
+
+        if (held->read_mono_ms == poll->now_mono_ms) {
+            held->age_depth = depth_of(&held->reading);
+            if (held->age_depth < 0) { /* the nodes' queue_metrics have none */
+                held->age_depth = depth;
+            }
+        } else if (depth < held->age_depth || poll->now_mono_ms - held->read_mono_ms > longest_ms) {
+            held->age_seconds = -1;
+        }
+    }
+}
+
 static void take_age(const struct qe_rmq_held *const held[QE_RMQ_EXTRA_COUNT], int64_t now_mono_ms,
                      double observed_age_seconds, struct qe_sample *out)
 {
@@ -258,6 +292,7 @@ int qe_rmq_merge(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
         if (is_known_empty(record, &sample)) {
             take_empty(record, &sample);
         } else {
+            drop_ages(self, poll, record);
             take_age(held, poll->now_mono_ms, observed_age_seconds, &sample);
         }
     }

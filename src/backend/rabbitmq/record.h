@@ -22,6 +22,7 @@ struct qe_rmq_held {
     double age_seconds; /* of the oldest message; < 0 unknown */
     bool age_is_estimate;
     int64_t age_as_of_mono_ms; /* when it was so old */
+    double age_depth;          /* messages in the queue, then or a little later; < 0 unknown */
     int64_t read_mono_ms;      /* 0 never */
 };
 

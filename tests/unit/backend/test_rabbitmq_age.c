@@ -156,6 +156,55 @@ static void a_queue_that_was_gone_for_a_poll_is_another_one(void **state)
     rig_deinit(&rig);
 }
 
+/* Statistics every 280 s, which tell of 8 messages and the age of the first; a poll each 30 s. */
+static void an_age_stays_for_some_polls_while_its_message_may_be_there(void **state)
+{
+#define DEPTH(ready)                                                                               \
+    "[" QUEUE("orders", ",\"messages_ready\":" ready ",\"messages_unacknowledged\":2") "]"
+    static const struct {
+        const char *bodies[9]; /* NULL: as before */
+        const char *shown;     /* 'y': the age is; 'n': none */
+        const char *why;
+    } rows[] = {
+        {{DEPTH("6")}, "yyyynnnny", "until it is old; and again"},
+        {{DEPTH("6"), DEPTH("5"), DEPTH("9")}, "ynnnnnnny", "one was taken: the first, perhaps"},
+        {{DEPTH("9"), DEPTH("7")}, "yyyynnnny", "some that came later went out of turn, if any"},
+        {{"[" QUEUE("orders", "") "]", DEPTH("6")}, "nnnnnnnny", "not known"},
+        {{DEPTH("6"), NULL, "[]", DEPTH("6")}, "yynnnnnny", "it was gone"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig rig;
+        struct qe_err err = {0};
+        char shown[10] = "";
+
+        rig_init(&rig);
+        many_queues(MANY_QUEUES "}");
+        s_fake.answers[s_fake.answers_count - 2].takes_ms = 1400;
+        assert_ok(list(&rig, &err), err);
+        pass_ms(60000);
+        assert_ok(sample(&rig, &err), err);
+        const double age = value_of(&rig, "orders", QE_FIELD_OLDEST_AGE_SECONDS);
+
+        for (size_t poll = 0; poll < 9; poll++) {
+            if (rows[i].bodies[poll] != NULL) {
+                answer("enable_queue_totals", 200, rows[i].bodies[poll]);
+            }
+            pass_ms(30000);
+            assert_ok(sample(&rig, &err), err);
+            const double now = value_of(&rig, "orders", QE_FIELD_OLDEST_AGE_SECONDS);
+
+            shown[poll] = now >= age ? 'y' : 'n';
+        }
+        if (strcmp(shown, rows[i].shown) != 0) {
+            fail_msg("%s: %s", rows[i].why, shown);
+        }
+        rig_deinit(&rig);
+    }
+#undef DEPTH
+}
+
 static void a_timestamp_that_cannot_be_true_is_no_age(void **state)
 {
     static const struct {
@@ -224,6 +273,7 @@ int main(void)
         cmocka_unit_test(an_age_by_counters_is_told_where_every_message_is_counted),
         cmocka_unit_test(what_waits_for_its_dead_letter_queue_is_no_empty_queue),
         cmocka_unit_test(a_queue_that_was_gone_for_a_poll_is_another_one),
+        cmocka_unit_test(an_age_stays_for_some_polls_while_its_message_may_be_there),
         cmocka_unit_test(a_timestamp_that_cannot_be_true_is_no_age),
         cmocka_unit_test(where_dead_letters_may_go_anywhere_no_age_is_estimated),
     };
