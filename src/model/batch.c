@@ -45,8 +45,10 @@ void qe_batch_fail(struct qe_batch *batch, size_t index, const struct qe_err *wh
     batch->entries[index].skipped = false;
     batch->failed_count++;
     if (batch->first_error.code == QE_OK) {
-        qe_err_set(&batch->first_error, why->code, "queue %s%s%s: %s", queue->vhost,
-                   queue->vhost[0] == '\0' ? "" : "/", queue->name, why->message);
+        const char *vhost = qe_queue_foreign_vhost(queue, batch->default_vhost);
+
+        qe_err_set(&batch->first_error, why->code, "queue %s%s%s: %s", vhost,
+                   vhost[0] == '\0' ? "" : "/", queue->name, why->message);
     }
 }
 

@@ -31,7 +31,8 @@ struct qe_batch {
     /* For the log: names the first queue that failed. A driver whose queues are all well may say
      * here what it could not find out about them. */
     struct qe_err first_error;
-    size_t failed_count; /* entries set to an error by qe_batch_fail() */
+    const char *default_vhost; /* static: the driver's, which first_error leaves out; NULL: "" */
+    size_t failed_count;       /* entries set to an error by qe_batch_fail() */
     /* QE_OK, or why the source counts as down although its queues could be read: a store that can
      * no longer be written. The samples stand. */
     struct qe_err source_error;

@@ -195,6 +195,11 @@ static int compare_names(const char *a_vhost, const char *a_name, const char *b_
     return order != 0 ? order : strcmp(a_name, b_name);
 }
 
+const char *qe_queue_foreign_vhost(const struct qe_queue *queue, const char *default_vhost)
+{
+    return default_vhost != NULL && strcmp(queue->vhost, default_vhost) == 0 ? "" : queue->vhost;
+}
+
 int qe_queue_compare(const struct qe_queue *a, const struct qe_queue *b)
 {
     return compare_names(a->vhost, a->name, b->vhost, b->name);

@@ -78,6 +78,9 @@ int qe_queue_add_link(struct qe_queue *queue, const char *vhost, const char *nam
  * other bytes only make one label, the first one added. QE_ERR_LIMIT past QE_QUEUE_LABELS_MAX. */
 int qe_queue_add_tag(struct qe_queue *queue, const char *key, const char *value,
                      struct qe_err *err) QE_MUST_CHECK;
+/* The vhost, where people have to be told: "" in `default_vhost` (NULL: "") and where there are
+ * none. */
+const char *qe_queue_foreign_vhost(const struct qe_queue *queue, const char *default_vhost);
 /* Order by (vhost, name), bytewise. */
 int qe_queue_compare(const struct qe_queue *a, const struct qe_queue *b);
 

@@ -330,6 +330,7 @@ static void sample_queues(struct round *round)
     int rc = qe_batch_init(&round->batch, poller->set, &err);
 
     if (rc == 0) {
+        round->batch.default_vhost = poller->options.driver->default_vhost;
         observe(poller, &round->batch);
         rc = poller->options.driver->sample(poller->handle, round->deadline_mono_ms, &round->batch,
                                             &err);

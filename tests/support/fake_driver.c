@@ -85,17 +85,18 @@ static void fake_interrupt(void *self)
     pthread_mutex_unlock(&handle->fake->lock);
 }
 
-static int list_one(const struct qe_fake_queue *from, struct qe_queue_list *out, struct qe_err *err)
+static int list_one(const struct qe_fake_queue *from, const char *vhost, struct qe_queue_list *out,
+                    struct qe_err *err)
 {
     struct qe_queue *queue = qe_queue_list_add(out, err);
 
-    if (queue == NULL || qe_queue_init(queue, "", from->name, from->kind, err) != 0) {
+    if (queue == NULL || qe_queue_init(queue, vhost, from->name, from->kind, err) != 0) {
         return -1;
     }
     queue->dead_letter_known = true;
     return from->dead_letter_queue == NULL
                ? 0
-               : qe_queue_add_link(queue, "", from->dead_letter_queue, err);
+               : qe_queue_add_link(queue, vhost, from->dead_letter_queue, err);
 }
 
 static int fake_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list *out,
@@ -107,7 +108,7 @@ static int fake_list(void *self, int64_t deadline_mono_ms, struct qe_queue_list 
     pthread_mutex_lock(&fake->lock);
     int rc = enter(fake, QE_FAKE_LIST, err);
     for (size_t i = 0; rc == 0 && i < fake->queues_count; i++) {
-        rc = list_one(&fake->queues[i], out, err);
+        rc = list_one(&fake->queues[i], fake->vhost, out, err);
     }
     pthread_mutex_unlock(&fake->lock);
     return rc;

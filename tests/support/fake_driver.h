@@ -87,6 +87,7 @@ struct qe_fake {
     pthread_cond_t changed;
     struct qe_fake_queue queues[QE_FAKE_QUEUES_MAX];
     size_t queues_count;
+    const char *vhost;     /* static text: of them all; NULL: none */
     int64_t visibility_ms; /* 0: a delivery never lapses */
     int64_t delay_step_ms; /* delays are rounded up to a multiple of it; 0: they are not */
     bool has_dead_letter_queue;

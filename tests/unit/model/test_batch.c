@@ -44,6 +44,23 @@ static void the_first_failure_is_kept_with_its_queue(void **state)
     qe_queue_set_release(set);
 }
 
+static void of_the_default_vhost_the_name_is_enough(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"v/b", NULL};
+    struct qe_queue_set *set = fixture_set(names);
+    struct qe_batch batch = {0};
+    struct qe_err err = {0};
+
+    assert_ok(qe_batch_init(&batch, set, &err), err);
+    batch.default_vhost = "v";
+    qe_err_set(&err, QE_ERR_AUTH, "denied");
+    qe_batch_fail(&batch, 0, &err);
+    assert_string_equal(batch.first_error.message, "queue b: denied");
+    qe_batch_deinit(&batch);
+    qe_queue_set_release(set);
+}
+
 static void what_is_skipped_is_no_failure(void **state)
 {
     (void)state;
@@ -111,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_answered_is_a_timeout),
         cmocka_unit_test(the_first_failure_is_kept_with_its_queue),
+        cmocka_unit_test(of_the_default_vhost_the_name_is_enough),
         cmocka_unit_test(what_is_skipped_is_no_failure),
         cmocka_unit_test(fields_are_known_one_by_one),
         cmocka_unit_test(running_out_of_memory_takes_no_reference),

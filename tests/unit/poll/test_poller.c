@@ -134,6 +134,33 @@ static void source_that_answers_for_no_queue_is_down(void **state)
     bench_destroy(bench);
 }
 
+static void queue_that_fails_is_named_with_its_vhost_unless_that_is_the_default_one(void **state)
+{
+    static const struct {
+        const char *vhost;
+        const char *said;
+    } rows[] = {{"/", "queue orders-dlq: "}, {"shop", "queue shop/orders-dlq: "}};
+    struct qe_driver driver = qe_driver_fake;
+
+    (void)state;
+    driver.default_vhost = "/";
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct bench *bench = bench_new(STALE_MS);
+        struct qe_snapshot *all[QE_SOURCES_MAX];
+
+        bench->options.driver = &driver;
+        bench->fake->vhost = rows[i].vhost;
+        qe_fake_set_sample_error(bench->fake, 1, QE_ERR_THROTTLED);
+        bench_start(bench);
+        QE_WAIT_FOR(look(bench, "orders").status.last_error.code == QE_ERR_THROTTLED);
+        assert_int_equal(qe_store_acquire_all(bench->store, all), 1);
+        assert_ptr_equal(strstr(all[0]->status.last_error.message, rows[i].said),
+                         all[0]->status.last_error.message);
+        qe_snapshot_release(all[0]);
+        bench_destroy(bench);
+    }
+}
+
 static void vanished_queue_brings_one_new_list_and_no_failure(void **state)
 {
     struct bench *bench = bench_new(STALE_MS);
@@ -372,6 +399,7 @@ int main(void)
         cmocka_unit_test(vanished_queue_brings_one_new_list_and_no_failure),
         cmocka_unit_test(driver_that_asks_for_a_list_gets_one),
         cmocka_unit_test(equal_list_keeps_the_published_set),
+        cmocka_unit_test(queue_that_fails_is_named_with_its_vhost_unless_that_is_the_default_one),
         cmocka_unit_test(sample_that_hangs_ends_at_the_deadline),
         cmocka_unit_test(stop_interrupts_a_hanging_sample_and_publishes_nothing),
         cmocka_unit_test(poll_that_comes_back_after_its_source_is_gone_does_no_harm),
