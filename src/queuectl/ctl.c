@@ -168,34 +168,6 @@ const char *ctl_vhost(const struct ctl *ctl)
     return ctl->options.vhost != NULL ? ctl->options.vhost : otherwise;
 }
 
-static int no_such_queue(const struct ctl *ctl, const struct qe_queue_list *list, const char *name,
-                         struct qe_err *err)
-{
-    const char *names[NAMES_MAX] = {NULL};
-    size_t count = 0;
-
-    for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->items[i].name, name) == 0) {
-            return qe_err_set(err, QE_ERR_NOT_FOUND,
-                              "source %s has no queue \"%.80s\" in vhost \"%.40s\", but one in "
-                              "vhost \"%.40s\": say --vhost",
-                              ctl->source->name, name, ctl_vhost(ctl), list->items[i].vhost);
-        }
-        if (count < NAMES_MAX) {
-            names[count++] = list->items[i].name;
-        }
-    }
-    const char *nearest = qe_text_nearest(name, names, count);
-    if (nearest != NULL) {
-        return qe_err_set(err, QE_ERR_NOT_FOUND,
-                          "source %s has no queue \"%.80s\" (did you mean \"%s\"?)",
-                          ctl->source->name, name, nearest);
-    }
-    return qe_err_set(err, QE_ERR_NOT_FOUND,
-                      "source %s has no queue \"%.80s\": `queuectl stats %s` shows those it has",
-                      ctl->source->name, name, ctl->source->name);
-}
-
 int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed, struct qe_err *err)
 {
     struct qe_err why = {0};
@@ -230,7 +202,7 @@ int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_li
             return qe_queue_copy(out, &list->items[i], err);
         }
     }
-    return no_such_queue(ctl, list, name, err);
+    return ctl_no_such_queue(ctl, list, name, err);
 }
 
 int ctl_read(struct ctl *ctl, const char *name, struct qe_batch *out, struct qe_err *err)
@@ -250,6 +222,7 @@ int ctl_read(struct ctl *ctl, const char *name, struct qe_batch *out, struct qe_
         rc = set != NULL ? qe_batch_init(out, set, err) : -1;
     }
     if (rc == 0) {
+        out->default_vhost = ctl->driver->default_vhost;
         rc = ctl->driver->sample(ctl->handle, ctl_deadline(ctl), out, err);
     }
     qe_queue_set_release(set);

@@ -129,6 +129,19 @@ const char *ctl_vhost(const struct ctl *ctl);
 /* Fills *out with queue `name`, as it is listed, or by its name only where nothing is. */
 int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_listed,
              const char *name, struct qe_queue *out, struct qe_err *err) QE_MUST_CHECK;
+/* Says that there is no queue `name`, and which, or in which vhost, may have been meant. Returns
+ * -1.
+ */
+int ctl_no_such_queue(const struct ctl *ctl, const struct qe_queue_list *list, const char *name,
+                      struct qe_err *err);
+/* A queue in a line of text, safe for a terminal: "vhost/queue", or its name in the default vhost.
+ */
+void ctl_append_label(struct qe_strbuf *out, const struct qe_queue *queue,
+                      const char *default_vhost);
+#define CTL_LABEL_BYTES 2560
+/* Returns `out`. After ctl_open(). */
+const char *ctl_label(const struct ctl *ctl, const struct qe_queue *queue,
+                      char out[CTL_LABEL_BYTES]);
 /* Opens the source, requires the capability and finds the queue: how every command on one queue
  * begins. */
 int ctl_open_queue(struct ctl *ctl, char **operands, uint32_t cap, const char *what,
@@ -208,9 +221,11 @@ int ctl_print_message(const struct qe_message *message, bool json,
 /* What others wrote must not drive the terminal: what qe_columns_next() calls unsafe is shown as
  * \x1b, not sent; line ends and tabs pass. `out` NULL: writes nothing. Returns the columns. */
 size_t ctl_write_safely(FILE *out, const char *text, size_t count);
-size_t ctl_columns(const char *text); /* as ctl_write_safely() would show it */
-/* The text, and blanks up to `width` columns. */
-void ctl_put_padded(const char *text, size_t width);
+/* The same for what is to stay in its line and its column: line ends and tabs are shown too. */
+size_t ctl_write_name(FILE *out, const char *name);
+size_t ctl_columns(const char *name); /* as ctl_write_name() would show it */
+/* The name, and blanks up to `width` columns. */
+void ctl_put_padded(const char *name, size_t width);
 /* One line of JSON; what a terminal would obey is escaped. */
 void ctl_put_json(const char *text);
 /* All that was printed, where the reader can get it. -1 also for what failed earlier: a buffer that

@@ -77,6 +77,7 @@ int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, ui
                          struct qe_err *err)
 {
     char question[640];
+    char label[CTL_LABEL_BYTES];
 
     if ((ctl->driver->caps & QE_CAP_PEEK) != 0) {
         return 0;
@@ -86,7 +87,7 @@ int ctl_dlq_confirm_look(const struct ctl *ctl, const struct qe_queue *queue, ui
         "Type %s cannot show messages without receiving them: up to %" PRIu64
         " messages of %.200s are received, not to be seen by others meanwhile, and given "
         "back%s.",
-        ctl->driver->name, count, queue->name,
+        ctl->driver->name, count, ctl_label(ctl, queue, label),
         (ctl->driver->caps & QE_CAP_UNRECEIVE) != 0
             ? ""
             : "; each is then delivered once more than before");
@@ -129,10 +130,12 @@ void ctl_dlq_tell_in_flight(const struct ctl *ctl, const struct qe_queue *queue)
     uint64_t count = ctl_dlq_count(ctl, queue, QE_FIELD_IN_FLIGHT_MESSAGES);
 
     if (count > 0 && count != UINT64_MAX) {
+        char label[CTL_LABEL_BYTES];
+
         (void)fprintf(stderr,
                       "queuectl dlq: nothing could be received, but about %" PRIu64
                       " of %s are in flight: somebody holds them; try again when they are back\n",
-                      count, queue->name);
+                      count, ctl_label(ctl, queue, label));
     }
 }
 

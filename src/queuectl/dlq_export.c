@@ -34,6 +34,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     struct exporting exporting = {.ctl = ctl};
     const struct ctl_visitor visitor = {.visit = visit, .context = &exporting};
     size_t seen = 0;
+    char label[CTL_LABEL_BYTES];
 
     (void)count;
     if (ctl_open_queue(ctl, operands, 0, "", err) != 0) {
@@ -51,14 +52,14 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     }
     (void)fputs(ctl_stopped != 0 ? "queuectl dlq export: stopped before the end\n" : "", stderr);
     (void)fprintf(stderr, "exported %" PRIu64 " of %zu messages of %s\n", exporting.written, seen,
-                  ctl->queue.name);
+                  ctl_label(ctl, &ctl->queue, label));
     if (seen == 0) {
         ctl_dlq_tell_in_flight(ctl, &ctl->queue);
     }
     if (seen >= cap && (ctl->options.look == 0 || ctl->options.look > cap)) {
         qe_err_set(err, QE_ERR_LIMIT,
-                   "%s holds %zu messages or more, and no more can be looked at in one go",
-                   ctl->queue.name, seen);
+                   "%.120s holds %zu messages or more, and no more can be looked at in one go",
+                   label, seen);
         return QE_EXIT_FAILURE;
     }
     return ctl_stopped == 0 ? QE_EXIT_OK : QE_EXIT_FAILURE;

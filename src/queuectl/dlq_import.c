@@ -255,7 +255,9 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         ctl_catch_signals();
         int rc = import_all(import, err);
 
-        (void)printf("sent %" PRIu64 " to %s\n", import->sent, ctl->queue.name);
+        char label[CTL_LABEL_BYTES];
+
+        (void)printf("sent %" PRIu64 " to %s\n", import->sent, ctl_label(ctl, &ctl->queue, label));
         if (rc != 0) {
             (void)qe_err_wrap(err,
                               "not all is in, and --skip %" PRIu64 " goes on behind what was tried",

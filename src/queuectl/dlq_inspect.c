@@ -264,7 +264,9 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     int rc = ctl_dlq_look(ctl, &ctl->queue, ctl->options.look, &visitor, &seen, err);
 
     if (rc == 0 && seen == 0) {
-        (void)fprintf(stderr, "no message can be seen in %s\n", ctl->queue.name);
+        char label[CTL_LABEL_BYTES];
+
+        (void)fprintf(stderr, "no message can be seen in %s\n", ctl_label(ctl, &ctl->queue, label));
         ctl_dlq_tell_in_flight(ctl, &ctl->queue);
     } else if (rc == 0 && !ctl->options.json) {
         print_groups(&inspection, seen);

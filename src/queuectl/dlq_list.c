@@ -16,6 +16,7 @@
 #define TREND_TIMEOUT_MS 2000
 #define CELL_BYTES 40
 #define NAME_MAX_COLUMNS 40
+#define NAMES 4
 #define ROWS_MAX ((size_t)QE_QUEUES_MAX * 2)
 
 static const struct qe_cli_flag s_flags[] = {
@@ -43,6 +44,7 @@ struct listing {
     struct ctl_trends trends;
     struct ctl_view views[QE_SOURCES_MAX];
     size_t views_count;
+    bool has_vhosts;  /* some queue is not in its default one */
     struct row *rows; /* owned */
     size_t count;
     size_t capacity;
@@ -94,6 +96,8 @@ static int add_queue(struct listing *listing, const struct qe_snapshot *snapshot
         row.trend = ctl_trends_find(&listing->trends, row.source, row.dlq_vhost, row.dlq);
         add_depth(snapshot, index, i, &row);
         listing->rows[listing->count++] = row;
+        listing->has_vhosts |=
+            *qe_queue_foreign_vhost(queue, listing->ctl->driver->default_vhost) != '\0';
     }
     return 0;
 }
@@ -184,9 +188,13 @@ static int print_json(const struct row *row, struct qe_err *err)
 
 /* --- table --- */
 
+/* Dead letters stay in their vhost. */
 static const char *name_of(const struct row *row, size_t column)
 {
-    return column == 0 ? row->source : column == 1 ? row->queue : row->dlq;
+    const char *const names[NAMES] = {row->source, *row->vhost != '\0' ? row->vhost : "-",
+                                      row->queue, row->dlq};
+
+    return names[column];
 }
 
 static size_t width_of(const struct listing *listing, size_t column, const char *head)
@@ -222,22 +230,32 @@ static const char *change_cell(const struct row *row, char *out, size_t out_byte
     return out;
 }
 
-static void print_row(const struct row *row, const size_t widths[3])
+static void put_names(const char *const names[NAMES], const size_t widths[NAMES])
 {
+    for (size_t i = 0; i < NAMES; i++) {
+        if (widths[i] > 0) {
+            ctl_put_padded(names[i], widths[i]);
+            (void)fputs("  ", stdout);
+        }
+    }
+}
+
+static void print_row(const struct row *row, const size_t widths[NAMES])
+{
+    const char *names[NAMES];
     char depth[CELL_BYTES] = "-";
     char oldest[32];
     char change[CELL_BYTES * 2];
     char expires[32];
 
+    for (size_t i = 0; i < NAMES; i++) {
+        names[i] = name_of(row, i);
+    }
     if (row->depth >= 0) {
         depth[qe_number_write_double(row->depth, depth)] = '\0';
     }
-    ctl_put_padded(row->source, widths[0]);
-    (void)fputs("  ", stdout);
-    ctl_put_padded(row->queue, widths[1]);
-    (void)fputs("  ", stdout);
-    ctl_put_padded(row->dlq, widths[2]);
-    (void)printf("  %8s %11s  %-12s %-8s %s\n", depth, seconds_cell(row->oldest_seconds, oldest),
+    put_names(names, widths);
+    (void)printf("%8s %11s  %-12s %-8s %s\n", depth, seconds_cell(row->oldest_seconds, oldest),
                  change_cell(row, change, sizeof change),
                  row->trend != NULL && row->trend->state != NULL ? row->trend->state : "-",
                  seconds_cell(row->expires_seconds, expires));
@@ -245,15 +263,15 @@ static void print_row(const struct row *row, const size_t widths[3])
 
 static void print_table(const struct listing *listing)
 {
-    const size_t widths[3] = {
-        width_of(listing, 0, "SOURCE"),
-        width_of(listing, 1, "QUEUE"),
-        width_of(listing, 2, "DEAD-LETTER QUEUE"),
-    };
+    static const char *const heads[NAMES] = {"SOURCE", "VHOST", "QUEUE", "DEAD-LETTER QUEUE"};
+    size_t widths[NAMES];
 
-    (void)printf("%-*s  %-*s  %-*s  %8s %11s  %-12s %-8s %s\n", (int)widths[0], "SOURCE",
-                 (int)widths[1], "QUEUE", (int)widths[2], "DEAD-LETTER QUEUE", "MESSAGES", "OLDEST",
-                 "CHANGE", "TREND", "EXPIRES IN");
+    for (size_t i = 0; i < NAMES; i++) {
+        widths[i] = i == 1 && !listing->has_vhosts ? 0 : width_of(listing, i, heads[i]);
+    }
+    put_names(heads, widths);
+    (void)printf("%8s %11s  %-12s %-8s %s\n", "MESSAGES", "OLDEST", "CHANGE", "TREND",
+                 "EXPIRES IN");
     for (size_t i = 0; i < listing->count; i++) {
         print_row(&listing->rows[i], widths);
     }

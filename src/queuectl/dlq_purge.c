@@ -51,12 +51,15 @@ static int open_dlq(struct ctl *ctl, char **operands, struct qe_err *err)
 
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
+    const char *vhost = ctl->options.vhost;
+
     (void)count;
     if (!ctl->options.yes) {
         qe_err_set(err, QE_ERR_INVALID,
                    "this deletes every dead letter of %.80s for good: say --yes; `queuectl dlq "
-                   "export %.60s %.80s` keeps a copy",
-                   operands[1], operands[0], operands[1]);
+                   "export %.60s %.80s%s%.40s` keeps a copy",
+                   operands[1], operands[0], operands[1], vhost != NULL ? " --vhost " : "",
+                   vhost != NULL ? vhost : "");
         return QE_EXIT_USAGE;
     }
     return open_dlq(ctl, operands, err) == 0 && ctl_purge_queue(ctl, err) == 0 ? QE_EXIT_OK

@@ -110,6 +110,23 @@ static int usage_error(const char *prefix, const char *command, const struct qe_
     return QE_EXIT_USAGE;
 }
 
+/* What the broker itself does not find may be in another vhost than the default one. */
+static void hint_at_vhost(const struct ctl *ctl, const struct ctl_command *command,
+                          struct qe_err *err)
+{
+    const struct qe_err why = *err;
+    bool has_flag = false;
+
+    for (size_t i = 0; i < command->flags_count; i++) {
+        has_flag = has_flag || strcmp(command->flags[i].name, "vhost") == 0;
+    }
+    if (has_flag && why.code == QE_ERR_NOT_FOUND && ctl->driver != NULL &&
+        ctl->driver->default_vhost != NULL && ctl->options.vhost == NULL &&
+        strstr(why.message, "--vhost") == NULL) {
+        qe_err_set(err, why.code, "%.220s; --vhost says which vhost", why.message);
+    }
+}
+
 /* argv[0] is the last word of the command's name. */
 static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *command, int argc,
                                 char **argv)
@@ -141,6 +158,7 @@ static enum qe_exit run_command(struct ctl *ctl, const struct ctl_command *comma
     }
     enum qe_exit code = command->run(ctl, argv + first, count, &err);
     if (err.code != QE_OK) {
+        hint_at_vhost(ctl, command, &err);
         ctl_complain(command->name, &err);
         code = err.code == QE_ERR_INVALID ? QE_EXIT_USAGE : QE_EXIT_FAILURE;
     }

@@ -36,14 +36,14 @@ static bool is_control(const char *character, size_t bytes)
            (bytes == 2 && first == 0xc2 && ((unsigned char)character[1] & 0xe0u) == 0x80);
 }
 
-size_t ctl_write_safely(FILE *out, const char *text, size_t count)
+static size_t write_safely(FILE *out, const char *text, size_t count, bool with_layout)
 {
     size_t sum = 0;
     size_t bytes = 0;
     size_t columns = 0;
 
     for (size_t i = 0; i < count; i += bytes) {
-        bool layout = text[i] == '\n' || text[i] == '\t';
+        bool layout = with_layout && (text[i] == '\n' || text[i] == '\t');
 
         bytes = layout ? 1 : qe_columns_next(text + i, count - i, &columns);
         if (bytes > 0) {
@@ -62,14 +62,24 @@ size_t ctl_write_safely(FILE *out, const char *text, size_t count)
     return sum;
 }
 
-size_t ctl_columns(const char *text)
+size_t ctl_write_safely(FILE *out, const char *text, size_t count)
 {
-    return ctl_write_safely(NULL, text, strlen(text));
+    return write_safely(out, text, count, true);
 }
 
-void ctl_put_padded(const char *text, size_t width)
+size_t ctl_write_name(FILE *out, const char *name)
 {
-    size_t columns = ctl_write_safely(stdout, text, strlen(text));
+    return write_safely(out, name, strlen(name), false);
+}
+
+size_t ctl_columns(const char *name)
+{
+    return ctl_write_name(NULL, name);
+}
+
+void ctl_put_padded(const char *name, size_t width)
+{
+    size_t columns = ctl_write_name(stdout, name);
 
     (void)printf("%*s", columns < width ? (int)(width - columns) : 0, "");
 }
@@ -94,7 +104,7 @@ void ctl_put_json(const char *text)
 void ctl_complain(const char *command, const struct qe_err *err)
 {
     (void)fprintf(stderr, "queuectl %s: ", command);
-    (void)ctl_write_safely(stderr, err->message, strlen(err->message)); /* it may name queues */
+    (void)ctl_write_name(stderr, err->message); /* one line, which may name queues */
     (void)fputc('\n', stderr);
 }
 

@@ -69,7 +69,9 @@ static enum qe_exit run_receive(struct ctl *ctl, char **operands, size_t count, 
     int rc = ctl->driver->receive(ctl->handle, &ctl->queue, (size_t)ctl->options.max, deadline,
                                   &messages, err);
     if (rc == 0 && messages.count == 0) {
-        (void)fprintf(stderr, "no message available in %s\n", ctl->queue.name);
+        char label[CTL_LABEL_BYTES];
+
+        (void)fprintf(stderr, "no message available in %s\n", ctl_label(ctl, &ctl->queue, label));
     } else if (rc == 0) {
         rc = print_all(ctl, &messages, err);
         if (rc != 0) {
@@ -98,7 +100,9 @@ static enum qe_exit run_peek(struct ctl *ctl, char **operands, size_t count, str
     int rc = ctl->driver->peek(ctl->handle, &ctl->queue, (size_t)ctl->options.max,
                                ctl_deadline(ctl), &messages, err);
     if (rc == 0 && messages.count == 0) {
-        (void)fprintf(stderr, "%s is empty\n", ctl->queue.name);
+        char label[CTL_LABEL_BYTES];
+
+        (void)fprintf(stderr, "%s is empty\n", ctl_label(ctl, &ctl->queue, label));
     } else if (rc == 0) {
         (void)print_all(ctl, &messages, err);
     }
@@ -109,14 +113,15 @@ static enum qe_exit run_peek(struct ctl *ctl, char **operands, size_t count, str
 int ctl_purge_queue(struct ctl *ctl, struct qe_err *err)
 {
     uint64_t purged = 0;
+    char label[CTL_LABEL_BYTES];
 
     if (ctl->driver->purge(ctl->handle, &ctl->queue, ctl_deadline(ctl), &purged, err) != 0) {
         return -1;
     }
     if (purged == UINT64_MAX) {
-        (void)printf("purged %s\n", ctl->queue.name);
+        (void)printf("purged %s\n", ctl_label(ctl, &ctl->queue, label));
     } else {
-        (void)printf("purged %" PRIu64 " from %s\n", purged, ctl->queue.name);
+        (void)printf("purged %" PRIu64 " from %s\n", purged, ctl_label(ctl, &ctl->queue, label));
     }
     return 0;
 }

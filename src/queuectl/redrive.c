@@ -103,12 +103,22 @@ static void print_complaint(uint64_t count, const char *what, const struct qe_er
     }
 }
 
+void ctl_redrive_print_moved(const struct ctl_redrive_job *job, uint64_t moved)
+{
+    char label[CTL_LABEL_BYTES];
+
+    (void)printf("moved %" PRIu64 " from %s", moved, ctl_label(job->ctl, &job->from, label));
+    if (job->to.name != NULL) {
+        (void)printf(" to %s", ctl_label(job->ctl, &job->to, label));
+    }
+    (void)putchar('\n');
+}
+
 static void print_result(const struct ctl_redrive_job *job, const struct qe_redrive_result *result)
 {
     const struct qe_redrive_counts *counts = &result->counts;
 
-    (void)printf("moved %" PRIu64 " from %s%s%s\n", counts->moved, job->from.name,
-                 job->to.name != NULL ? " to " : "", job->to.name != NULL ? job->to.name : "");
+    ctl_redrive_print_moved(job, counts->moved);
     if (counts->unmatched > 0) {
         (void)printf("left %" PRIu64 " that do not match\n", counts->unmatched);
     }
@@ -243,11 +253,14 @@ static int confirm(const struct ctl_redrive_job *job, struct qe_err *err)
 {
     const struct ctl *ctl = job->ctl;
     char question[512];
+    char from[CTL_LABEL_BYTES];
+    char to[CTL_LABEL_BYTES];
 
     (void)snprintf(question, sizeof question, "This moves %s of %.200s to %.200s.",
                    qe_dlq_filter_is_empty(&ctl->options.filter) ? "the messages"
                                                                 : "those that match",
-                   job->from.name, job->to.name != NULL ? job->to.name : "where each came from");
+                   ctl_label(ctl, &job->from, from),
+                   job->to.name != NULL ? ctl_label(ctl, &job->to, to) : "where each came from");
     return ctl_confirm(ctl, question, err);
 }
 

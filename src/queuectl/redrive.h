@@ -14,6 +14,9 @@ struct ctl_redrive_job {
     int64_t start_unix_ms;       /* what was sent since is not of this redrive */
 };
 
+/* "moved 3 from A to B" */
+void ctl_redrive_print_moved(const struct ctl_redrive_job *job, uint64_t moved);
+
 /* Hears of each message that is sent on. */
 struct ctl_redrive_listener {
     void (*sent)(void *context, const struct qe_message *message, const char *new_id);

@@ -119,12 +119,14 @@ static int look(struct flock *flock, struct qe_err *err)
                            flock->count);
     }
     if (seen >= ctl_dlq_look_cap(job->ctl) && flock->back_count == 0) {
+        char label[CTL_LABEL_BYTES];
+
         return qe_err_set(
             err, QE_ERR_LIMIT,
-            "the canaries (%zu) are moved, but %s holds more than %zu messages: what comes "
+            "the canaries (%zu) are moved, but %.60s holds more than %zu messages: what comes "
             "back cannot be seen among them. See with `queuectl dlq list` whether "
             "it grows, and move the rest without --canary",
-            flock->count, job->from.name, seen);
+            flock->count, ctl_label(job->ctl, &job->from, label), seen);
     }
     return 0;
 }

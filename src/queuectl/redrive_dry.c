@@ -53,13 +53,15 @@ static void put(const char *before, const char *text)
     (void)ctl_write_safely(stdout, text, strlen(text));
 }
 
-static void print_line(const struct qe_message *message, const struct qe_queue *to)
+static void print_line(const struct ctl *ctl, const struct qe_message *message,
+                       const struct qe_queue *to)
 {
+    char label[CTL_LABEL_BYTES];
     struct qe_dlq_facts facts;
 
     qe_dlq_facts_read(message, qe_clock_unix_ms(), &facts);
     put("", qe_message_name(message));
-    put(to != NULL ? " to " : " stays", to != NULL ? to->name : "");
+    put(to != NULL ? " to " : " stays", to != NULL ? ctl_label(ctl, to, label) : "");
     put(": ", facts.reason);
     if (facts.age_ms >= 0) {
         char age[32];
@@ -88,13 +90,14 @@ static int visit(void *context, const struct qe_message *message, struct qe_err 
         rehearsal->first_stay = why;
         (void)qe_err_wrap(&rehearsal->first_stay, "message %s", qe_message_name(message));
     }
-    print_line(message, to);
+    print_line(job->ctl, message, to);
     return count_target(rehearsal, to, err);
 }
 
 static void print_sums(const struct rehearsal *rehearsal, size_t seen)
 {
     uint64_t staying = 0;
+    char label[CTL_LABEL_BYTES];
 
     for (size_t i = 0; i < rehearsal->targets_count; i++) {
         const struct target *target = &rehearsal->targets[i];
@@ -104,7 +107,7 @@ static void print_sums(const struct rehearsal *rehearsal, size_t seen)
             continue;
         }
         (void)printf("would move %" PRIu64, target->count);
-        put(" to ", target->queue->name);
+        put(" to ", ctl_label(rehearsal->job->ctl, target->queue, label));
         (void)putchar('\n');
     }
     if (rehearsal->meant == staying) {

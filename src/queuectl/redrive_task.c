@@ -48,7 +48,9 @@ enum qe_exit ctl_redrive_status(const struct ctl_redrive_job *job, struct qe_err
         return QE_EXIT_FAILURE;
     }
     if (task.state == QE_REDRIVE_NONE) {
-        (void)printf("no redrive of %s is known\n", job->from.name);
+        char label[CTL_LABEL_BYTES];
+
+        (void)printf("no redrive of %s is known\n", ctl_label(job->ctl, &job->from, label));
         return QE_EXIT_OK;
     }
     describe(&task, text, sizeof text);
@@ -69,11 +71,13 @@ enum qe_exit ctl_redrive_status(const struct ctl_redrive_job *job, struct qe_err
 enum qe_exit ctl_redrive_cancel(const struct ctl_redrive_job *job, struct qe_err *err)
 {
     const struct ctl *ctl = job->ctl;
+    char label[CTL_LABEL_BYTES];
 
     if (ctl->driver->redrive_cancel(ctl->handle, &job->from, ctl_deadline(ctl), err) != 0) {
         return QE_EXIT_FAILURE;
     }
-    (void)printf("the redrive of %s ends; what is moved stays moved\n", job->from.name);
+    (void)printf("the redrive of %s ends; what is moved stays moved\n",
+                 ctl_label(ctl, &job->from, label));
     return QE_EXIT_OK;
 }
 
@@ -94,15 +98,16 @@ static enum qe_exit conclude(const struct ctl_redrive_job *job, const struct qe_
                              struct qe_err *err)
 {
     if (task->state == QE_REDRIVE_COMPLETED) {
-        (void)printf("moved %" PRIu64 " from %s%s%s\n", task->moved_messages, job->from.name,
-                     job->to.name != NULL ? " to " : "", job->to.name != NULL ? job->to.name : "");
+        ctl_redrive_print_moved(job, task->moved_messages);
         return QE_EXIT_OK;
     }
     bool failed = task->state == QE_REDRIVE_FAILED;
+    char label[CTL_LABEL_BYTES];
 
-    qe_err_set(err, QE_ERR_PROTOCOL, "the redrive of %s %s after about %" PRIu64 " messages%s%s%s",
-               job->from.name, failed ? "failed" : "was cancelled", task->moved_messages,
-               task->reason[0] != '\0' ? ": " : "", task->reason,
+    qe_err_set(err, QE_ERR_PROTOCOL,
+               "the redrive of %.100s %s after about %" PRIu64 " messages%s%s%s",
+               ctl_label(job->ctl, &job->from, label), failed ? "failed" : "was cancelled",
+               task->moved_messages, task->reason[0] != '\0' ? ": " : "", task->reason,
                failed && job->to.name == NULL ? "; --to names a queue for them all" : "");
     return QE_EXIT_FAILURE;
 }

@@ -150,10 +150,13 @@ static int wait_for_reply(const struct request *request, struct qe_err *err)
         }
     }
     if (rc == 0 && !found && err->code == QE_OK) {
+        char label[CTL_LABEL_BYTES];
+
         return qe_err_set(err, QE_ERR_TIMEOUT,
-                          "no reply from %s %s: does something work on that queue? --timeout "
+                          "no reply from %.120s %s: does something work on that queue? --timeout "
                           "waits longer",
-                          ctl->queue.name, ctl_stopped != 0 ? "before it was stopped" : "in time");
+                          ctl_label(ctl, &ctl->queue, label),
+                          ctl_stopped != 0 ? "before it was stopped" : "in time");
     }
     return rc == 0 && found && err->code == QE_OK ? 0 : -1;
 }

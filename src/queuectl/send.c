@@ -206,8 +206,13 @@ static enum qe_exit send_to(struct ctl *ctl, char **operands, const struct qe_to
         return QE_EXIT_FAILURE;
     }
     (void)printf("%s %llu to ", topic != NULL ? "published" : "sent", (unsigned long long)sent);
-    const char *name = topic != NULL ? topic->name : ctl->queue.name;
-    (void)ctl_write_safely(stdout, name, strlen(name));
+    if (topic != NULL) {
+        (void)ctl_write_name(stdout, topic->name);
+    } else {
+        char label[CTL_LABEL_BYTES];
+
+        (void)fputs(ctl_label(ctl, &ctl->queue, label), stdout);
+    }
     (void)putchar('\n');
     return sent < options->count ? QE_EXIT_FAILURE : QE_EXIT_OK; /* stopped before the end */
 }

@@ -13,6 +13,7 @@
 
 #define CELL_BYTES 40
 #define NAME_MAX_COLUMNS 60
+#define VHOST_MAX_COLUMNS 24
 
 static const struct qe_cli_flag s_flags[] = {
     {"watch", NULL, "again and again, until Ctrl-C", CTL_AT(watch)},
@@ -163,7 +164,7 @@ static void print_dead_letter_cell(const struct qe_batch *batch, size_t index)
         size_t target = batch->set->link_targets[index][i];
         const char *depth = target != SIZE_MAX ? depth_cell(&batch->entries[target], cell) : "-";
         (void)fputs("  ", stdout);
-        (void)ctl_write_safely(stdout, queue->links[i].queue, strlen(queue->links[i].queue));
+        (void)ctl_write_name(stdout, queue->links[i].queue);
         (void)printf(" %s", depth);
     }
 }
@@ -179,13 +180,41 @@ static size_t name_width(const struct qe_batch *batch)
     return width > NAME_MAX_COLUMNS ? NAME_MAX_COLUMNS : width;
 }
 
+/* 0: no column of them, since all are in the default vhost. */
+static size_t vhost_width(const struct qe_batch *batch)
+{
+    size_t width = strlen("VHOST");
+    bool is_needed = false;
+
+    for (size_t i = 0; i < batch->set->count; i++) {
+        const struct qe_queue *queue = &batch->set->items[i];
+        size_t columns = ctl_columns(queue->vhost);
+
+        width = columns > width ? columns : width;
+        is_needed = is_needed || *qe_queue_foreign_vhost(queue, batch->default_vhost) != '\0';
+    }
+    width = width > VHOST_MAX_COLUMNS ? VHOST_MAX_COLUMNS : width;
+    return is_needed ? width : 0;
+}
+
+/* "VHOST  QUEUE", or one of them. */
+static void put_names(const char *vhost, size_t vhost_columns, const char *name, size_t columns)
+{
+    if (vhost_columns > 0) {
+        ctl_put_padded(vhost, vhost_columns);
+        (void)fputs("  ", stdout);
+    }
+    ctl_put_padded(name, columns);
+}
+
 static void print_table(const char *source, const struct qe_batch *batch)
 {
     size_t width = name_width(batch);
+    size_t vhost_columns = vhost_width(batch);
 
     (void)printf("source %s, %zu queue%s\n", source, batch->set->count,
                  batch->set->count == 1 ? "" : "s");
-    ctl_put_padded("QUEUE", width);
+    put_names("VHOST", vhost_columns, "QUEUE", width);
     (void)printf(" %9s %9s %8s %8s %9s  %s\n", "READY", "IN FLIGHT", "DELAYED", "OLDEST",
                  "CONSUMERS", "DEAD LETTERS");
     for (size_t i = 0; i < batch->set->count; i++) {
@@ -195,7 +224,7 @@ static void print_table(const char *source, const struct qe_batch *batch)
         char delayed[CELL_BYTES];
         char consumers[CELL_BYTES];
         char age[32];
-        ctl_put_padded(batch->set->items[i].name, width);
+        put_names(batch->set->items[i].vhost, vhost_columns, batch->set->items[i].name, width);
         (void)printf(" %9s %9s %8s %8s %9s", number_cell(entry, QE_FIELD_READY_MESSAGES, ready),
                      number_cell(entry, QE_FIELD_IN_FLIGHT_MESSAGES, in_flight),
                      number_cell(entry, QE_FIELD_DELAYED_MESSAGES, delayed), age_cell(entry, age),
@@ -240,7 +269,9 @@ static bool show_source(struct ctl *ctl, const char *name, struct qe_batch *last
     }
     if (rc == 0 && batch.source_error.code != QE_OK) {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "queuectl stats: source %s: %s\n", name, batch.source_error.message);
+        (void)fprintf(stderr, "queuectl stats: source %s: ", name);
+        (void)ctl_write_name(stderr, batch.source_error.message);
+        (void)fputc('\n', stderr);
     }
     if (rc == 0 && ctl->options.json) {
         rc = print_json(name, &batch, err);

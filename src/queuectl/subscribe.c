@@ -106,7 +106,9 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     if (ctl->driver->subscribe(ctl->handle, &topic, ctl_deadline(ctl), &ctl->queue, err) != 0) {
         return QE_EXIT_FAILURE;
     }
-    (void)fprintf(stderr, "subscribed as %s\n", ctl->queue.name);
+    (void)fputs("subscribed as ", stderr);
+    (void)ctl_write_name(stderr, ctl->queue.name);
+    (void)fputc('\n', stderr);
     int rc = take_all(ctl, err);
 
     if (ctl->driver->unsubscribe(ctl->handle, &ctl->queue, ctl_deadline(ctl), &ignored) != 0) {

@@ -274,22 +274,18 @@ static size_t choose_name_columns(const struct picture *picture)
 
 /* --- the table --- */
 
-/* "source/vhost/queue", as far as there is more than one of the former. */
+/* "source/vhost/queue": the source where there are several, the vhost where it is not the default.
+ */
 static void append_label(struct qe_strbuf *out, const struct picture *picture,
                          const struct top_row *row)
 {
     const char *source = row->source->settings->name;
-    const char *vhost = row->queue->vhost;
 
     if (picture->sources > 1) {
         qe_columns_append(out, source, strlen(source));
         (void)qe_strbuf_append_char(out, '/');
     }
-    if (*vhost != '\0' && strcmp(vhost, "/") != 0) {
-        qe_columns_append(out, vhost, strlen(vhost));
-        (void)qe_strbuf_append_char(out, '/');
-    }
-    qe_columns_append(out, row->queue->name, strlen(row->queue->name));
+    ctl_append_label(out, row->queue, row->source->driver->default_vhost);
 }
 
 static const char *colour_of_state(const struct top_row *row)

@@ -113,14 +113,14 @@ static struct top_row row_of(struct top_feed *feed, const struct top_source *sou
 
 /* --- which --- */
 
-/* In its name, or in "source/vhost/queue". */
+/* In its name, or in "source/vhost/queue", as it is shown. */
 static bool is_found(const struct qe_regex *filter, const struct top_row *row)
 {
+    const char *vhost = qe_queue_foreign_vhost(row->queue, row->source->driver->default_vhost);
     char label[1024];
     struct qe_err ignored = {0};
-    int length =
-        snprintf(label, sizeof label, "%s/%s%s%s", row->source->settings->name, row->queue->vhost,
-                 *row->queue->vhost != '\0' ? "/" : "", row->queue->name);
+    int length = snprintf(label, sizeof label, "%s/%s%s%s", row->source->settings->name, vhost,
+                          *vhost != '\0' ? "/" : "", row->queue->name);
     size_t count = length < 0                      ? 0
                    : (size_t)length < sizeof label ? (size_t)length
                                                    : sizeof label - 1;

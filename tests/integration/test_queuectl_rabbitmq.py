@@ -5,6 +5,7 @@ import time
 import unittest
 
 from rabbitmq_case import CONFIG, WithRabbit
+from rabbitmq_server import quote
 
 from daemon import wait_for
 from tmux_case import Terminal, need_tmux
@@ -91,6 +92,74 @@ class QueuectlRabbit(WithRabbit):
         self.assertEqual(done.returncode, 1)
         self.assertIn('no queue "crash" in vhost "/", but one in vhost "other": say --vhost', done.stderr)
         self.queuectl("dlq", "inspect", "rabbit", "crash", "--yes", "--vhost", "other")
+        for name, said in (("other/crash", 'no queue of that name in vhost "/", but "crash" in vhost "other": say --vhost'),
+                           ("crush", 'no queue "crush" in vhost "/" (did you mean "crash" in vhost "other"? --vhost says'),
+                           ("job", '(did you mean "jobs" in vhost "/"? --vhost says which vhost)'),
+                           ("nothing-like-it", "`queuectl stats rabbit` shows those it has, --vhost says which vhost")):
+            done = self.queuectl("purge", "rabbit", name, "--yes", check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(said, done.stderr)
+
+    def test_where_nothing_is_listed_the_brokers_word_comes_with_the_flag(self):
+        self.write_config(CONFIG.format(url="http://127.0.0.1:1", extra=f"    amqp_url: amqp://127.0.0.1:{self.rabbit.amqp_port}\n",
+                                        poll=5, discovery=5, stale=20))
+        done = self.queuectl("receive", "rabbit", "nope", check=False)
+        self.assertIn("no queue 'nope' in vhost '/'; --vhost says which vhost\n", done.stderr)
+        self.assertIn("--vhost says", self.queuectl("send", "rabbit", "nope", "--body", "x", check=False).stderr)
+        self.assertNotIn("--vhost", self.queuectl("receive", "rabbit", "nope", "--vhost", "/", check=False).stderr)
+
+    def make_elsewhere(self):
+        """Queues of the same names in two more virtual hosts."""
+        for vhost in ("other", "\u00fc"):
+            self.rabbit.vhost(vhost)
+            self.addCleanup(self.rabbit.must, "DELETE", f"/api/vhosts/{quote(vhost)}")
+            self.rabbit.queue("mail-dlq", vhost)
+            self.rabbit.queue("mail", vhost, dead_letter_exchange="", dead_letter_routing_key="mail-dlq")
+
+    def test_queues_of_one_name_in_several_vhosts_are_told_apart(self):
+        plain = self.queuectl("stats", "rabbit").stdout.splitlines()
+        self.assertTrue(plain[1].startswith("QUEUE "), plain)
+        self.assertNotIn("VHOST", self.queuectl("dlq", "list").stdout)
+        self.make_elsewhere()
+        places = {(vhost, queue) for vhost in ("/", "other", "\u00fc") for queue in ("mail", "mail-dlq")}
+        for words in (("stats", "rabbit"), ("stats",)):
+            lines = self.queuectl(*words).stdout.splitlines()
+            self.assertRegex(lines[1], "^VHOST +QUEUE +READY ")
+            self.assertLessEqual(places, {tuple(line.split()[:2]) for line in lines})
+        lines = self.queuectl("dlq", "list").stdout.splitlines()
+        self.assertRegex(lines[0], "^SOURCE +VHOST +QUEUE +DEAD-LETTER QUEUE +MESSAGES ")
+        links = {tuple(line.split()[:4]) for line in lines[1:]}
+        self.assertEqual(links, {("rabbit", vhost, "mail", "mail-dlq") for vhost in ("/", "other", "\u00fc")})
+        shown = {line[1:].split()[0] for line in self.queuectl("top", "--once").stdout.splitlines() if "mail" in line}
+        self.assertEqual(shown, {"mail", "mail-dlq", "other/mail", "other/mail-dlq", "\u00fc/mail", "\u00fc/mail-dlq"})
+        for found, name in (("^rabbit/mail$", "mail"), ("^rabbit/other/mail$", "other/mail")):
+            lines = self.queuectl("top", "--once", "--filter", found).stdout.splitlines()
+            self.assertEqual([line[1:].split()[0] for line in lines if "mail" in line and "only" not in line], [name])
+        for words in (("stats", "--json"), ("dlq", "list", "--json")):
+            rows = [json.loads(line) for line in self.queuectl(*words).stdout.splitlines()]
+            self.assertEqual({row["vhost"] for row in rows}, {"/", "other", "\u00fc"})
+        done = self.queuectl("purge", "rabbit", "mail", "--yes", "--vhost", "\u00fc")
+        self.assertRegex(done.stdout, "^purged ([0-9]+ from )?\u00fc/mail\n$")
+        done = self.queuectl("purge", "rabbit", "mail", "--yes", "--vhost", "none", check=False)
+        self.assertRegex(done.stderr, 'in vhost "none", but one in vhost ("[^"]+"), ("[^"]+") and 1 other: say --vhost')
+
+    def test_no_name_breaks_the_columns_or_drives_the_terminal(self):
+        self.rabbit.vhost("a\tb")
+        self.addCleanup(self.rabbit.must, "DELETE", "/api/vhosts/" + quote("a\tb"))
+        self.rabbit.queue("dlq\t\x1b[31m", "a\tb")
+        self.rabbit.queue("red\t\x1b[31m", "a\tb", dead_letter_exchange="", dead_letter_routing_key="dlq\t\x1b[31m")
+        safe = {"red\\x09\\x1b[31m", "dlq\\x09\\x1b[31m"}
+        done = [self.queuectl("stats"), self.queuectl("dlq", "list"), self.queuectl("top", "--once"),
+                self.queuectl("purge", "rabbit", "red\t\x1b[31m", "--yes", "--vhost", "a\tb"),
+                self.queuectl("purge", "rabbit", "rad\t\x1b[31m", "--yes", "--vhost", "a\tb", check=False)]
+        for out in [text for one in done for text in (one.stdout, one.stderr)]:
+            self.assertNotRegex(out, "[\t\x1b]")
+        self.assertLessEqual({("a\\x09b", queue) for queue in safe},
+                             {tuple(line.split()[:2]) for line in done[0].stdout.splitlines()})
+        self.assertIn("rabbit  a\\x09b  red\\x09\\x1b[31m  dlq\\x09\\x1b[31m  ", done[1].stdout)
+        self.assertIn("a\\x09b/red\\x09\\x1b[31m ", done[2].stdout)
+        self.assertIn("a\\x09b/red\\x09\\x1b[31m\n", done[3].stdout)
+        self.assertIn('did you mean "red\\x09\\x1b[31m"', done[4].stderr)
 
     def test_rates_are_seen_on_the_screen(self):
         terminal = Terminal(self, columns=120)
