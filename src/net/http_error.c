@@ -1,5 +1,8 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net/http_internal.h"
 #include "util/clock.h"
@@ -100,6 +103,33 @@ static void describe_timeout(const struct http_exchange *exchange, char *out, si
                    (long long)passed_ms);
 }
 
+/* Most of curl's errors do not tell that a socket could not be made. 0: one can. */
+static int lacks_descriptors(void)
+{
+    const int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    const int reason = errno;
+
+    if (fd >= 0) {
+        (void)close(fd);
+        return 0;
+    }
+    return reason == EMFILE || reason == ENFILE ? reason : 0;
+}
+
+/* What the system said about a connection that could not be made; 0: nothing. */
+static int system_error(const struct http_exchange *exchange, CURLcode code)
+{
+    long reason = 0;
+
+    if (was_sent(exchange)) {
+        return 0;
+    }
+    if (code == CURLE_COULDNT_CONNECT) {
+        (void)curl_easy_getinfo(exchange->easy, CURLINFO_OS_ERRNO, &reason);
+    }
+    return reason != 0 ? (int)reason : lacks_descriptors();
+}
+
 void http_error(const struct http_exchange *exchange, CURLcode code, struct qe_err *err)
 {
     const enum qe_err_code ours = code_of(exchange, code);
@@ -110,13 +140,11 @@ void http_error(const struct http_exchange *exchange, CURLcode code, struct qe_e
     }
     char place[HTTP_PLACE_BYTES];
     char why[CURL_ERROR_SIZE];
-    long system_code = 0;
+    const int system_code = ours == QE_ERR_NETWORK ? system_error(exchange, code) : 0;
 
     http_place(http_url(exchange->easy), place);
-    if (code == CURLE_COULDNT_CONNECT &&
-        curl_easy_getinfo(exchange->easy, CURLINFO_OS_ERRNO, &system_code) == CURLE_OK &&
-        system_code != 0) {
-        (void)qe_err_set_errno(err, (int)system_code, "%s: cannot connect", place);
+    if (system_code != 0) {
+        (void)qe_err_set_errno(err, system_code, "%s: cannot connect", place);
         err->code = QE_ERR_NETWORK;
         return;
     }
