@@ -153,11 +153,13 @@ struct qe_consumer {
     struct qe_hold holds[QE_HOLDS_MAX];
     size_t holds_count;
     struct qe_random random;
-    int64_t next_receive_mono_ms; /* backing off until then */
-    int64_t tend_mono_ms;         /* the driver wants a call by then; INT64_MAX: it does not */
-    bool is_paused;               /* the driver holds nothing ahead of a receive */
-    int64_t received_mono_ms;     /* the end of the last receive */
-    int64_t find_mono_ms;         /* the queue is to be asked for again; INT64_MAX: it is known */
+    int64_t next_receive_mono_ms;  /* backing off until then */
+    int64_t trouble_until_mono_ms; /* our own: so long nothing is received for it */
+    uint64_t troubles_in_row;
+    int64_t tend_mono_ms;     /* the driver wants a call by then; INT64_MAX: it does not */
+    bool is_paused;           /* the driver holds nothing ahead of a receive */
+    int64_t received_mono_ms; /* the end of the last receive */
+    int64_t find_mono_ms;     /* the queue is to be asked for again; INT64_MAX: it is known */
     uint64_t receive_failures_in_row;
     bool said_stuck;
     struct qe_repeat receive_trouble;
@@ -170,6 +172,7 @@ struct qe_consumer {
     struct qe_repeat unwritten_trouble;
     struct qe_repeat reply_trouble;
     struct qe_repeat loss_trouble;
+    struct qe_repeat own_trouble;
 
     pthread_t receiver;
     bool receiver_started;
@@ -235,7 +238,8 @@ size_t qe_room_messages(struct qe_consumer *consumer, int64_t now_mono_ms);
 int64_t qe_room_ready_mono_ms(const struct qe_consumer *consumer, int64_t now_mono_ms);
 /* So many, with bodies up to so large, have been received. */
 void qe_room_note_received(struct qe_consumer *consumer, size_t count, size_t largest_bytes);
-/* What the handler made of a message: for the circuit breaker. */
+/* What the handler made of a message: for the circuit breaker, and for a pause where the handler
+ * could not be given it. */
 void qe_room_note_outcome(struct qe_consumer *consumer, const struct qe_handled *handled);
 
 /* --- all below: receiver's thread only --- */

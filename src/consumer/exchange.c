@@ -1,5 +1,6 @@
 #include "consumer/exchange.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -98,6 +99,17 @@ void qe_exchange_fail(const struct qe_exchange *exchange, struct qe_handled *out
     }
 }
 
+enum qe_fail_reason qe_exchange_reason(const struct qe_err *err)
+{
+    if (err->code == QE_ERR_TIMEOUT) {
+        return QE_FAIL_TIMEOUT;
+    }
+    /* The limits of this process or machine, wherever it met them. */
+    return err->code == QE_ERR_NOMEM || err->sys_errno == EMFILE || err->sys_errno == ENFILE
+               ? QE_FAIL_INTERNAL
+               : QE_FAIL_HANDLER_ERROR;
+}
+
 /* Which message an answer is for; exchange->count: none of them. The number, or the same as text.
  */
 static size_t find_message(const struct qe_exchange *exchange, const struct qe_json *answer)
@@ -190,7 +202,7 @@ static void take_one(const struct qe_exchange *exchange, const struct qe_json *a
         wrong = take_reply(answer, exchange->common->reply_max_bytes, &out->reply, &outcome);
         if (wrong != NULL) {
             qe_handled_fail(out, outcome,
-                            outcome == QE_OUTCOME_RETRY ? QE_FAIL_HANDLER_ERROR : QE_FAIL_PERMANENT,
+                            outcome == QE_OUTCOME_RETRY ? QE_FAIL_INTERNAL : QE_FAIL_PERMANENT,
                             "%s", wrong);
         }
     } else if (strcmp(result, "retry") == 0) {

@@ -39,6 +39,8 @@ void qe_exchange_reset(struct qe_strbuf *text);
  * (QE_ERR_PROTOCOL), and nothing was written. */
 int qe_exchange_answer(const struct qe_exchange *exchange, const char *text, size_t bytes,
                        struct qe_handled *out, struct qe_err *err) QE_MUST_CHECK;
+/* What failed when there is no answer, or none that makes sense. */
+enum qe_fail_reason qe_exchange_reason(const struct qe_err *err);
 /* All of them failed alike. */
 void qe_exchange_fail(const struct qe_exchange *exchange, struct qe_handled *out,
                       enum qe_fail_reason reason, const char *why);

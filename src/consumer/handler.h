@@ -20,7 +20,9 @@
 /* What came of one message. */
 struct qe_handled {
     enum qe_outcome outcome;
-    enum qe_fail_reason reason; /* RETRY and REJECT only */
+    enum qe_fail_reason reason; /* RETRY and REJECT only. RETRY with INTERNAL is our own trouble:
+                                   the message goes back as it came, as often as it takes, so that
+                                   never what is in the message may be its cause */
     const char *label;      /* borrowed from the configuration: the one of its `reasons` that the
                                handler chose; NULL: `reason` is the label */
     int64_t retry_delay_ms; /* RETRY: the handler's wish; -1: the consumer's backoff */

@@ -35,6 +35,7 @@ struct seat {
     uint64_t next_id;
     uint64_t failures_in_row;
     int64_t start_mono_ms; /* not before */
+    bool cannot_start;     /* the last time it was tried, for a reason of ours */
     struct qe_random random;
 };
 
@@ -108,7 +109,8 @@ static int wait_for_start(const struct seat *seat, const struct qe_handling *han
 
     while (qe_clock_mono_ms() < seat->start_mono_ms) {
         if (is_cancelled(handling) || qe_clock_mono_ms() >= deadline_mono_ms) {
-            return qe_err_set(err, QE_ERR_TIMEOUT, "the coprocess does not stay alive");
+            return qe_err_set(err, QE_ERR_TIMEOUT, "the coprocess %s",
+                              seat->cannot_start ? "cannot be started" : "does not stay alive");
         }
         (void)nanosleep(&pause, NULL);
     }
@@ -136,6 +138,7 @@ static int launch(struct coprocess *coprocess, struct seat *seat, struct qe_err 
         rc = qe_child_start(&seat->child, &program, err);
     }
     qe_facts_deinit(&facts);
+    seat->cannot_start = rc != 0;
     if (rc != 0) {
         note_failure(seat);
     }
@@ -180,7 +183,9 @@ static int converse_step(struct seat *seat, struct qe_child_io *io, int64_t dead
         return qe_err_set(err, QE_ERR_TIMEOUT, "the coprocess did not answer in time");
     }
     if (!qe_child_step(child, io, next)) {
-        return qe_err_set(err, QE_ERR_LIMIT, "the coprocess's answer is too long");
+        return seat->answer.failed == QE_ERR_LIMIT
+                   ? qe_err_set(err, QE_ERR_LIMIT, "the coprocess's answer is too long")
+                   : qe_err_set(err, QE_ERR_NOMEM, "out of memory for the coprocess's answer");
     }
     if (child->in < 0 || child->out < 0) {
         see_it_end(seat, io, earlier(deadline_mono_ms, now + END_OF_STREAM_MS));
@@ -300,16 +305,16 @@ static void work(struct coprocess *coprocess, struct seat *seat, const struct qe
         return;
     }
     if (ensure(coprocess, seat, handling, deadline, &err) != 0) {
-        qe_exchange_fail(exchange, out, QE_FAIL_HANDLER_ERROR, err.message);
+        qe_exchange_fail(exchange, out,
+                         seat->cannot_start ? QE_FAIL_INTERNAL : QE_FAIL_HANDLER_ERROR,
+                         err.message);
         return;
     }
     if (exchange_lines(seat, exchange, handling, deadline, out, &err) == 0) {
         seat->failures_in_row = 0;
         return;
     }
-    qe_exchange_fail(exchange, out,
-                     err.code == QE_ERR_TIMEOUT ? QE_FAIL_TIMEOUT : QE_FAIL_HANDLER_ERROR,
-                     err.message);
+    qe_exchange_fail(exchange, out, qe_exchange_reason(&err), err.message);
     dispose(coprocess, seat, err.message);
 }
 

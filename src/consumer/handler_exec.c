@@ -1,4 +1,5 @@
 /* A process per message. Source: sysexits.h of BSD for the exit statuses. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -109,7 +110,11 @@ static void start(struct run *run, struct qe_facts *facts, const struct qe_handl
         .cancelled = handling->cancelled};
 
     if (qe_child_run(&task, &end, &err) != 0) {
-        qe_handled_fail(run->out, QE_OUTCOME_RETRY, QE_FAIL_INTERNAL, "%s", err.message);
+        /* Only what a message brings along makes an environment too long for one and not for all.
+         */
+        qe_handled_fail(run->out, QE_OUTCOME_RETRY,
+                        err.sys_errno == E2BIG ? QE_FAIL_HANDLER_ERROR : QE_FAIL_INTERNAL, "%s",
+                        err.message);
         return;
     }
     qe_output_flush(&run->words);

@@ -198,7 +198,7 @@ static void take_results(const struct post *post)
                                   &err) != 0) {
         (void)qe_err_wrap(&err, "HTTP status %u, but its body was not understood",
                           post->seat->reply.status);
-        qe_exchange_fail(&post->exchange, post->out, QE_FAIL_HANDLER_ERROR, err.message);
+        qe_exchange_fail(&post->exchange, post->out, qe_exchange_reason(&err), err.message);
     }
 }
 
@@ -250,18 +250,11 @@ static void judge_long(const struct post *post, const struct qe_err *err)
 
 static void judge_failure(const struct post *post, const struct qe_err *err)
 {
-    enum qe_fail_reason reason = QE_FAIL_HANDLER_ERROR;
-
     if (err->code == QE_ERR_LIMIT && post->seat->reply.status != 0) {
         judge_long(post, err);
         return;
     }
-    if (err->code == QE_ERR_TIMEOUT) {
-        reason = QE_FAIL_TIMEOUT;
-    } else if (err->code == QE_ERR_NOMEM) {
-        reason = QE_FAIL_INTERNAL;
-    }
-    qe_exchange_fail(&post->exchange, post->out, reason, err->message);
+    qe_exchange_fail(&post->exchange, post->out, qe_exchange_reason(err), err->message);
 }
 
 static void handle(void *self, const struct qe_message *const *messages, size_t count,

@@ -82,7 +82,8 @@ static void normalise(struct qe_job *job)
     if ((unsigned)handled->reason >= QE_FAIL_COUNT) {
         handled->reason = QE_FAIL_INTERNAL;
     }
-    if (job->timed_out && handled->outcome == QE_OUTCOME_RETRY) {
+    if (job->timed_out && handled->outcome == QE_OUTCOME_RETRY &&
+        handled->reason != QE_FAIL_INTERNAL) {
         handled->reason = QE_FAIL_TIMEOUT;
         handled->label = NULL;
     }
@@ -100,12 +101,21 @@ void qe_outcome_say_lost(struct qe_consumer *consumer, const struct qe_job *job,
                             &err);
 }
 
+/* Our own trouble is no try of the message's: it goes back as one that no handler saw. What the
+ * broker has forgotten already cannot. */
+static bool is_our_trouble(const struct qe_job *job)
+{
+    const struct qe_handled *handled = &job->handled;
+
+    return handled->outcome == QE_OUTCOME_RETRY && handled->reason == QE_FAIL_INTERNAL &&
+           handled->label == NULL && !job->acked;
+}
+
 static void decide(struct qe_consumer *consumer, struct qe_job *job)
 {
     struct qe_circumstances at = circumstances(consumer, job);
     bool cut_short = job->handled.outcome == QE_OUTCOME_RETRY && job->stopped && !job->timed_out;
 
-    normalise(job);
     if (cut_short) {
         qe_log(QE_LOG_DEBUG, "handling cut short by the stop", "queue", consumer->options.queue,
                "id", job->message.id, NULL);
@@ -113,6 +123,10 @@ static void decide(struct qe_consumer *consumer, struct qe_job *job)
         at.stopped = false;
         count_handled(consumer, job);
         qe_room_note_outcome(consumer, &job->handled);
+    }
+    if (is_our_trouble(job)) {
+        qe_outcome_give_back(job, 0);
+        return;
     }
     if (job->acked && has_own_letters(consumer)) {
         at.max_receives = at.receives = 1; /* there is no second try */
@@ -283,6 +297,7 @@ void qe_outcome_collect(struct qe_consumer *consumer)
             qe_outcome_hold_group(consumer, job);
             continue;
         }
+        normalise(job);
         decide(consumer, job);
         qe_outcome_hold_group(consumer, job);
         schedule(consumer, job);

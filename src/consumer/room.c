@@ -1,5 +1,6 @@
 /* How many more messages may be received: what the workers can do soon, what memory is allowed, the
- * rate, and the circuit breaker. The smallest counts. */
+ * rate, and the circuit breaker. The smallest counts. And none for a while, where we could not even
+ * hand one to its handler. */
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -7,6 +8,11 @@
 /* Fetched ahead: what the workers finish in this time, but not more bytes than that. */
 #define AHEAD_MS 100.0
 #define AHEAD_MAX_BYTES ((size_t)8 << 20)
+/* Nothing is received for so long, and longer each time that none got through in between. */
+#define TROUBLE_FIRST_MS 1000
+#define TROUBLE_MAX_MS 30000
+/* So long without any, it is over: what some messages get through is not told each time. */
+#define TROUBLE_OVER_MS 60000
 
 static size_t least(size_t a, size_t b)
 {
@@ -103,10 +109,48 @@ void qe_room_note_received(struct qe_consumer *consumer, size_t count, size_t la
     consumer->usual_bytes = usual > 0 ? usual : 1;
 }
 
+/* One lot of failures is one pause. What is in hand is handled all the same; what the broker has
+ * pushed ahead is for others. */
+static void pause_receiving(struct qe_consumer *consumer, const struct qe_handled *handled)
+{
+    const struct qe_backoff backoff = {.initial_ms = TROUBLE_FIRST_MS, .max_ms = TROUBLE_MAX_MS};
+    int64_t now = qe_clock_mono_ms();
+    struct qe_err err = {0};
+
+    (void)qe_err_set(&err, QE_ERR_IO, "%s", handled->detail);
+    qe_consumer_log_trouble(consumer, &consumer->own_trouble,
+                            "a message could not be given to its handler, for a reason of our own; "
+                            "it goes back as it came, and nothing is received for a while",
+                            &err);
+    if (now >= consumer->trouble_until_mono_ms) {
+        consumer->troubles_in_row++;
+        consumer->trouble_until_mono_ms =
+            now + qe_backoff_ceiling_ms(&backoff, consumer->troubles_in_row);
+    }
+    if (consumer->next_receive_mono_ms < consumer->trouble_until_mono_ms) {
+        consumer->next_receive_mono_ms = consumer->trouble_until_mono_ms;
+    }
+    qe_handle_pause(consumer, true, now);
+}
+
+static void note_no_trouble(struct qe_consumer *consumer)
+{
+    consumer->troubles_in_row = 0;
+    if (qe_clock_mono_ms() - consumer->trouble_until_mono_ms >= TROUBLE_OVER_MS) {
+        qe_consumer_log_recovery(consumer, &consumer->own_trouble,
+                                 "handlers are given their messages again");
+    }
+}
+
 void qe_room_note_outcome(struct qe_consumer *consumer, const struct qe_handled *handled)
 {
     bool failed = handled->outcome == QE_OUTCOME_RETRY;
 
+    if (failed && handled->reason == QE_FAIL_INTERNAL && handled->label == NULL) {
+        pause_receiving(consumer, handled);
+    } else {
+        note_no_trouble(consumer);
+    }
     if (!qe_breaker_note(&consumer->breaker, failed, qe_clock_mono_ms())) {
         return;
     }

@@ -27,7 +27,8 @@ enum qe_fail_reason {
     QE_FAIL_PERMANENT,         /* the handler said "never again" */
     QE_FAIL_TIMEOUT,           /* ran past max_handling_time */
     QE_FAIL_MAX_RECEIVES,      /* delivered too often (dead-lettering only) */
-    QE_FAIL_INTERNAL,          /* our own trouble: out of memory */
+    QE_FAIL_INTERNAL,          /* our own trouble, no try of the message's: no memory, no
+                                  descriptors, a program that cannot be started */
     QE_FAIL_COUNT
 };
 const char *qe_fail_reason_name(enum qe_fail_reason reason);

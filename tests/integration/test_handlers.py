@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -124,6 +125,18 @@ class Misbehaving(Embedded):
         self.assertEqual(set(self.done()), {f"{kind}{n}" for kind in kinds for n in range(8)}, "none is lost")
         self.assertLessEqual(self.held_by(daemon), descriptors + 2, "no descriptor is left")
         return daemon
+
+    def test_without_descriptors_good_messages_wait_and_none_is_dead_lettered(self):
+        daemon = self.daemon(config=self.with_handler('{type: exec, command: [sleep, "0.2"]}', workers=40))
+        most = self.held_by(daemon) + 40
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (most, most))
+        self.send_all("orders", [f"good{n}" for n in range(60)])
+        wait_for("all are handled", lambda: self.left("orders") == 0)
+        self.assertEqual(self.left("orders-dlq"), 0)
+        self.assertEqual(of(daemon, "queue_consumer_messages_processed_total", "local", "orders"), 60)
+        failed = of(daemon, "queue_consumer_messages_failed_total", "local", "orders", reason="internal")
+        self.assertGreater(failed, 0)
+        self.assertEqual(daemon.log().count("could not be given to its handler"), 1, "said once")
 
     @staticmethod
     def held_by(daemon):

@@ -314,7 +314,7 @@ static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
         message->gone = true;
     } else if (settlement->verb == QE_SETTLE_RELEASE) {
         message->delivery = 0;
-        message->receives -= settlement->unhandled ? 1 : 0;
+        message->receives -= settlement->unhandled && !fake->counts_all ? 1 : 0;
         message->visible_from_mono_ms = qe_clock_mono_ms() + delay_of(fake, settlement->delay_ms);
     } else if (!fake->has_dead_letter_queue) {
         settlement->result = QE_SETTLE_FAILED;

@@ -111,6 +111,7 @@ struct qe_fake {
     size_t sent_count;
     const char *missing_queue; /* sending there fails; NULL: none */
     size_t attributes_max;     /* sending more fails; 0: any number */
+    bool counts_all;           /* a receive that is given back unhandled, too */
     size_t largest_receive;
 };
 

@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "support/check.h"
 
@@ -18,6 +20,20 @@ size_t qe_count_descriptors(void)
     }
     (void)closedir(folder);
     return count;
+}
+
+void qe_allow_descriptors(bool allowed)
+{
+    struct rlimit limit;
+    int free_fd = allowed ? 0 : dup(0);
+
+    assert_true(free_fd >= 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = allowed ? limit.rlim_max : (rlim_t)free_fd; /* all below are taken */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (!allowed) {
+        (void)close(free_fd);
+    }
 }
 
 bool qe_process_is_gone(pid_t pid)

@@ -26,6 +26,7 @@ struct gate {
     const char *detail;      /* of a rejection; NULL: "told so" */
     const char *reply;       /* of a success; NULL: none */
     atomic_bool fails_first; /* the next message fails, whatever its id */
+    atomic_int troubles;     /* so many fail before that, for a reason of our own */
     atomic_uint at_once;     /* handler calls that run */
     atomic_uint most_at_once;
     atomic_uint largest_batch;
@@ -46,6 +47,10 @@ static inline void gate_handle_one(struct gate *gate, const struct qe_message *m
 {
     bool stubborn = strstr(message->id, "stubborn") != NULL;
 
+    if (atomic_load(&gate->troubles) > 0 && atomic_fetch_sub(&gate->troubles, 1) > 0) {
+        (void)snprintf(out->detail, sizeof out->detail, "no descriptors");
+        return; /* as it came in */
+    }
     out->outcome = QE_OUTCOME_SUCCESS;
     if (stubborn || strstr(message->id, "slow") != NULL) {
         gate_wait(gate, !stubborn, handling);

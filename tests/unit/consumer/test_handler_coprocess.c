@@ -243,6 +243,22 @@ static void one_that_cannot_live_is_started_less_and_less_often(void **state)
     case_deinit(&at);
 }
 
+static void one_that_cannot_be_started_is_our_own_trouble(void **state)
+{
+    struct handler_case at;
+    const struct qe_handled *handled;
+
+    (void)state;
+    start(&at, "while read -r line; do echo '{\"id\":2,\"result\":\"ack\"}'; done", 0);
+    qe_allow_descriptors(false);
+    handled = case_one(&at, "a");
+    qe_allow_descriptors(true);
+    case_expect(handled, QE_OUTCOME_RETRY, QE_FAIL_INTERNAL, NULL,
+                "cannot make a pipe for the program: Too many open files");
+    case_expect(case_one(&at, "b"), QE_OUTCOME_SUCCESS, 0, NULL, "");
+    case_deinit(&at);
+}
+
 static void a_slow_reader_of_much_is_waited_for(void **state)
 {
     const size_t bytes = 3000000;
@@ -351,6 +367,7 @@ int main(void)
         cmocka_unit_test(a_broken_one_costs_a_retry_and_is_replaced),
         cmocka_unit_test(one_that_ends_or_stops_reading_while_idle_is_reaped_then),
         cmocka_unit_test(one_that_cannot_live_is_started_less_and_less_often),
+        cmocka_unit_test(one_that_cannot_be_started_is_our_own_trouble),
         cmocka_unit_test(a_slow_reader_of_much_is_waited_for),
         cmocka_unit_test(a_batch_is_a_list_each_way),
         cmocka_unit_test(a_stop_closes_its_input_then_asks_then_kills),

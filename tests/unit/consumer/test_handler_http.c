@@ -276,6 +276,25 @@ static void no_answer_is_tried_again(void **state)
     end(&post);
 }
 
+static void no_descriptor_for_a_connection_is_our_own_trouble(void **state)
+{
+    static const struct script_step steps[] = {{.status = 204}};
+    const struct qe_handler_common common = case_common(0);
+    struct post_case post;
+    const struct qe_handled *handled;
+
+    (void)state;
+    start(&post, steps, 1, &common);
+    qe_allow_descriptors(false);
+    handled = case_one(&post.at, "a");
+    qe_allow_descriptors(true);
+    assert_int_equal(handled->outcome, QE_OUTCOME_RETRY);
+    assert_int_equal(handled->reason, QE_FAIL_INTERNAL);
+    assert_non_null(strstr(handled->detail, "Too many open files"));
+    case_expect(case_one(&post.at, "b"), QE_OUTCOME_SUCCESS, 0, NULL, "");
+    end(&post);
+}
+
 static void *cancel_soon(void *argument)
 {
     const struct timespec pause = {.tv_nsec = 100000000};
@@ -365,6 +384,7 @@ int main(void)
         cmocka_unit_test(a_reply_that_is_too_long_is_never_cut),
         cmocka_unit_test(the_status_decides_though_the_answer_is_too_long),
         cmocka_unit_test(no_answer_is_tried_again),
+        cmocka_unit_test(no_descriptor_for_a_connection_is_our_own_trouble),
         cmocka_unit_test(a_stop_cuts_it_short_and_it_can_go_on),
         cmocka_unit_test(a_batch_is_a_list_each_way),
         cmocka_unit_test(construction_survives_failed_allocations),
