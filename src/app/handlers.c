@@ -75,7 +75,9 @@ static void *make_http(const struct qe_consumer_settings *settings, const struct
                                                     .headers_count = count,
                                                     .ca_file = settings->handler.ca_file,
                                                     .cert_file = settings->handler.cert_file,
-                                                    .key_file = settings->handler.key_file};
+                                                    .key_file = settings->handler.key_file,
+                                                    .posts_once = settings->delivery ==
+                                                                  QE_DELIVERY_AT_MOST_ONCE};
 
     return qe_handler_http_new(&options, err);
 }

@@ -1,5 +1,5 @@
 /* A POST per message, or per batch. Each worker has a client of its own, and with it a connection
- * that is kept. Source: RFC 9110 for the statuses. */
+ * that is kept, but for at_most_once. Source: RFC 9110 for the statuses. */
 #include <stdio.h>
 #include <string.h>
 
@@ -122,7 +122,8 @@ static int ask(const struct post *post, int64_t deadline_mono_ms, struct qe_err 
             .body = options->common.in_batches ? question->data : message->body,
             .body_bytes = options->common.in_batches ? question->length_bytes : message->body_bytes,
             .deadline_mono_ms = deadline_mono_ms,
-            .reply_max_bytes = reply_max_bytes(post)};
+            .reply_max_bytes = reply_max_bytes(post),
+            .once = options->posts_once};
 
         rc = fetch(post, &request, err);
     }

@@ -70,6 +70,7 @@ struct qe_http_handler_options {
     const char *ca_file; /* NULL: the system's */
     const char *cert_file;
     const char *key_file;
+    bool posts_once; /* each on a connection of its own, since a kept one may be sent on again */
 };
 extern const struct qe_handler qe_handler_http;
 void *qe_handler_http_new(const struct qe_http_handler_options *options,

@@ -48,6 +48,7 @@ struct qe_http_request {
     int64_t connect_timeout_ms; /* 0: QE_HTTP_CONNECT_TIMEOUT_MS; the deadline wins */
     size_t reply_max_bytes;     /* 0: QE_HTTP_REPLY_MAX_BYTES; more is QE_ERR_LIMIT */
     bool no_proxy;              /* ignore http_proxy and friends: for metadata addresses */
+    bool once;                  /* on a connection of its own: libcurl sends it once at most */
     bool is_secret;             /* the answer's body is wiped before its memory is given back */
     void *context;              /* comes back in the reply */
     /* NULL: the body comes with the reply. Else that of an answer of status 200 goes here as it

@@ -297,6 +297,8 @@ static bool set_request(struct http_exchange *exchange, const struct qe_http_req
            curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)exchange->timeout_ms) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)exchange->connect_timeout_ms) ==
                CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->once ? 1L : 0L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->once ? 1L : 0L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROXY, request->no_proxy ? "" : NULL) == CURLE_OK;
 }
 

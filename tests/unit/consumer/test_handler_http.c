@@ -15,18 +15,27 @@ struct post_case {
 
 static const struct qe_pair s_headers[] = {{"Authorization", "Bearer secret"}, {"X-Tenant", "t"}};
 
-static void start(struct post_case *post, const struct script_step *steps, size_t count,
-                  const struct qe_handler_common *common)
+static void start_how(struct post_case *post, const struct script_step *steps, size_t count,
+                      const struct qe_handler_common *common, bool posts_once)
 {
     struct qe_err err = {0};
 
     post->server = script_server_start(steps, count);
     (void)snprintf(post->url, sizeof post->url, "http://127.0.0.1:%u/orders",
                    script_server_port(post->server));
-    const struct qe_http_handler_options options = {
-        .common = *common, .url = post->url, .headers = s_headers, .headers_count = 2};
+    const struct qe_http_handler_options options = {.common = *common,
+                                                    .url = post->url,
+                                                    .headers = s_headers,
+                                                    .headers_count = 2,
+                                                    .posts_once = posts_once};
 
     case_init(&post->at, &qe_handler_http, qe_handler_http_new(&options, &err));
+}
+
+static void start(struct post_case *post, const struct script_step *steps, size_t count,
+                  const struct qe_handler_common *common)
+{
+    start_how(post, steps, count, common, false);
 }
 
 static void end(struct post_case *post)
@@ -276,6 +285,25 @@ static void no_answer_is_tried_again(void **state)
     end(&post);
 }
 
+/* A server that takes a request on a kept connection and ends it: nobody knows what was done. */
+static void what_may_have_been_handled_is_sent_again_only_where_that_is_allowed(void **state)
+{
+    static const struct script_step steps[] = {{.status = 204}, {.resets = true}, {.status = 204}};
+    const struct qe_handler_common common = case_common(0);
+
+    (void)state;
+    for (size_t once = 0; once < 2; once++) {
+        struct post_case post;
+
+        start_how(&post, steps, 3, &common, once == 1);
+        case_expect(case_one(&post.at, "a"), QE_OUTCOME_SUCCESS, 0, NULL, "");
+        assert_int_equal(case_one(&post.at, "b")->outcome,
+                         once == 1 ? QE_OUTCOME_RETRY : QE_OUTCOME_SUCCESS);
+        assert_int_equal(script_server_requests(post.server), once == 1 ? 2 : 3);
+        end(&post);
+    }
+}
+
 static void no_descriptor_for_a_connection_is_our_own_trouble(void **state)
 {
     static const struct script_step steps[] = {{.status = 204}};
@@ -384,6 +412,7 @@ int main(void)
         cmocka_unit_test(a_reply_that_is_too_long_is_never_cut),
         cmocka_unit_test(the_status_decides_though_the_answer_is_too_long),
         cmocka_unit_test(no_answer_is_tried_again),
+        cmocka_unit_test(what_may_have_been_handled_is_sent_again_only_where_that_is_allowed),
         cmocka_unit_test(no_descriptor_for_a_connection_is_our_own_trouble),
         cmocka_unit_test(a_stop_cuts_it_short_and_it_can_go_on),
         cmocka_unit_test(a_batch_is_a_list_each_way),
