@@ -186,9 +186,11 @@ static void take_retry(const struct qe_exchange *exchange, const struct qe_json 
     }
 }
 
-static void take_one(const struct qe_exchange *exchange, const struct qe_json *answer,
+/* The answer for messages[index]; `out` is that one's. */
+static void take_one(const struct qe_exchange *exchange, size_t index, const struct qe_json *answer,
                      struct qe_handled *out)
 {
+    const bool is_asked = exchange->messages[index]->reply_to[0] != '\0';
     const char *result = qe_json_text(qe_json_get(answer, "result"));
     const char *said = qe_json_text(qe_json_get(answer, "reason"));
     const char *reason = said != NULL && *said != '\0' ? said : "the handler gave no reason";
@@ -199,7 +201,10 @@ static void take_one(const struct qe_exchange *exchange, const struct qe_json *a
         fail(out, "the answer has no result: ack, retry or reject");
     } else if (strcmp(result, "ack") == 0) {
         out->outcome = QE_OUTCOME_SUCCESS;
-        wrong = take_reply(answer, exchange->common->reply_max_bytes, &out->reply, &outcome);
+        /* A reply that nobody asked for goes nowhere, whatever it is. */
+        wrong = is_asked
+                    ? take_reply(answer, exchange->common->reply_max_bytes, &out->reply, &outcome)
+                    : NULL;
         if (wrong != NULL) {
             qe_handled_fail(out, outcome,
                             outcome == QE_OUTCOME_RETRY ? QE_FAIL_INTERNAL : QE_FAIL_PERMANENT,
@@ -226,7 +231,7 @@ static int take_single(const struct qe_exchange *exchange, const struct qe_json 
                           "the answer's id is not the question's (%" PRIu64 ")",
                           exchange->first_id);
     }
-    take_one(exchange, answer, out);
+    take_one(exchange, 0, answer, out);
     return 0;
 }
 
@@ -252,7 +257,7 @@ static int take_list(const struct qe_exchange *exchange, const struct qe_json *a
         if (index < exchange->count && !taken[index]) {
             taken[index] = true;
             out[index].detail[0] = '\0';
-            take_one(exchange, answer, &out[index]);
+            take_one(exchange, index, answer, &out[index]);
         }
     }
     qe_free(taken);

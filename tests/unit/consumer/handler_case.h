@@ -23,6 +23,7 @@ struct handler_case {
     struct qe_handled handled[CASE_BATCH_MAX];
     atomic_bool cancelled;
     int64_t max_ms; /* max_handling_time */
+    bool asks;      /* each message, for a reply */
     int64_t spent_ms;
 };
 
@@ -54,6 +55,7 @@ static inline struct qe_message *case_message(struct handler_case *at, const cha
     assert_ok(qe_message_init(message, &err), err);
     case_text(&message->id, id);
     case_text(&message->body, body);
+    case_text(&message->reply_to, at->asks ? "answers" : "");
     message->body_bytes = strlen(body);
     message->receives = 1;
     return message;

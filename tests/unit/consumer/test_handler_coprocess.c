@@ -30,6 +30,7 @@ static void start(struct handler_case *at, const char *script, int64_t timeout_m
     struct qe_err err = {0};
 
     case_init(at, &qe_handler_coprocess, make(script, &common, &err));
+    at->asks = true;
 }
 
 static void one_process_answers_many_messages(void **state)
@@ -61,28 +62,35 @@ static void the_answer_decides(void **state)
         const char *label;
         const char *detail;
         int64_t delay_ms;
+        bool is_asked; /* for a reply */
     } rows[] = {
-        {"\"result\":\"ack\"", QE_OUTCOME_SUCCESS, 0, NULL, "", -1},
+        {"\"result\":\"ack\"", QE_OUTCOME_SUCCESS, 0, NULL, "", -1, false},
         {"\"result\":\"retry\"", QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, NULL,
-         "the handler gave no reason", -1},
+         "the handler gave no reason", -1, false},
         {"\"result\":\"retry\",\"reason\":\"downstream\",\"delay\":1.5", QE_OUTCOME_RETRY,
-         QE_FAIL_HANDLER_ERROR, "downstream", "", 1500},
+         QE_FAIL_HANDLER_ERROR, "downstream", "", 1500, false},
         {"\"result\":\"retry\",\"delay\":1e300", QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, NULL,
-         "the handler gave no reason", 43200000},
+         "the handler gave no reason", 43200000, false},
         {"\"result\":\"retry\",\"delay\":-1", QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, NULL,
-         "the handler gave no reason", -1},
+         "the handler gave no reason", -1, false},
         {"\"result\":\"reject\",\"reason\":\"bad_address: no such street\"", QE_OUTCOME_REJECT,
-         QE_FAIL_PERMANENT, "bad_address", "no such street", -1},
+         QE_FAIL_PERMANENT, "bad_address", "no such street", -1, false},
         {"\"result\":\"reject\",\"reason\":\"free words\"", QE_OUTCOME_REJECT, QE_FAIL_PERMANENT,
-         NULL, "free words", -1},
+         NULL, "free words", -1, false},
         {"\"result\":\"done\"", QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, NULL,
-         "the answer's result is \"done\", not ack, retry or reject", -1},
+         "the answer's result is \"done\", not ack, retry or reject", -1, false},
         {"\"x\":1", QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, NULL,
-         "the answer has no result: ack, retry or reject", -1},
+         "the answer has no result: ack, retry or reject", -1, false},
         {"\"result\":\"ack\",\"reply\":7", QE_OUTCOME_REJECT, QE_FAIL_PERMANENT, NULL,
-         "the answer's reply is no text", -1},
+         "the answer's reply is no text", -1, true},
         {"\"result\":\"ack\",\"reply_base64\":\"=\"", QE_OUTCOME_REJECT, QE_FAIL_PERMANENT, NULL,
-         "the answer's reply_base64 is no base64", -1},
+         "the answer's reply_base64 is no base64", -1, true},
+        {"\"result\":\"ack\",\"reply\":\"'$LONG'\"", QE_OUTCOME_REJECT, QE_FAIL_PERMANENT, NULL,
+         "the answer's reply is longer than max_reply", -1, true},
+        /* Who has not asked gets none, so what is wrong with it is no matter. */
+        {"\"result\":\"ack\",\"reply\":7", QE_OUTCOME_SUCCESS, 0, NULL, "", -1, false},
+        {"\"result\":\"ack\",\"reply_base64\":\"=\"", QE_OUTCOME_SUCCESS, 0, NULL, "", -1, false},
+        {"\"result\":\"ack\",\"reply\":\"'$LONG'\"", QE_OUTCOME_SUCCESS, 0, NULL, "", -1, false},
     };
 
     (void)state;
@@ -90,9 +98,11 @@ static void the_answer_decides(void **state)
         struct handler_case at;
         char script[1024];
 
-        (void)snprintf(script, sizeof script, "%secho '{\"id\":'$id',%s}'; done", EACH_LINE,
+        (void)snprintf(script, sizeof script,
+                       "LONG=$(printf %%01001d 1); %secho '{\"id\":'$id',%s}'; done", EACH_LINE,
                        rows[i].answer);
         start(&at, script, 0);
+        at.asks = rows[i].is_asked;
         case_expect(case_one(&at, "body"), rows[i].outcome, rows[i].reason, rows[i].label,
                     rows[i].detail);
         assert_int_equal(at.handled[0].retry_delay_ms, rows[i].delay_ms);
@@ -111,6 +121,7 @@ static void what_it_is_asked_is_the_whole_message(void **state)
           "read -r line; printf '%s' \"$line\" | sed 's/[\\\\\"]/\\\\&/g' | "
           "{ printf '{\"id\":1,\"result\":\"retry\",\"reason\":\"'; cat; echo '\"}'; }; cat",
           0);
+    at.asks = false;
     struct qe_message *message = case_message(&at, "m", "b\"y");
     message->receives = 2;
     assert_ok(qe_attributes_add(&message->attributes, "k", "v", &err), err);
@@ -299,6 +310,7 @@ static void a_batch_is_a_list_each_way(void **state)
                    "read -r line; echo '[{\"id\":5,\"result\":\"ack\"}]'; "
                    "read -r line; echo '{\"id\":6,\"result\":\"ack\"}'; cat",
                    &common, &err));
+    at.asks = true;
     for (int i = 0; i < 4; i++) {
         (void)case_message(&at, "m", "b");
     }
