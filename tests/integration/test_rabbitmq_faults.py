@@ -104,6 +104,7 @@ class Nodes(WithRabbit):
     def while_the_leader_changes(self, second):
         """A new leader says 0 until its first tick."""
         first, ready = self.rabbit, series("queue_messages_ready", "moves")
+        first.ctl("eval", "application:set_env(rabbit, quorum_tick_interval, 5000).")  # as by default: of queues from now on
         first.must("PUT", "/api/queues/%2F/moves", {"durable": True, "node": first.node,
                                                     "arguments": {"x-queue-type": "quorum"}})
         first.publish("moves", 5)
@@ -111,7 +112,6 @@ class Nodes(WithRabbit):
                               discovery=60, stale=40) for method in ("totals", "statistics")]
         for daemon in daemons:
             self.wait_values("before", daemon, {ready: 5})
-        first.ctl("eval", "application:set_env(rabbit, quorum_tick_interval, 5000).")
         broker, seen = set(), set()
         for node in (second.node, first.node):
             here = first.must("GET", "/api/queues/%2F/moves")["leader"]
