@@ -241,14 +241,6 @@ static enum qe_exit ask_the_broker(const struct ctl_redrive_job *job, struct qe_
     return job->ctl->options.cancel ? ctl_redrive_cancel(job, err) : ctl_redrive_status(job, err);
 }
 
-/* The broker counts whole messages per second, has no limit of how many, and takes all. */
-static bool suits_the_broker(const struct ctl *ctl)
-{
-    return (ctl->driver->caps & QE_CAP_REDRIVE) != 0 && ctl->options.redrive_max == 0 &&
-           qe_dlq_filter_is_empty(&ctl->options.filter) &&
-           (ctl->options.rate <= 0 || ctl->options.rate >= 1);
-}
-
 static int confirm(const struct ctl_redrive_job *job, struct qe_err *err)
 {
     const struct ctl *ctl = job->ctl;
@@ -262,32 +254,6 @@ static int confirm(const struct ctl_redrive_job *job, struct qe_err *err)
                    ctl_label(ctl, &job->from, from),
                    job->to.name != NULL ? ctl_label(ctl, &job->to, to) : "where each came from");
     return ctl_confirm(ctl, question, err);
-}
-
-/* All of them, or what the canaries have left of --max. */
-static enum qe_exit move_the_rest(const struct ctl_redrive_job *job, uint64_t moved,
-                                  struct qe_err *err)
-{
-    const struct ctl *ctl = job->ctl;
-    uint64_t max = ctl->options.redrive_max;
-
-    if (suits_the_broker(ctl)) {
-        struct qe_redrive_task before;
-
-        if (ctl_redrive_begin(job, &before, err) == 0) {
-            return ctl_redrive_watch(job, &before, err);
-        }
-        /* Who may not have it moved may still be allowed to receive and to send. */
-        if (err->code != QE_ERR_UNSUPPORTED && err->code != QE_ERR_AUTH) {
-            return QE_EXIT_FAILURE;
-        }
-        (void)fprintf(stderr,
-                      "queuectl dlq redrive: moving them from here, since the broker does not: ");
-        (void)ctl_write_safely(stderr, err->message, strlen(err->message));
-        (void)fputc('\n', stderr);
-        *err = (struct qe_err){0};
-    }
-    return ctl_redrive_from_here(job, max > 0 ? max - moved : 0, NULL, &moved, err);
 }
 
 static enum qe_exit move(struct ctl_redrive_job *job, struct qe_err *err)
@@ -308,7 +274,7 @@ static enum qe_exit move(struct ctl_redrive_job *job, struct qe_err *err)
     if (options->canary > 0) {
         code = ctl_redrive_canary(job, &moved, &go_on, err);
     }
-    return go_on ? move_the_rest(job, moved, err) : code;
+    return go_on ? ctl_redrive_rest(job, moved, err) : code;
 }
 
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)

@@ -34,14 +34,20 @@ enum qe_exit ctl_redrive_dry(const struct ctl_redrive_job *job, struct qe_err *e
  * *out_go_on: they did not, and there is more to move. */
 enum qe_exit ctl_redrive_canary(const struct ctl_redrive_job *job, uint64_t *out_moved,
                                 bool *out_go_on, struct qe_err *err);
+/* All of them, or what the canaries have left of --max (`moved`): by the broker where it can, from
+ * here where it cannot. */
+enum qe_exit ctl_redrive_rest(const struct ctl_redrive_job *job, uint64_t moved,
+                              struct qe_err *err);
 
 /* Asks the broker to move them. -1 with QE_ERR_UNSUPPORTED: this server, or this queue, cannot.
  * *out_before is what was known of the task before this one. */
 int ctl_redrive_begin(const struct ctl_redrive_job *job, struct qe_redrive_task *out_before,
                       struct qe_err *err) QE_MUST_CHECK;
-/* Shows how far the broker is, until it is done or Ctrl-C. */
+/* Shows how far the broker is, until it is done or Ctrl-C. *out_failed: its task has failed, for
+ * the reason in *err. */
 enum qe_exit ctl_redrive_watch(const struct ctl_redrive_job *job,
-                               const struct qe_redrive_task *before, struct qe_err *err);
+                               const struct qe_redrive_task *before, bool *out_failed,
+                               struct qe_err *err);
 enum qe_exit ctl_redrive_status(const struct ctl_redrive_job *job, struct qe_err *err);
 enum qe_exit ctl_redrive_cancel(const struct ctl_redrive_job *job, struct qe_err *err);
 

@@ -95,7 +95,7 @@ static enum qe_exit say_left_running(const struct ctl_redrive_job *job)
 }
 
 static enum qe_exit conclude(const struct ctl_redrive_job *job, const struct qe_redrive_task *task,
-                             struct qe_err *err)
+                             bool *out_failed, struct qe_err *err)
 {
     if (task->state == QE_REDRIVE_COMPLETED) {
         ctl_redrive_print_moved(job, task->moved_messages);
@@ -105,10 +105,10 @@ static enum qe_exit conclude(const struct ctl_redrive_job *job, const struct qe_
     char label[CTL_LABEL_BYTES];
 
     qe_err_set(err, QE_ERR_PROTOCOL,
-               "the redrive of %.100s %s after about %" PRIu64 " messages%s%s%s",
+               "the redrive of %.100s %s after about %" PRIu64 " messages%s%s",
                ctl_label(job->ctl, &job->from, label), failed ? "failed" : "was cancelled",
-               task->moved_messages, task->reason[0] != '\0' ? ": " : "", task->reason,
-               failed && job->to.name == NULL ? "; --to names a queue for them all" : "");
+               task->moved_messages, task->reason[0] != '\0' ? ": " : "", task->reason);
+    *out_failed = failed;
     return QE_EXIT_FAILURE;
 }
 
@@ -121,11 +121,13 @@ static bool is_ours(const struct qe_redrive_task *task, const struct qe_redrive_
 }
 
 enum qe_exit ctl_redrive_watch(const struct ctl_redrive_job *job,
-                               const struct qe_redrive_task *before, struct qe_err *err)
+                               const struct qe_redrive_task *before, bool *out_failed,
+                               struct qe_err *err)
 {
     struct ctl_progress progress = {0};
     int64_t appear_mono_ms = qe_clock_mono_ms() + APPEAR_MS;
 
+    *out_failed = false;
     ctl_catch_signals();
     for (int64_t now = qe_clock_mono_ms(); ctl_stopped == 0; now = qe_clock_mono_ms()) {
         struct qe_redrive_task task;
@@ -138,7 +140,7 @@ enum qe_exit ctl_redrive_watch(const struct ctl_redrive_job *job,
         } else if (is_ours(&task, before) ||
                    (now >= appear_mono_ms && task.state != QE_REDRIVE_NONE)) {
             ctl_progress_end(&progress);
-            return conclude(job, &task, err);
+            return conclude(job, &task, out_failed, err);
         } else if (now >= appear_mono_ms) {
             break; /* it was begun, and nothing is told of it */
         }

@@ -51,6 +51,10 @@ class ByTheBroker(WithFolder):
     def receive_away(self):
         self.sqs.receive_message(QueueUrl=self.orders, MaxNumberOfMessages=10, VisibilityTimeout=0)
 
+    def receive_for_good(self):
+        for one in self.sqs.receive_message(QueueUrl=self.orders, MaxNumberOfMessages=10).get("Messages", []):
+            self.sqs.delete_message(QueueUrl=self.orders, ReceiptHandle=one["ReceiptHandle"])
+
     def ready(self, url):
         name = "ApproximateNumberOfMessages"
         return int(self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
@@ -86,18 +90,58 @@ class ByTheBroker(WithFolder):
         self.assertEqual(again.returncode, 1)
         self.assertIn("no redrive is running", again.stderr)
 
-    def test_what_the_broker_cannot_move_is_told_with_its_reason(self):
-        self.sqs.send_message(QueueUrl=self.dlq, MessageBody="by hand")
+    def keep_long(self, seconds):
+        """This server answers a long poll for more than it has when its time is over: with what came back in it, too."""
+        self.sqs.set_queue_attributes(QueueUrl=self.dlq, Attributes={"VisibilityTimeout": str(seconds)})
+
+    def bury_as_a_consumer_does(self, count):
+        """The broker does not know where they came from; they say it themselves."""
+        self.keep_long(30)
+        says = {"dead-letter-source": "orders", "dead-letter-reason": "permanent: no street"}
+        for number in range(count):
+            self.sqs.send_message(QueueUrl=self.dlq, MessageBody=f"ours{number}", MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in says.items()})
+
+    def test_what_a_consumer_has_dead_lettered_is_moved_from_here(self):
+        self.bury_as_a_consumer_does(5)
+        done = self.redrive("--yes")
+        self.assertEqual(done.stdout, "moved 5 from orders-dlq\n")
+        self.assertIn("moving them from here, since the broker does not: it cannot tell where all of them came from\n",
+                      done.stderr)
+        self.assertEqual((self.ready(self.orders), self.ready(self.dlq)), (5, 0))
+        self.assertIn("no redrive of orders-dlq is known", self.redrive("--status").stdout)
+
+    def test_behind_canaries_too(self):
+        self.bury_as_a_consumer_does(5)
+        with subprocess.Popen([*self.ctl, "--yes", "--canary", "2", "--canary-wait", "1s"], text=True,
+                              stdout=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            wait_for("it ends", lambda: self.receive_for_good() or process.poll() is not None)
+            said = process.communicate(timeout=PATIENCE_SECONDS)[0]
+        self.assertEqual(process.returncode, 0, said)
+        self.assertIn("moved 3 from orders-dlq\n", said)
+
+    def test_where_the_broker_fails_half_way_the_rest_is_moved_from_here(self):
+        self.bury(12)  # a look sees only these
+        self.bury_as_a_consumer_does(3)
+        self.keep_long(3)
         done = self.redrive("--yes", check=False)
-        self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stderr, "failed after about 0 messages: .*; --to names a queue for them all")
-        # Its failed task holds the message for a while.
-        wait_for("it can be moved", lambda: "moved 1 from orders-dlq to orders\n" in self.redrive(
-            "--yes", "--to", "orders").stdout)
+        self.assertRegex(done.stderr, "moving the rest from here: the redrive of orders-dlq failed after about 12 "
+                                      "messages: CouldNotDetermineMessageSource\n")
+        if done.returncode:  # its failed task holds what it has received for a while
+            self.assertIn("in flight", done.stderr)
+            wait_for("it can be moved", lambda: "moved 3 from orders-dlq\n" in self.redrive("--yes").stdout)
+        self.assertEqual((self.ready(self.orders), self.ready(self.dlq)), (15, 0))
+
+    def test_what_says_nothing_goes_where_the_only_link_leads(self):
+        self.keep_long(30)
+        self.sqs.send_message(QueueUrl=self.dlq, MessageBody="by hand")
+        self.assertIn("moved 1 from orders-dlq\n", self.redrive("--yes").stdout)
+        self.assertEqual(self.ready(self.orders), 1)
 
     def test_faster_than_the_broker_does_it_they_are_moved_from_here(self):
-        self.sqs.set_queue_attributes(QueueUrl=self.dlq, Attributes={"VisibilityTimeout": "30"})
-        self.bury(5)  # this server answers a long poll for more than it has when its time is over, and a trip later
+        self.keep_long(30)
+        self.bury(5)
         done = self.redrive("--yes", "--rate", "600")
         self.assertIn("moved 5 from orders-dlq\n", done.stdout)
         self.assertIn("moving them from here, since the broker does not: 600 messages per second", done.stderr)

@@ -1,0 +1,185 @@
+/* The messages of a redrive, or what canaries have left of them: moved by the broker where it can,
+ * and from here where it cannot. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dlq/facts.h"
+#include "dlq/receive.h"
+#include "model/dead_letter.h"
+#include "queuectl/dlq.h"
+#include "queuectl/redrive.h"
+
+/* Letters that tell by whom the queue is filled. */
+#define LOOK_COUNT 10
+
+/* The broker counts whole messages per second, has no limit of how many, and takes all. */
+static bool suits_the_broker(const struct ctl *ctl)
+{
+    return (ctl->driver->caps & QE_CAP_REDRIVE) != 0 && ctl->options.redrive_max == 0 &&
+           qe_dlq_filter_is_empty(&ctl->options.filter) &&
+           (ctl->options.rate <= 0 || ctl->options.rate >= 1);
+}
+
+static void say(const char *what, const char *why)
+{
+    (void)fprintf(stderr, "queuectl dlq redrive: %s: ", what);
+    (void)ctl_write_safely(stderr, why, strlen(why));
+    (void)fputc('\n', stderr);
+}
+
+/* --- whose letters they are --- */
+
+/* What the broker has dead-lettered says where it came from, and nothing else. Where it does not,
+ * or where a consumer has written down why, the broker knows no source. */
+static bool is_of_the_broker(const struct qe_message *message)
+{
+    if (qe_attributes_get(&message->attributes, QE_DEAD_LETTER_SOURCE) == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < message->attributes.count; i++) {
+        const char *name = message->attributes.items[i].name;
+
+        if (qe_dlq_is_own_attribute(name) && strcmp(name, QE_DEAD_LETTER_SOURCE) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_foreign(const struct qe_message_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!is_of_the_broker(&list->items[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void give_back(const struct ctl_redrive_job *job, const struct qe_message_list *list)
+{
+    const struct ctl *ctl = job->ctl;
+    struct qe_settlement settlements[LOOK_COUNT];
+    struct qe_err why = {0};
+    uint64_t kept = 0;
+
+    for (size_t i = 0; i < list->count;) {
+        struct qe_err err = {0};
+        size_t count = 0;
+
+        for (; count < LOOK_COUNT && i < list->count; i++) {
+            settlements[count++] = (struct qe_settlement){
+                .message = &list->items[i], .verb = QE_SETTLE_RELEASE, .unhandled = true};
+        }
+        bool failed = ctl->driver->settle(ctl->handle, &job->from, settlements, count,
+                                          ctl_deadline(ctl), &err) != 0;
+
+        for (size_t k = 0; k < count; k++) {
+            if (failed || settlements[k].result == QE_SETTLE_FAILED) {
+                why = failed ? err : settlements[k].err;
+                kept++;
+            }
+        }
+    }
+    ctl_dlq_tell_kept(kept, &why);
+}
+
+/* It would take what is to be looked at, and another task cannot be begun. */
+static bool task_runs(const struct ctl_redrive_job *job)
+{
+    const struct ctl *ctl = job->ctl;
+    struct qe_redrive_task task = {0};
+    struct qe_err ignored = {0};
+
+    return ctl->driver->redrive_status(ctl->handle, &job->from, ctl_deadline(ctl), &task,
+                                       &ignored) == 0 &&
+           task.state == QE_REDRIVE_RUNNING;
+}
+
+/* A task of the broker's ends at the first message whose source it does not know, and holds for a
+ * while what it has received; so it is better not begun. Not sure: one look sees a few. */
+static bool broker_knows_the_sources(const struct ctl_redrive_job *job)
+{
+    const struct ctl *ctl = job->ctl;
+    struct qe_message_list list = {0};
+    struct qe_err ignored = {0}; /* who may not receive may still have it moved */
+
+    if (job->to.name != NULL || (ctl->driver->caps & QE_CAP_RECEIVE) == 0 || task_runs(job) ||
+        qe_dlq_receive(ctl->driver, ctl->handle, &job->from, LOOK_COUNT, &list, &ignored) != 0) {
+        return true;
+    }
+    bool foreign = is_foreign(&list);
+
+    give_back(job, &list);
+    qe_message_list_deinit(&list);
+    return !foreign;
+}
+
+/* --- moving --- */
+
+static enum qe_exit from_here(const struct ctl_redrive_job *job, uint64_t moved, struct qe_err *err)
+{
+    uint64_t max = job->ctl->options.redrive_max;
+
+    return ctl_redrive_from_here(job, max > 0 ? max - moved : 0, NULL, &moved, err);
+}
+
+/* The broker's task has ended before its time. */
+static enum qe_exit go_on_from_here(const struct ctl_redrive_job *job, struct qe_err *err)
+{
+    say("moving the rest from here", err->message);
+    *err = (struct qe_err){0};
+    enum qe_exit code = from_here(job, 0, err);
+    uint64_t held = ctl_dlq_count(job->ctl, &job->from, QE_FIELD_IN_FLIGHT_MESSAGES);
+
+    if (code == QE_EXIT_OK && held > 0 && held != UINT64_MAX) {
+        char label[CTL_LABEL_BYTES];
+
+        qe_err_set(err, QE_ERR_LIMIT,
+                   "about %" PRIu64 " of %.100s are in flight, held by the broker's redrive, most "
+                   "likely: run it again when their visibility has ended",
+                   held, ctl_label(job->ctl, &job->from, label));
+        return QE_EXIT_FAILURE;
+    }
+    return code;
+}
+
+static enum qe_exit by_the_broker(const struct ctl_redrive_job *job, uint64_t moved,
+                                  struct qe_err *err)
+{
+    struct qe_redrive_task before;
+    bool failed = false;
+
+    if (ctl_redrive_begin(job, &before, err) == 0) {
+        enum qe_exit code = ctl_redrive_watch(job, &before, &failed, err);
+
+        return failed && job->to.name == NULL ? go_on_from_here(job, err) : code;
+    }
+    /* Who may not have it moved may still be allowed to receive and to send. */
+    if (err->code != QE_ERR_UNSUPPORTED && err->code != QE_ERR_AUTH) {
+        return QE_EXIT_FAILURE;
+    }
+    say("moving them from here, since the broker does not", err->message);
+    *err = (struct qe_err){0};
+    return from_here(job, moved, err);
+}
+
+enum qe_exit ctl_redrive_rest(const struct ctl_redrive_job *job, uint64_t moved, struct qe_err *err)
+{
+    if (!suits_the_broker(job->ctl)) {
+        return from_here(job, moved, err);
+    }
+    bool known = broker_knows_the_sources(job);
+
+    if (ctl_stopped != 0) {
+        (void)fputs("queuectl dlq redrive: stopped before the end\n", stderr);
+        return QE_EXIT_FAILURE;
+    }
+    if (!known) {
+        say("moving them from here, since the broker does not",
+            "it cannot tell where all of them came from");
+        return from_here(job, moved, err);
+    }
+    return by_the_broker(job, moved, err);
+}
