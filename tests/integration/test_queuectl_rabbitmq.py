@@ -16,6 +16,12 @@ need_tmux()
 from daemon import QUEUECTL
 
 
+HANDLING = """
+consumers:
+  - {source: rabbit, queue: twins, handler: {type: discard}}
+"""
+
+
 class QueuectlRabbit(WithRabbit):
     @classmethod
     def setUpClass(cls):
@@ -32,9 +38,9 @@ class QueuectlRabbit(WithRabbit):
         super().setUp()
         self.write_rabbit_config(self.rabbit.amqp_port)
 
-    def write_rabbit_config(self, amqp_port):
-        self.write_config(CONFIG.format(url=self.rabbit.url, extra=f"    amqp_url: amqp://127.0.0.1:{amqp_port}\n",
-                                        poll=5, discovery=5, stale=20))
+    def write_rabbit_config(self, amqp_port, consumers=""):
+        return self.write_config(CONFIG.format(url=self.rabbit.url, extra=f"    amqp_url: amqp://127.0.0.1:{amqp_port}\n",
+                                               poll=5, discovery=5, stale=20) + consumers)
 
     def ready(self):
         rows = [json.loads(line) for line in self.queuectl("stats", "--json").stdout.splitlines()]
@@ -62,8 +68,18 @@ class QueuectlRabbit(WithRabbit):
             "count": count, "ackmode": "reject_requeue_false", "encoding": "auto"})
 
     def test_canaries_are_not_mistaken_for_others_of_their_content(self):
-        self.bury(3)
+        self.bury(4)
+        self.rabbit.queue("lonely")
+        self.addCleanup(self.rabbit.must, "DELETE", "/api/queues/%2f/lonely")
         time.sleep(4)  # the broker tells whole seconds, of a clock that may be 2 s off
+        unhandled = self.queuectl("dlq", "redrive", "rabbit", "twins-dlq", "--yes", "--canary", "1", "--canary-wait", "1s",
+                                  "--to", "lonely", check=False)
+        self.assertEqual(unhandled.returncode, 1)
+        self.assertIn("1 canary still waits in lonely, which has no consumers: nobody has handled them: nothing more is "
+                      "moved\n", unhandled.stdout)
+        self.daemon(config=self.write_rabbit_config(self.rabbit.amqp_port, HANDLING))
+        wait_for("the statistics show who consumes", lambda: next(
+            row.get("consumers") for row in self.stats() if row["queue"] == "twins") == 1)
         done = self.queuectl("dlq", "redrive", "rabbit", "twins-dlq", "--yes", "--canary", "1", "--canary-wait", "1s")
         self.assertRegex(done.stdout, "none of 1 canaries came back within [0-9]+s\nmoved 2 from twins-dlq\n")
         self.rabbit.publish("twins-dlq", 2)  # of these nobody knows when they came

@@ -20,12 +20,19 @@ sources:
         dead_letter: {{queue: orders-dlq, max_receives: 3}}
       - name: orders-dlq
       - name: elsewhere
+        dead_letter: {{queue: elsewhere-dlq, max_receives: 3}}
+      - name: elsewhere-dlq
 """
 
+HANDLING = """
+consumers:
+  - {source: local, queue: orders, handler: {type: discard}}
+"""
 
 FAILING = """
 consumers:
   - {source: local, queue: orders, handler: {type: simulate, error_rate: 1}, retry: {max_receives: 1}}
+  - {source: local, queue: elsewhere, handler: {type: simulate, error_rate: 1}, retry: {max_receives: 1}}
 """
 
 
@@ -149,12 +156,36 @@ class Redrive(WithFolder):
         self.assertEqual(len(self.bodies("orders-dlq")), 4)
 
     def test_canaries_that_do_not_come_back_are_followed_by_the_rest(self):
+        daemon = self.daemon(config=self.write_config(CONFIG.format(folder=self.folder) + HANDLING))
         for _ in range(12):
             self.bury("b", "timeout")
         done = self.redrive("--yes", "--canary", "2", "--canary-wait", "1s")
         self.assertRegex(done.stdout, "^moved 2 from orders-dlq\nnone of 2 canaries came back within [12]s\n"
                                       "moved 10 from orders-dlq\n$")
-        self.assertEqual(self.ready()["orders"], (12, 0))
+        wait_for("all are handled", lambda: self.ready()["orders"] == (0, 0))
+        self.assertTrue(daemon.is_alive())
+
+    def test_canaries_that_nobody_handles_keep_the_rest_where_it_is(self):
+        self.send("orders", "--count", "2")  # these were there before
+        for number in range(6):
+            self.bury("b", "timeout")
+        done = self.redrive("--yes", "--canary", "3", "--canary-wait", "1s", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, "^moved 3 from orders-dlq\nnone of 3 canaries came back within [12]s\n"
+                                      "3 canaries still wait in orders: nobody has handled them: nothing more is moved\n$")
+        self.assertEqual(self.ready()["orders-dlq"], (3, 0))
+
+    def test_canaries_that_die_elsewhere_are_found_there(self):
+        daemon = self.daemon(config=self.write_config(CONFIG.format(folder=self.folder) + FAILING))
+        for number in range(9):
+            self.bury(f"b{number}", "timeout")
+        done = self.redrive("--yes", "--to", "elsewhere", "--canary", "3", "--canary-wait", "1h", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, "^moved 3 from orders-dlq to elsewhere\n[123] of 3 canaries failed within [0-9]+s?, "
+                                      "and are dead letters in elsewhere-dlq: nothing more is moved\n$")
+        self.assertRegex(done.stderr, "the first: message [0-9]+: max_receives")
+        self.assertEqual(self.ready()["orders-dlq"], (6, 0))
+        self.assertTrue(daemon.is_alive())
 
     def test_canaries_that_come_back_keep_the_rest_where_it_is(self):
         daemon = self.daemon(config=self.write_config(CONFIG.format(folder=self.folder) + FAILING))

@@ -14,6 +14,10 @@ from tmux_case import Terminal, need_tmux
 
 need_tmux()
 
+HANDLING = """
+consumers:
+  - {source: aws, queue: orders, handler: {type: discard}}
+"""
 FAILING = """
 consumers:
   - {source: aws, queue: orders, handler: {type: simulate, error_rate: 1}, retry: {max_receives: 1}}
@@ -97,11 +101,33 @@ class SqsDlq(WithMoto):
         wait_for("all are back", lambda: self.counts(self.dlq) == (6, 0, 0))
 
     def test_canaries_that_do_not_come_back_are_followed_by_the_rest(self):
-        for number in range(6):
-            self.bury(f"b{number}", "timeout")
+        self.daemon(config=self.write_sqs_config(HANDLING))
+        for _ in range(6):
+            self.bury("twin", "timeout")  # each looks like the canaries, and is hardly older
         done = self.dlq_tool("redrive", "--yes", "--canary", "2", "--canary-wait", "1s")
         self.assertRegex(done.stdout, "none of 2 canaries came back within [0-9]+s\nmoved 4 from orders-dlq\n")
-        self.assertEqual(self.counts(self.orders), (6, 0, 0))
+        wait_for("all are handled", lambda: self.counts(self.orders) == (0, 0, 0))
+
+    def test_canaries_that_nobody_handles_keep_the_rest_where_it_is(self):
+        self.sqs.send_message(QueueUrl=self.orders, MessageBody="there before")
+        for number in range(6):
+            self.bury(f"b{number}", "timeout")
+        done = self.dlq_tool("redrive", "--yes", "--canary", "2", "--canary-wait", "1s", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("2 canaries still wait in orders, which holds 3 messages, and 1 before them: nobody has handled them: "
+                      "nothing more is moved\n", done.stdout)
+        self.assertEqual((self.counts(self.orders), self.counts(self.dlq)), ((3, 0, 0), (4, 0, 0)))
+
+    def test_canaries_that_die_elsewhere_are_found_there(self):
+        grave = self.make_queue("elsewhere-dlq")
+        self.make_queue("elsewhere", grave)
+        self.daemon(config=self.write_sqs_config(FAILING.replace("queue: orders", "queue: elsewhere")))
+        for number in range(6):
+            self.bury(f"b{number}", "timeout")
+        done = self.dlq_tool("redrive", "--yes", "--to", "elsewhere", "--canary", "2", "--canary-wait", "1h", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, "[12] of 2 canaries failed within [0-9]+s, and are dead letters in elsewhere-dlq: ")
+        self.assertEqual(self.counts(self.dlq), (4, 0, 0))
 
     def test_what_is_exported_can_be_imported_with_the_types_of_its_attributes(self):
         attributes = {"number": {"DataType": "Number.int", "StringValue": "7"},

@@ -1,0 +1,389 @@
+#include "queuectl/redrive_flock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dlq/facts.h"
+#include "queuectl/dlq.h"
+#include "util/clock.h"
+#include "util/mem.h"
+
+/* A broker across a network has a clock of its own, which may be that much behind ours. */
+#define CLOCK_SKEW_MS 2000
+#define KNOWN_MAX ((size_t)1 << 20)
+
+static bool peeks(const struct ctl_flock *flock)
+{
+    return (flock->job->ctl->driver->caps & QE_CAP_PEEK) != 0;
+}
+
+/* --- places --- */
+
+/* NULL: it is not there, and there is no room. */
+static struct ctl_place *find_place(struct ctl_place *places, size_t *count,
+                                    const struct qe_queue *queue)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (qe_queue_compare(places[i].queue, queue) == 0) {
+            return &places[i];
+        }
+    }
+    if (*count == CTL_PLACES_MAX) {
+        return NULL;
+    }
+    places[*count] = (struct ctl_place){.queue = queue, .before = UINT64_MAX};
+    *count += 1;
+    return &places[*count - 1];
+}
+
+static uint64_t depth_of(const struct ctl_flock *flock, const struct qe_queue *queue)
+{
+    const struct ctl *ctl = flock->job->ctl;
+    uint64_t ready = ctl_dlq_count(ctl, queue, QE_FIELD_READY_MESSAGES);
+    uint64_t in_flight = ctl_dlq_count(ctl, queue, QE_FIELD_IN_FLIGHT_MESSAGES);
+
+    if (ready == UINT64_MAX) {
+        return UINT64_MAX;
+    }
+    return ready + (in_flight == UINT64_MAX ? 0 : in_flight);
+}
+
+/* The dead-letter queues of a target; one that sends everything back is none. */
+static void add_graves(struct ctl_flock *flock, const struct qe_queue *target)
+{
+    const struct qe_queue_set *set = flock->job->queues;
+
+    for (size_t i = 0; set != NULL && i < target->links_count; i++) {
+        const struct qe_dead_letter_link *link = &target->links[i];
+        size_t index = qe_queue_set_find(set, link->vhost, link->queue);
+
+        if (index != SIZE_MAX && set->is_dead_letter_queue[index]) {
+            (void)find_place(flock->graves, &flock->graves_count, &set->items[index]);
+        }
+    }
+}
+
+static void add_target(struct ctl_flock *flock, const struct qe_queue *queue)
+{
+    size_t before = flock->targets_count;
+
+    (void)find_place(flock->targets, &flock->targets_count, queue);
+    if (flock->targets_count > before) {
+        add_graves(flock, queue);
+    }
+}
+
+/* NULL: it is not known, and such a message is not moved. */
+static const struct qe_queue *target_of(struct ctl_flock *flock, const struct qe_message *message)
+{
+    struct qe_err ignored = {0};
+
+    return flock->job->to.name != NULL ? &flock->job->to
+                                       : qe_dlq_origin_of(&flock->origins, message, &ignored);
+}
+
+/* --- what was there before --- */
+
+/* FNV-1a: of the ids of one queue no two will be taken for each other. */
+static uint64_t hash_of(const char *id)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (; *id != '\0'; id++) {
+        hash = (hash ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const uint64_t *left = a;
+    const uint64_t *right = b;
+
+    return *left < *right ? -1 : *left > *right;
+}
+
+static int visit_before(void *context, const struct qe_message *message, struct qe_err *err)
+{
+    struct ctl_flock *flock = context;
+    const struct qe_queue *target = flock->grave == 0 ? target_of(flock, message) : NULL;
+
+    if (target != NULL) {
+        add_target(flock, target);
+    }
+    if (peeks(flock) || message->id[0] == '\0') {
+        return 0;
+    }
+    if (qe_grow(&flock->known, flock->known_count, &flock->known_capacity, KNOWN_MAX,
+                sizeof flock->known[0]) != 0) {
+        return qe_err_set(err, QE_ERR_NOMEM, "%zu messages", flock->known_count);
+    }
+    flock->known[flock->known_count++] = hash_of(message->id);
+    return 0;
+}
+
+static int look_at(struct ctl_flock *flock, const struct qe_queue *queue,
+                   int (*visit)(void *context, const struct qe_message *message,
+                                struct qe_err *err),
+                   size_t *out_seen, struct qe_err *err)
+{
+    const struct ctl *ctl = flock->job->ctl;
+    const struct ctl_visitor visitor = {.visit = visit, .context = flock};
+
+    return ctl_dlq_look(ctl, queue, ctl_dlq_look_cap(ctl), &visitor, out_seen, err);
+}
+
+int ctl_flock_prepare(struct ctl_flock *flock, struct qe_err *err)
+{
+    const struct ctl_redrive_job *job = flock->job;
+    char label[CTL_LABEL_BYTES];
+    int rc = 0;
+
+    flock->origins = (struct qe_dlq_origins){.from = &job->from, .queues = job->queues};
+    flock->canaries = qe_calloc((size_t)job->ctl->options.canary, sizeof *flock->canaries);
+    if (flock->canaries == NULL) {
+        return qe_err_set(err, QE_ERR_NOMEM, "%" PRIu64 " canaries", job->ctl->options.canary);
+    }
+    (void)find_place(flock->graves, &flock->graves_count, &job->from);
+    if (job->to.name != NULL) {
+        add_target(flock, &job->to);
+    }
+    for (flock->grave = 0; flock->grave < flock->graves_count && rc == 0; flock->grave++) {
+        const struct qe_queue *queue = flock->graves[flock->grave].queue;
+        size_t seen = 0;
+
+        rc = look_at(flock, queue, visit_before, &seen, err);
+        if (rc != 0) {
+            (void)qe_err_wrap(err, "what is in %.100s cannot be seen",
+                              ctl_label(job->ctl, queue, label));
+        }
+    }
+    if (flock->known_count > 0) {
+        qsort(flock->known, flock->known_count, sizeof flock->known[0], by_hash);
+    }
+    for (size_t i = 0; i < flock->targets_count && !peeks(flock); i++) {
+        flock->targets[i].before = depth_of(flock, flock->targets[i].queue);
+    }
+    return rc;
+}
+
+void ctl_flock_deinit(struct ctl_flock *flock)
+{
+    qe_free(flock->canaries);
+    qe_free(flock->known);
+    qe_dlq_origins_deinit(&flock->origins);
+    flock->canaries = NULL;
+    flock->known = NULL;
+}
+
+/* --- who is a canary --- */
+
+void ctl_flock_remember(void *context, const struct qe_message *message, const char *new_id)
+{
+    struct ctl_flock *flock = context;
+    const struct qe_queue *target = target_of(flock, message);
+    struct ctl_place *place =
+        target != NULL ? find_place(flock->targets, &flock->targets_count, target) : NULL;
+
+    if (place != NULL) {
+        place->canaries++;
+    }
+    if (flock->count < flock->job->ctl->options.canary) {
+        struct ctl_canary *one = &flock->canaries[flock->count++];
+
+        (void)snprintf(one->id, sizeof one->id, "%s", new_id);
+        one->fingerprint = qe_dlq_fingerprint(message);
+    }
+}
+
+/* When it was sent, or else came here; 0 unknown. */
+static int64_t time_of(const struct qe_message *message)
+{
+    return message->sent_unix_ms != 0 ? message->sent_unix_ms : message->enqueued_unix_ms;
+}
+
+/* One that waits for its turn, maybe of the same body. Who publishes to RabbitMQ often says neither
+ * id nor time; the canaries have both, and the broker tells when it dead-lettered. */
+static bool was_there_before(const struct ctl_flock *flock, const struct qe_message *message)
+{
+    int64_t since = time_of(message);
+    uint64_t hash = hash_of(message->id);
+
+    if (since != 0 && since < flock->job->start_unix_ms - (peeks(flock) ? 0 : CLOCK_SKEW_MS)) {
+        return true;
+    }
+    return message->id[0] != '\0' && flock->known_count > 0 &&
+           bsearch(&hash, flock->known, flock->known_count, sizeof hash, by_hash) != NULL;
+}
+
+/* The canary that this message is, if it is none that was found; NULL. */
+static struct ctl_canary *find_canary(struct ctl_flock *flock, const struct qe_message *message)
+{
+    uint64_t fingerprint = qe_dlq_fingerprint(message);
+
+    for (size_t i = 0; i < flock->count && !was_there_before(flock, message); i++) {
+        struct ctl_canary *one = &flock->canaries[i];
+
+        if (!one->is_found && ((one->id[0] != '\0' && strcmp(one->id, message->id) == 0) ||
+                               one->fingerprint == fingerprint)) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
+/* --- the failed ones --- */
+
+/* The first one's reason; of one that is surely one of them, if there is one. */
+static void note_why(struct ctl_flock *flock, const struct qe_message *message)
+{
+    bool is_sure = time_of(message) != 0;
+    struct qe_dlq_facts facts;
+
+    if (flock->failed > 0 && (flock->is_sure || !is_sure)) {
+        return;
+    }
+    flock->is_sure = is_sure;
+    qe_dlq_facts_read(message, qe_clock_unix_ms(), &facts);
+    (void)snprintf(flock->why, sizeof flock->why, "message %.60s: %s%s%.120s%s",
+                   qe_message_name(message), facts.reason, facts.detail[0] != '\0' ? ": " : "",
+                   facts.detail,
+                   is_sure ? ""
+                           : "; its age is not told: it may be one of the same content that was "
+                             "there before");
+}
+
+static int visit_grave(void *context, const struct qe_message *message, struct qe_err *err)
+{
+    struct ctl_flock *flock = context;
+    struct ctl_canary *one = find_canary(flock, message);
+
+    (void)err;
+    if (one != NULL) {
+        one->is_found = true;
+        note_why(flock, message);
+        flock->graves[flock->grave].canaries++;
+        flock->failed++;
+    }
+    return 0;
+}
+
+int ctl_flock_look(struct ctl_flock *flock, struct qe_err *err)
+{
+    size_t cap = ctl_dlq_look_cap(flock->job->ctl);
+    char label[CTL_LABEL_BYTES];
+
+    for (flock->grave = 0; flock->grave < flock->graves_count && ctl_stopped == 0; flock->grave++) {
+        const struct qe_queue *queue = flock->graves[flock->grave].queue;
+        size_t seen = 0;
+
+        if (look_at(flock, queue, visit_grave, &seen, err) != 0) {
+            return qe_err_wrap(err, "what becomes of %zu that are moved cannot be seen",
+                               flock->count);
+        }
+        if (seen >= cap && flock->failed == 0) {
+            return qe_err_set(
+                err, QE_ERR_LIMIT,
+                "the canaries (%zu) are moved, but %.60s holds more than %zu messages: what comes "
+                "back cannot be seen among them. See with `queuectl dlq list` whether "
+                "it grows, and move the rest without --canary",
+                flock->count, ctl_label(flock->job->ctl, queue, label), seen);
+        }
+    }
+    return 0;
+}
+
+/* --- those that nobody has handled --- */
+
+static int visit_target(void *context, const struct qe_message *message, struct qe_err *err)
+{
+    struct ctl_flock *flock = context;
+    struct ctl_canary *one = find_canary(flock, message);
+
+    (void)err;
+    if (one != NULL) {
+        one->is_found = true;
+        flock->waiting++;
+        flock->is_tried = flock->is_tried || message->receives > 0;
+    }
+    return 0;
+}
+
+static void say_waiting(const struct ctl *ctl, size_t count, const struct qe_queue *queue,
+                        const char *what)
+{
+    char label[CTL_LABEL_BYTES];
+
+    (void)printf("%zu canar%s in %s%s: nothing more is moved\n", count,
+                 count == 1 ? "y still waits" : "ies still wait", ctl_label(ctl, queue, label),
+                 what);
+}
+
+static int tell_by_peeking(struct ctl_flock *flock, const struct ctl_place *target, bool *out_any,
+                           struct qe_err *err)
+{
+    char label[CTL_LABEL_BYTES];
+    size_t seen = 0;
+
+    flock->waiting = 0;
+    flock->is_tried = false;
+    if (look_at(flock, target->queue, visit_target, &seen, err) != 0) {
+        return qe_err_wrap(err, "whether the canaries were handled cannot be seen");
+    }
+    if (seen >= ctl_dlq_look_cap(flock->job->ctl)) {
+        return qe_err_set(err, QE_ERR_LIMIT,
+                          "the canaries (%zu) are moved, but %.60s holds more than %zu messages: "
+                          "whether they were handled cannot be seen among them",
+                          flock->count, ctl_label(flock->job->ctl, target->queue, label), seen);
+    }
+    if (flock->waiting > 0) {
+        *out_any = true;
+        say_waiting(flock->job->ctl, flock->waiting, target->queue,
+                    flock->is_tried ? ": tried, but not done" : ": nobody has handled them");
+    }
+    return 0;
+}
+
+/* Looking at them would take them from those who are to handle them. */
+static void tell_by_depth(const struct ctl_flock *flock, const struct ctl_place *target,
+                          bool *out_any)
+{
+    uint64_t consumers = ctl_dlq_count(flock->job->ctl, target->queue, QE_FIELD_CONSUMERS);
+    uint64_t now = depth_of(flock, target->queue);
+    char what[160];
+
+    if (consumers == 0) {
+        *out_any = true;
+        say_waiting(flock->job->ctl, target->canaries, target->queue,
+                    ", which has no consumers: nobody has "
+                    "handled them");
+    } else if (now != UINT64_MAX && target->before != UINT64_MAX &&
+               now >= target->before + target->canaries) {
+        *out_any = true;
+        (void)snprintf(what, sizeof what,
+                       ", which holds %" PRIu64 " messages, and %" PRIu64
+                       " before them: nobody has handled them",
+                       now, target->before);
+        say_waiting(flock->job->ctl, target->canaries, target->queue, what);
+    }
+}
+
+int ctl_flock_tell_waiting(struct ctl_flock *flock, bool *out_any, struct qe_err *err)
+{
+    *out_any = false;
+    for (size_t i = 0; i < flock->targets_count; i++) {
+        const struct ctl_place *target = &flock->targets[i];
+
+        if (target->canaries == 0) {
+            continue;
+        }
+        if (!peeks(flock)) {
+            tell_by_depth(flock, target, out_any);
+        } else if (tell_by_peeking(flock, target, out_any, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
