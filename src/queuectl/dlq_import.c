@@ -48,7 +48,7 @@ struct import {
     struct qe_outgoing outgoing[LOT_MAX];
 };
 
-/* 1: import->line holds the next one, 0: there is none, -1. */
+/* 1: import->line holds the next one, 0: there is none, or it was stopped within one, -1. */
 static int read_line(struct import *import, struct qe_err *err)
 {
     qe_strbuf_reset(&import->line);
@@ -57,6 +57,9 @@ static int read_line(struct import *import, struct qe_err *err)
         if (c == '\n') {
             break;
         }
+    }
+    if (ferror(import->file) != 0 && errno == EINTR && ctl_stopped != 0) {
+        return 0; /* what was read of the line is as if it had not been */
     }
     if (ferror(import->file) != 0) {
         return qe_err_set_errno(err, errno, "cannot read %.200s", import->name);
@@ -238,6 +241,15 @@ static int open_file(struct import *import, struct qe_err *err)
     return import->file != NULL ? 0 : qe_err_set_errno(err, errno, "cannot open %.200s", path);
 }
 
+static void say_stopped(const struct import *import)
+{
+    (void)fflush(stdout);
+    (void)fprintf(stderr,
+                  "queuectl dlq import: stopped after line %" PRIu64 "; go on with --skip %" PRIu64
+                  "\n",
+                  import->tried_through, import->tried_through);
+}
+
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
     struct import *import = qe_calloc(1, sizeof *import);
@@ -262,7 +274,9 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
             (void)qe_err_wrap(err,
                               "not all is in, and --skip %" PRIu64 " goes on behind what was tried",
                               import->tried_through);
-        } else if (ctl_stopped == 0) {
+        } else if (ctl_stopped != 0) {
+            say_stopped(import);
+        } else {
             code = QE_EXIT_OK;
         }
     }

@@ -142,6 +142,35 @@ class DlqExport(WithFolder):
             self.assertIn(text, done.stderr)
         self.assertEqual(self.ready("orders"), 3)
 
+    def stop_import(self, *lines):
+        """What it says when it gets these lines, waits for more, and is stopped."""
+        with subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "dlq", "import", "local", "orders"], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            process.stdin.writelines(lines)
+            process.stdin.flush()
+            wait_for("it waits for more", lambda: waiting(process.stdin) == 0 and self.ready("orders") == len(lines) // 100 * 100)
+            with open(f"/proc/{process.pid}/wchan", encoding="utf-8") as where:
+                wait_for("it reads", lambda: where.seek(0) == 0 and "pipe" in where.read())
+            process.send_signal(signal.SIGINT)
+            # Its standard input stays open all the while.
+            out = process.stdout.read()
+            errors = process.stderr.read()
+            self.assertEqual(process.wait(PATIENCE_SECONDS), 1)
+        return out, errors
+
+    def test_ctrl_c_says_how_to_go_on(self):
+        lines = [f'{{"body":"b{number}"}}\n' for number in range(250)]
+        out, errors = self.stop_import(*lines[:230], '{"body":"b2')
+        self.assertEqual((out, errors), ("sent 230 to orders\n", "queuectl dlq import: stopped after line 230; go on with "
+                                                               "--skip 230\n"))
+        self.queuectl("dlq", "import", "local", "orders", "--skip", "230", stdin="".join(lines))
+        self.assertEqual([row["body"] for row in self.rows("orders")], [f"b{number}" for number in range(250)])
+
+    def test_ctrl_c_before_anything_came(self):
+        self.assertEqual(self.stop_import(), ("sent 0 to orders\n", "queuectl dlq import: stopped after line 0; go on with "
+                                                                   "--skip 0\n"))
+
     def test_an_import_into_a_queue_that_is_not_there_says_so(self):
         done = self.queuectl("dlq", "import", "local", "order", stdin='{"body":"a"}', check=False)
         self.assertEqual(done.returncode, 1, done.stderr)
