@@ -4,6 +4,7 @@
 
 #include "app/drivers.h"
 #include "app/handlers.h"
+#include "app/links.h"
 #include "app/reaper.h"
 #include "consumer/consumer.h"
 #include "poll/poller.h"
@@ -101,7 +102,8 @@ static bool source_is_unchanged(const struct source_unit *unit, const struct qe_
     const struct qe_source_settings *now = find_source(config, unit->settings->name);
 
     return now != NULL && qe_source_settings_equal(unit->settings, now) &&
-           qe_objectives_equal(unit->generation->config, config);
+           qe_objectives_equal(unit->generation->config, config) &&
+           qe_links_equal(unit->generation->config, config, now->name);
 }
 
 static bool is_same_broker(const struct qe_source_settings *a, const struct qe_source_settings *b)
@@ -261,6 +263,8 @@ static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, st
         .dead_letter_count = settings->dead_letter_queues.count,
         .objective = qe_config_objective,
         .objective_context = unit->generation->config,
+        .links = qe_links_add,
+        .links_context = unit->generation->config,
     };
     unit->poller = qe_poller_new(&options, unit->slot, err);
     if (unit->poller == NULL) {

@@ -76,7 +76,8 @@ static const struct qe_option s_dead_letter_options[] = {
      .min = 1,
      .max = 255,
      .help = "Queue of the same source and vhost that dead letters are sent to, before they are "
-             "acknowledged; instead of the queue's own dead-letter queue."},
+             "acknowledged; instead of the queue's own dead-letter queue. It counts as "
+             "the queue's dead-letter queue everywhere: metrics, `queuectl dlq`."},
 };
 
 const struct qe_section qe_section_consumer_dead_letter = {

@@ -31,7 +31,8 @@ static bool get(const struct qe_sample *sample, enum qe_field field, double *out
 }
 
 /* A DLQ whose retention counts from the first send loses its messages before anybody looks, when
- * they may have spent that time in this queue already. */
+ * they may have spent that time in this queue already. What our own consumer sends there is sent
+ * anew. */
 static bool dead_letter_retention_is_short(const struct qe_snapshot *snapshot, size_t index)
 {
     const struct qe_queue_set *set = snapshot->set;
@@ -44,7 +45,8 @@ static bool dead_letter_retention_is_short(const struct qe_snapshot *snapshot, s
         size_t target = set->link_targets[index][i];
         double there = 0;
 
-        if (target != SIZE_MAX && set->items[target].retention_from_first_send &&
+        if (target != SIZE_MAX && !set->items[index].links[i].by_consumer &&
+            set->items[target].retention_from_first_send &&
             get(sample_of(snapshot, target), QE_FIELD_RETENTION_SECONDS, &there) && there <= own) {
             return true;
         }
@@ -52,7 +54,7 @@ static bool dead_letter_retention_is_short(const struct qe_snapshot *snapshot, s
     return false;
 }
 
-/* Brokers with these kinds do not dead-letter from one into the other. */
+/* Brokers with these kinds do not dead-letter from one into the other; a consumer may. */
 static bool is_wrong_type(const struct qe_queue *from, const struct qe_queue *to)
 {
     return (from->kind == QE_KIND_FIFO && to->kind == QE_KIND_STANDARD) ||
@@ -70,7 +72,7 @@ static unsigned link_warnings(const struct qe_queue_set *set, size_t index)
 
         if (target == SIZE_MAX) {
             warnings |= 1u << QE_WARN_DEAD_LETTER_QUEUE_UNREADABLE;
-        } else if (is_wrong_type(queue, &set->items[target])) {
+        } else if (!queue->links[i].by_consumer && is_wrong_type(queue, &set->items[target])) {
             warnings |= 1u << QE_WARN_DEAD_LETTER_WRONG_TYPE;
         }
     }

@@ -40,11 +40,16 @@ int qe_queue_init(struct qe_queue *queue, const char *vhost, const char *name,
     return 0;
 }
 
+static void deinit_link(struct qe_dead_letter_link *link)
+{
+    qe_free(link->vhost);
+    qe_free(link->queue);
+}
+
 void qe_queue_deinit(struct qe_queue *queue)
 {
     for (size_t i = 0; i < queue->links_count; i++) {
-        qe_free(queue->links[i].vhost);
-        qe_free(queue->links[i].queue);
+        deinit_link(&queue->links[i]);
     }
     for (size_t i = 0; i < queue->labels_count; i++) {
         qe_free(queue->labels[i].name);
@@ -124,6 +129,33 @@ int qe_queue_add_tag(struct qe_queue *queue, const char *key, const char *value,
     return rc;
 }
 
+static int add_link(struct qe_queue *queue, const char *vhost, const char *name, bool by_consumer,
+                    struct qe_err *err)
+{
+    if (queue->links_count >= QE_LINKS_MAX) {
+        return qe_err_set(err, QE_ERR_LIMIT, "queue %s has more than %d dead-letter queues",
+                          queue->name, QE_LINKS_MAX);
+    }
+    struct qe_dead_letter_link link = {.vhost = qe_strdup(vhost == NULL ? "" : vhost),
+                                       .queue = qe_strdup(name),
+                                       .by_consumer = by_consumer};
+    struct qe_dead_letter_link *grown = NULL;
+
+    if (link.vhost != NULL && link.queue != NULL) {
+        /* One at a time: most queues have one link or none. */
+        grown = qe_reallocarray(queue->links, queue->links_count + 1, sizeof *grown);
+    }
+    if (grown == NULL) {
+        qe_free(link.vhost);
+        qe_free(link.queue);
+        return out_of_memory(err, queue->name == NULL ? name : queue->name);
+    }
+    queue->links = grown;
+    queue->links[queue->links_count] = link;
+    queue->links_count++;
+    return 0;
+}
+
 int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_err *err)
 {
     struct qe_queue made = {
@@ -148,7 +180,8 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_e
         rc = out_of_memory(err, from->name);
     }
     for (size_t i = 0; i < from->links_count && rc == 0; i++) {
-        rc = qe_queue_add_link(&made, from->links[i].vhost, from->links[i].queue, err);
+        rc = add_link(&made, from->links[i].vhost, from->links[i].queue, from->links[i].by_consumer,
+                      err);
     }
     for (size_t i = 0; i < from->labels_count && rc == 0; i++) {
         rc = add_label(&made, from->labels[i].name, from->labels[i].value, err);
@@ -164,27 +197,27 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_e
 int qe_queue_add_link(struct qe_queue *queue, const char *vhost, const char *name,
                       struct qe_err *err)
 {
-    if (queue->links_count >= QE_LINKS_MAX) {
-        return qe_err_set(err, QE_ERR_LIMIT, "queue %s has more than %d dead-letter queues",
-                          queue->name, QE_LINKS_MAX);
-    }
-    struct qe_dead_letter_link link = {.vhost = qe_strdup(vhost == NULL ? "" : vhost),
-                                       .queue = qe_strdup(name)};
-    struct qe_dead_letter_link *grown = NULL;
+    return add_link(queue, vhost, name, false, err);
+}
 
-    if (link.vhost != NULL && link.queue != NULL) {
-        /* One at a time: most queues have one link or none. */
-        grown = qe_reallocarray(queue->links, queue->links_count + 1, sizeof *grown);
+int qe_queue_add_consumer_link(struct qe_queue *queue, const char *vhost, const char *name,
+                               struct qe_err *err)
+{
+    return add_link(queue, vhost, name, true, err);
+}
+
+void qe_queue_drop_consumer_links(struct qe_queue *queue)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < queue->links_count; i++) {
+        if (queue->links[i].by_consumer) {
+            deinit_link(&queue->links[i]);
+        } else {
+            queue->links[kept++] = queue->links[i];
+        }
     }
-    if (grown == NULL) {
-        qe_free(link.vhost);
-        qe_free(link.queue);
-        return out_of_memory(err, queue->name == NULL ? name : queue->name);
-    }
-    queue->links = grown;
-    queue->links[queue->links_count] = link;
-    queue->links_count++;
-    return 0;
+    queue->links_count = kept;
 }
 
 static int compare_names(const char *a_vhost, const char *a_name, const char *b_vhost,

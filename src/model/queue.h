@@ -25,8 +25,9 @@ const char *qe_queue_kind_name(enum qe_queue_kind kind);
 
 /* "This queue dead-letters into that one." */
 struct qe_dead_letter_link {
-    char *vhost; /* owned; "" where the broker has none */
-    char *queue; /* owned */
+    char *vhost;      /* owned; "" where the broker has none */
+    char *queue;      /* owned */
+    bool by_consumer; /* not the broker's: our own consumer sends its dead letters there */
 };
 
 /* A fact for queue_info that the broker's people gave the queue: a tag. */
@@ -73,6 +74,11 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from,
                   struct qe_err *err) QE_MUST_CHECK;
 int qe_queue_add_link(struct qe_queue *queue, const char *vhost, const char *name,
                       struct qe_err *err) QE_MUST_CHECK;
+int qe_queue_add_consumer_link(struct qe_queue *queue, const char *vhost, const char *name,
+                               struct qe_err *err) QE_MUST_CHECK;
+/* Drops the links that are by_consumer: a driver that settles a message goes by the links that it
+ * told itself. */
+void qe_queue_drop_consumer_links(struct qe_queue *queue);
 /* Adds the label "tag_<key>", with every byte of the key that no label name may hold as '_'; upper
  * and lower case stay two tags. A label that is there already keeps its value: keys that differ in
  * other bytes only make one label, the first one added. QE_ERR_LIMIT past QE_QUEUE_LABELS_MAX. */

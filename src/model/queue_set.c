@@ -234,7 +234,8 @@ static bool equal_links(const struct qe_queue *a, const struct qe_queue *b)
     }
     for (size_t i = 0; i < a->links_count; i++) {
         if (strcmp(a->links[i].vhost, b->links[i].vhost) != 0 ||
-            strcmp(a->links[i].queue, b->links[i].queue) != 0) {
+            strcmp(a->links[i].queue, b->links[i].queue) != 0 ||
+            a->links[i].by_consumer != b->links[i].by_consumer) {
             return false;
         }
     }

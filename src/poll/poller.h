@@ -10,6 +10,10 @@
 #include "util/err.h"
 #include "util/regex.h"
 
+/* Adds links that the driver does not know of to the queues that it listed. */
+typedef int qe_links_fn(const void *context, const char *source, struct qe_queue_list *list,
+                        struct qe_err *err);
+
 /* All borrowed pointers outlive the poller. */
 struct qe_poller_options {
     const char *source;
@@ -31,6 +35,8 @@ struct qe_poller_options {
     size_t dead_letter_count;
     qe_objective_fn *objective; /* may be NULL */
     const void *objective_context;
+    qe_links_fn *links; /* may be NULL */
+    const void *links_context;
     uint64_t jitter_seed; /* 0: from the kernel */
 };
 

@@ -93,6 +93,16 @@ static void adopt_set(struct qe_poller *poller, struct qe_queue_set *fresh)
     poller->set = fresh;
 }
 
+static int ask_list(const struct round *round, struct qe_queue_list *out, struct qe_err *err)
+{
+    const struct qe_poller_options *options = &round->poller->options;
+    int rc = options->driver->list(round->poller->handle, round->deadline_mono_ms, out, err);
+
+    return rc != 0 || options->links == NULL
+               ? rc
+               : options->links(options->links_context, options->source, out, err);
+}
+
 /* On failure everything stays as it was, so the next poll lists again. */
 static int list_queues(struct round *round, struct qe_err *err)
 {
@@ -110,7 +120,7 @@ static int list_queues(struct round *round, struct qe_err *err)
     size_t listed = 0;
     size_t dropped = 0;
 
-    if (options->driver->list(poller->handle, round->deadline_mono_ms, &list, err) == 0) {
+    if (ask_list(round, &list, err) == 0) {
         listed = list.count;
         if (qe_select_queues(&list, &rules, &dropped, err) == 0) {
             fresh = qe_queue_set_new_take(&list, err);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/drivers.h"
+#include "app/links.h"
 #include "util/clock.h"
 #include "util/strbuf.h"
 #include "util/text.h"
@@ -168,6 +169,13 @@ const char *ctl_vhost(const struct ctl *ctl)
     return ctl->options.vhost != NULL ? ctl->options.vhost : otherwise;
 }
 
+static int ask_list(const struct ctl *ctl, struct qe_queue_list *out, struct qe_err *err)
+{
+    int rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), out, err);
+
+    return rc != 0 ? rc : qe_links_add(ctl->generation->config, ctl->source->name, out, err);
+}
+
 int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed, struct qe_err *err)
 {
     struct qe_err why = {0};
@@ -176,7 +184,7 @@ int ctl_list(struct ctl *ctl, struct qe_queue_list *out, bool *out_listed, struc
     if (ctl->driver->list == NULL) {
         return 0;
     }
-    if (ctl->driver->list(ctl->handle, ctl_deadline(ctl), out, &why) == 0) {
+    if (ask_list(ctl, out, &why) == 0) {
         *out_listed = true;
         return 0;
     }
@@ -199,7 +207,11 @@ int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_li
     }
     for (size_t i = 0; i < list->count; i++) {
         if (strcmp(list->items[i].name, name) == 0 && strcmp(list->items[i].vhost, vhost) == 0) {
-            return qe_queue_copy(out, &list->items[i], err);
+            if (qe_queue_copy(out, &list->items[i], err) != 0) {
+                return -1;
+            }
+            qe_queue_drop_consumer_links(out);
+            return 0;
         }
     }
     return ctl_no_such_queue(ctl, list, name, err);
@@ -215,7 +227,7 @@ int ctl_read(struct ctl *ctl, const char *name, struct qe_batch *out, struct qe_
         rc = ctl_require(ctl, QE_CAP_LIST | QE_CAP_DEPTH, "say what its queues hold", err);
     }
     if (rc == 0) {
-        rc = ctl->driver->list(ctl->handle, ctl_deadline(ctl), &list, err);
+        rc = ask_list(ctl, &list, err);
     }
     if (rc == 0) {
         set = qe_queue_set_new_take(&list, err);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "app/drivers.h"
+#include "app/links.h"
 #include "queuectl/top.h"
 #include "util/clock.h"
 #include "util/mem.h"
@@ -42,6 +43,8 @@ static int start_source(struct top_feed *feed, struct top_source *source, const 
         .exclude_count = settings->exclude.count,
         .objective = qe_config_objective,
         .objective_context = ctl->generation->config,
+        .links = qe_links_add,
+        .links_context = ctl->generation->config,
     };
 
     source->poller = qe_poller_new(&options, source->slot, err);

@@ -138,6 +138,23 @@ static void dead_letters_that_reach_no_queue_are_said_so(void **state)
     qe_queue_set_release(scene.snapshot.set);
 }
 
+/* A consumer sends anew, whatever the types are, and its letters live as long as any. */
+static void what_a_consumer_sends_there_itself_may_be_of_any_type(void **state)
+{
+    struct scene scene;
+
+    (void)state;
+    make_scene(&scene, true);
+    scene.snapshot.set->items[PAYMENTS].kind = QE_KIND_FIFO;
+    scene.snapshot.set->items[DLQ].kind = QE_KIND_STANDARD;
+    set_field(&scene, PAYMENTS, QE_FIELD_RETENTION_SECONDS, 100);
+    set_field(&scene, DLQ, QE_FIELD_RETENTION_SECONDS, 100);
+    assert_int_not_equal(warnings(&scene, PAYMENTS, -1), 0);
+    scene.snapshot.set->items[PAYMENTS].links[0].by_consumer = true;
+    assert_int_equal(warnings(&scene, PAYMENTS, -1), 0);
+    qe_queue_set_release(scene.snapshot.set);
+}
+
 static void dead_letter_queue_must_be_of_the_same_type(void **state)
 {
     static const struct {
@@ -335,6 +352,7 @@ int main(void)
         cmocka_unit_test(dead_letter_queue_that_cannot_be_read_is_said_so),
         cmocka_unit_test(dead_letters_that_reach_no_queue_are_said_so),
         cmocka_unit_test(dead_letter_queue_must_be_of_the_same_type),
+        cmocka_unit_test(what_a_consumer_sends_there_itself_may_be_of_any_type),
         cmocka_unit_test(in_flight_is_near_its_limit_above_four_fifths),
         cmocka_unit_test(the_margin_is_retention_less_age),
         cmocka_unit_test(an_empty_queue_has_nothing_to_lose),

@@ -155,6 +155,26 @@ static void links_are_resolved_in_both_directions(void **state)
     qe_queue_set_release(set);
 }
 
+static void a_copy_for_a_driver_has_the_brokers_links_only(void **state)
+{
+    (void)state;
+    struct qe_queue_list list = {0};
+    struct qe_err err = {0};
+    struct qe_queue *orders = fixture_add(&list, "orders");
+    struct qe_queue copy = {0};
+
+    assert_ok(qe_queue_add_consumer_link(orders, "", "ours", &err), err);
+    assert_ok(qe_queue_add_link(orders, "", "brokers", &err), err);
+    assert_ok(qe_queue_copy(&copy, orders, &err), err);
+    assert_int_equal(copy.links_count, 2);
+    assert_true(copy.links[0].by_consumer);
+    qe_queue_drop_consumer_links(&copy);
+    assert_int_equal(copy.links_count, 1);
+    assert_string_equal(copy.links[0].queue, "brokers");
+    qe_queue_deinit(&copy);
+    qe_queue_list_deinit(&list);
+}
+
 /* Links as "from>to"; a name in capitals returns what it holds by time. `wanted` are the
  * dead-letter queues, and behind a blank the delay queues. */
 struct loop {
@@ -267,6 +287,8 @@ static void change(struct qe_queue *queue, int fact)
         queue->dead_letter_known = true;
     } else if (fact == 9) {
         assert_ok(qe_queue_add_link(queue, "", "dlq", &err), err);
+    } else if (fact == 15) {
+        assert_ok(qe_queue_add_consumer_link(queue, "", "dlq", &err), err);
     } else if (fact == 12) {
         queue->returns_by_time = true;
     } else if (fact == 14) {
@@ -281,7 +303,7 @@ static void change(struct qe_queue *queue, int fact)
 static void sets_are_equal_only_when_every_fact_is(void **state)
 {
     (void)state;
-    for (int fact = -1; fact <= 14; fact++) {
+    for (int fact = -1; fact <= 15; fact++) {
         struct qe_queue_list lists[2] = {{0}};
         struct qe_queue_set *sets[2];
 
@@ -294,6 +316,8 @@ static void sets_are_equal_only_when_every_fact_is(void **state)
         }
         if (fact == 11) { /* a label of the same name, with another value */
             change(&lists[0].items[0], 10);
+        } else if (fact == 15) { /* the same link, of the broker's */
+            change(&lists[0].items[0], 9);
         }
         sets[0] = fixture_take(&lists[0]);
         sets[1] = fixture_take(&lists[1]);
@@ -366,6 +390,7 @@ int main(void)
         cmocka_unit_test(a_set_is_sorted_without_duplicates_and_finds),
         cmocka_unit_test(an_empty_set_is_a_set),
         cmocka_unit_test(links_are_resolved_in_both_directions),
+        cmocka_unit_test(a_copy_for_a_driver_has_the_brokers_links_only),
         cmocka_unit_test(a_queue_and_its_retry_queue_are_no_dead_letter_queues),
         cmocka_unit_test(the_last_release_takes_the_annex_along),
         cmocka_unit_test(sets_are_equal_only_when_every_fact_is),

@@ -1,0 +1,91 @@
+#include "app/links.h"
+
+#include <string.h>
+
+static bool has_link(const struct qe_consumer_settings *consumer, const char *source)
+{
+    return consumer->dead_letter.queue != NULL && strcmp(consumer->source, source) == 0;
+}
+
+static const char *vhost_of(const struct qe_config *config,
+                            const struct qe_consumer_settings *consumer)
+{
+    for (size_t i = 0; i < config->sources_count && consumer->vhost[0] == '\0'; i++) {
+        const struct qe_source_settings *source = &config->sources[i];
+
+        if (strcmp(source->name, consumer->source) == 0 && source->type->default_vhost != NULL) {
+            return source->type->default_vhost;
+        }
+    }
+    return consumer->vhost;
+}
+
+static bool is_linked(const struct qe_queue *queue, const char *vhost, const char *name)
+{
+    for (size_t i = 0; i < queue->links_count; i++) {
+        if (strcmp(queue->links[i].vhost, vhost) == 0 && strcmp(queue->links[i].queue, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Consumers are few, queues may be many: each consumer looks for its queue. */
+static int add_link(const struct qe_consumer_settings *consumer, const char *vhost,
+                    struct qe_queue_list *list, struct qe_err *err)
+{
+    const char *letters = consumer->dead_letter.queue;
+
+    for (size_t i = 0; i < list->count; i++) {
+        struct qe_queue *queue = &list->items[i];
+
+        if (strcmp(queue->name, consumer->queue) == 0 && strcmp(queue->vhost, vhost) == 0 &&
+            !is_linked(queue, vhost, letters) &&
+            qe_queue_add_consumer_link(queue, vhost, letters, err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int qe_links_add(const void *context, const char *source, struct qe_queue_list *list,
+                 struct qe_err *err)
+{
+    const struct qe_config *config = context;
+    int rc = 0;
+
+    for (size_t i = 0; i < config->consumers_count && rc == 0; i++) {
+        const struct qe_consumer_settings *consumer = &config->consumers[i];
+
+        if (has_link(consumer, source)) {
+            rc = add_link(consumer, vhost_of(config, consumer), list, err);
+        }
+    }
+    return rc;
+}
+
+/* Each link of the source in `a` is one in `b`. */
+static bool are_in(const struct qe_config *a, const struct qe_config *b, const char *source)
+{
+    for (size_t i = 0; i < a->consumers_count; i++) {
+        const struct qe_consumer_settings *one = &a->consumers[i];
+        bool found = !has_link(one, source);
+
+        for (size_t j = 0; j < b->consumers_count && !found; j++) {
+            const struct qe_consumer_settings *other = &b->consumers[j];
+
+            found = has_link(other, source) && strcmp(one->vhost, other->vhost) == 0 &&
+                    strcmp(one->queue, other->queue) == 0 &&
+                    strcmp(one->dead_letter.queue, other->dead_letter.queue) == 0;
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool qe_links_equal(const struct qe_config *a, const struct qe_config *b, const char *source)
+{
+    return are_in(a, b, source) && are_in(b, a, source);
+}
