@@ -6,6 +6,7 @@
 #include "app/cli.h"
 #include "app/flags.h"
 #include "app/generation.h"
+#include "util/descriptors.h"
 #include "util/log.h"
 
 #define ERRORS_MAX_BYTES ((size_t)64 << 10)
@@ -39,6 +40,7 @@ static enum qe_exit run(const struct qe_flags *flags, struct qe_generation *gene
         qe_generation_release(generation);
         return QE_EXIT_FAILURE;
     }
+    qe_descriptors_raise();
     qe_log(QE_LOG_INFO, "starting queue_exporter", "version", qe_build_info()->version, "revision",
            qe_build_info()->revision, "config", flags->config_file, NULL);
     struct qe_app *app = qe_app_new_take(flags, generation, &err);

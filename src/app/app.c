@@ -9,6 +9,7 @@
 
 #include "app/build.h"
 #include "app/generation.h"
+#include "app/limits.h"
 #include "app/reload.h"
 #include "app/runtime.h"
 #include "http/routes.h"
@@ -133,6 +134,7 @@ static int load_and_apply(struct qe_app *app, struct qe_strbuf *errors)
     if (next == NULL) {
         return -1;
     }
+    qe_limits_check(next->config);
     int rc = qe_runtime_apply(app->runtime, next, &err);
     /* What could be applied runs: it is the configuration in force, and the next reload retries the
      * rest. */
@@ -211,6 +213,7 @@ static int build(struct qe_app *app, struct qe_err *err)
     if (app->reload == NULL || start_server(app, err) != 0) {
         return -1;
     }
+    qe_limits_check(app->generation->config);
     return qe_runtime_apply(app->runtime, app->generation, err);
 }
 

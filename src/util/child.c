@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/descriptors.h"
 
 #define READ_BYTES ((size_t)8 << 10)
 /* Of what is left in a pipe when the child has ended: all that a pipe may hold. */
@@ -146,6 +147,7 @@ int qe_child_start(struct qe_child *child, const struct qe_child_program *progra
         rc = refused == 0 ? 0 : qe_err_set_errno(err, refused, "cannot run %s", program->argv[0]);
     }
     if (rc == 0) {
+        qe_descriptors_restore(child->pid);
         child->is_over = false;
         child->pidfd = pidfd_open(child->pid, 0);
         keep_end(&pipes[0][1], &child->in);

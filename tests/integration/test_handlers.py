@@ -138,6 +138,19 @@ class Misbehaving(Embedded):
         self.assertGreater(failed, 0)
         self.assertEqual(daemon.log().count("could not be given to its handler"), 1, "said once")
 
+    def test_all_descriptors_that_are_allowed_are_taken_but_not_by_a_handler(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        program = write_program(self.folder, "limit", f"#!/bin/sh\nsleep 0.2\nulimit -Sn >>{self.folder}/done\n")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        daemon = self.daemon(config=self.with_handler(f"{{type: exec, command: [{program}]}}", workers=100))
+        self.send_all("orders", ["one"])
+        wait_for("it is handled", lambda: self.done() == ["200"])
+        self.assertEqual(daemon.value("process_max_fds"), hard)
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (600, 600))
+        daemon.signal(signal.SIGHUP)
+        wait_for("it is warned of", lambda: "more file descriptors than" in daemon.log())
+
     @staticmethod
     def held_by(daemon):
         """Descriptors, but for the four (three pipes, a pidfd) of each coprocess that lives just now."""
