@@ -44,8 +44,8 @@ NOW = Row("Now", [
     stat("Ready", "Messages available for delivery, at the last poll.", READY),
     stat("In flight", "Messages delivered and not yet settled, at the last poll.",
          "max by QUEUE (queue_messages_in_flight{Q})"),
-    stat("Oldest", "Age of the oldest message, at the last poll or some minutes before; 0 when the queue is known to be empty.", AGE,
-         unit="s", none="unknown"),
+    stat("Oldest", "Age of the oldest message, at the last poll or some minutes before; 0 when the queue is known to be "
+         "empty.", AGE, unit="s", none="unknown"),
     stat("Age / objective", "The oldest message against what the configuration promises for this queue.",
          f"{AGE} / {OBJECTIVE}", unit="percentunit", colors=steps(GREEN, (0.8, YELLOW), (1, RED)),
          none="no objective", runbooks=["QueueMessagesTooOld"]),

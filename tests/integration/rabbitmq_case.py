@@ -55,20 +55,6 @@ class Watching(WithFolder):
             (name, page.get(name), value) for name, value in wanted.items() if page.get(name) != value], seconds)
 
 
-class SharingRabbit(Watching):
-    """One server for all such classes of the program: each leaves its queues there."""
-
-    shared = []
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if not cls.shared:
-            cls.shared.append(RabbitServer().start())
-            unittest.addModuleCleanup(lambda: cls.shared.pop().stop())
-        cls.rabbit = cls.shared[0]
-
-
 class WithRabbit(Watching):
     """One server for all tests of the class."""
 
@@ -79,5 +65,24 @@ class WithRabbit(Watching):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.rabbit = RabbitServer(cls.plugins, cls.more, settings=cls.settings).start()
-        cls.addClassCleanup(cls.rabbit.stop)
+        cls.rabbit = cls.serve()
+
+    @classmethod
+    def serve(cls):
+        rabbit = RabbitServer(cls.plugins, cls.more, settings=cls.settings).start()
+        cls.addClassCleanup(rabbit.stop)
+        return rabbit
+
+
+class SharingRabbit(WithRabbit):
+    """One server for all such classes of the program that want it the same: each leaves its queues there."""
+
+    shared = {}
+
+    @classmethod
+    def serve(cls):
+        wanted = (cls.plugins, cls.more, cls.settings)
+        if wanted not in cls.shared:
+            cls.shared[wanted] = RabbitServer(cls.plugins, cls.more, settings=cls.settings).start()
+            unittest.addModuleCleanup(lambda: cls.shared.pop(wanted).stop())
+        return cls.shared[wanted]
