@@ -53,6 +53,7 @@ static void begin(struct qe_backlog *backlog, const struct qe_backlog_reading *r
                                    .no_consumer_mono_ms = INT64_MAX,
                                    .none_in_flight_mono_ms = INT64_MAX,
                                    .settled_mono_ms = reading->now_mono_ms,
+                                   .released_mono_ms = INT64_MAX,
                                    .own_settled = reading->own_settled,
                                    .drain_seconds = -1};
     backlog->has_acknowledged = qe_sample_has(reading->sample, QE_FIELD_ACKNOWLEDGED_TOTAL);
@@ -102,6 +103,56 @@ static void take_marks(struct qe_backlog *backlog, const struct qe_backlog_readi
     backlog->has_acknowledged = has_acknowledged;
     backlog->acknowledged_total = value_or(sample, QE_FIELD_ACKNOWLEDGED_TOTAL, 0);
     backlog->own_settled = reading->own_settled;
+}
+
+/* --- what was given back to be tried later --- */
+
+static bool tells_tries(const struct qe_sample *sample)
+{
+    return qe_sample_has(sample, QE_FIELD_DELIVERED_TOTAL) &&
+           qe_sample_has(sample, QE_FIELD_ACKNOWLEDGED_TOTAL) &&
+           qe_sample_has(sample, QE_FIELD_IN_FLIGHT_MESSAGES) &&
+           qe_sample_has(sample, QE_FIELD_DELAYED_MESSAGES);
+}
+
+/* Of those that came to be delayed, no more were given back than deliveries ended so. Those that
+ * are delayed no longer, and those that were settled, are taken for some that had been given back:
+ * rather too few than to take what a sender has delayed for failing. */
+static void take_backoff(struct qe_backlog *backlog, const struct qe_backlog_reading *reading)
+{
+    const struct qe_sample *sample = reading->sample;
+    const bool has_tries = tells_tries(sample);
+    const double delivered = value_or(sample, QE_FIELD_DELIVERED_TOTAL, 0);
+    const double in_flight = value_or(sample, QE_FIELD_IN_FLIGHT_MESSAGES, 0);
+    const double delayed = value_or(sample, QE_FIELD_DELAYED_MESSAGES, 0);
+
+    if (has_tries && backlog->has_tries) {
+        const double settled =
+            sample->values[QE_FIELD_ACKNOWLEDGED_TOTAL] - backlog->acknowledged_total;
+        const double released =
+            delivered - backlog->delivered_total - settled - (in_flight - backlog->in_flight);
+        const double rise = delayed - backlog->delayed;
+
+        if (released > 0) {
+            backlog->released_mono_ms = reading->now_mono_ms;
+        }
+        backlog->backoff += fmax(fmin(rise, released), 0) - fmax(-rise, settled);
+    }
+    backlog->backoff = has_tries ? fmin(fmax(backlog->backoff, 0), delayed) : 0;
+    backlog->has_tries = has_tries;
+    backlog->delivered_total = delivered;
+    backlog->in_flight = in_flight;
+    backlog->delayed = delayed;
+}
+
+/* Where messages come and go between two readings, the number of the delayed stands still: while
+ * deliveries end without a settlement, one of them at least is taken for given back. */
+static double in_backoff(const struct qe_backlog *backlog, const struct qe_backlog_reading *reading)
+{
+    const bool is_tried = backlog->released_mono_ms != INT64_MAX &&
+                          reading->now_mono_ms - backlog->released_mono_ms < reading->window_ms;
+
+    return is_tried ? fmax(backlog->backoff, fmin(backlog->delayed, 1)) : backlog->backoff;
 }
 
 /* --- the points of the trend --- */
@@ -276,12 +327,14 @@ void qe_backlog_observe(struct qe_backlog *backlog, const struct qe_backlog_read
         *backlog = (struct qe_backlog){.drain_seconds = -1};
         return;
     }
-    double messages =
-        sample->values[QE_FIELD_READY_MESSAGES] + value_or(sample, QE_FIELD_IN_FLIGHT_MESSAGES, 0);
-
     if (!backlog->is_begun || has_gone_back(backlog, sample)) {
         begin(backlog, reading);
     }
+    take_backoff(backlog, reading);
+    double messages = sample->values[QE_FIELD_READY_MESSAGES] +
+                      value_or(sample, QE_FIELD_IN_FLIGHT_MESSAGES, 0) +
+                      in_backoff(backlog, reading);
+
     take_marks(backlog, reading, messages);
     take_point(backlog, reading, messages);
     backlog->drain_seconds = -1;

@@ -1,7 +1,9 @@
 /* What a queue does over time: the verdict of a window of readings, not of one. Pure, no clock.
  *
- * The backlog is what waits for consumers or is with them: ready + in flight. Delayed messages wait
- * for their time, not for anybody.
+ * The backlog is what waits for consumers or is with them: ready + in flight, and what they gave
+ * back to be tried again later. Messages that their sender delayed wait for their time, not for
+ * anybody. Which of the delayed ones were received before, no broker tells: it is reckoned from
+ * what was delivered and neither settled nor is in flight, where the broker counts that.
  *
  *   idle          empty at every reading of the window, and nothing settled in between
  *   no_consumers  messages at every reading, never a consumer attached, and nothing seen settled
@@ -58,6 +60,7 @@ struct qe_backlog {
     bool is_begun;
     bool has_acknowledged; /* by the last reading: acknowledged_total is known */
     bool covers_window;    /* the readings do */
+    bool has_tries;        /* by the last reading: what `backoff` is reckoned from is known */
     uint8_t points_count;
     uint8_t state;         /* enum qe_backlog_state, as published */
     uint8_t candidate;     /* what the last reading found */
@@ -67,9 +70,15 @@ struct qe_backlog {
     int64_t not_empty_mono_ms, empty_mono_ms, no_consumer_mono_ms, none_in_flight_mono_ms;
     int64_t settled_mono_ms;   /* the newest reading before which something was settled, or before
                                   which it cannot be told; else since_mono_ms */
-    double acknowledged_total; /* the broker's, at the last reading */
-    uint64_t own_settled;      /* our own consumer's, at the last reading */
-    double drain_seconds;      /* < 0: not draining */
+    double acknowledged_total; /* the broker's, at the last reading; so the next three */
+    double delivered_total;
+    double in_flight;
+    double delayed;
+    double backoff;           /* that many of the delayed were received before, most likely */
+    int64_t released_mono_ms; /* the newest reading before which a delivery ended and nothing was
+                                 settled; INT64_MAX none */
+    uint64_t own_settled;     /* our own consumer's, at the last reading */
+    double drain_seconds;     /* < 0: not draining */
     struct qe_backlog_point points[QE_BACKLOG_POINTS_MAX]; /* oldest first; the last is the newest
                                                               reading */
 };

@@ -33,6 +33,20 @@ static inline void set_known(struct qe_sample *sample, enum qe_field field, doub
     }
 }
 
+static inline enum qe_backlog_state read_sample(struct watch *watch, const struct qe_sample *sample,
+                                                uint64_t own_settled)
+{
+    qe_backlog_observe(&watch->backlog, &(struct qe_backlog_reading){
+                                            .sample = sample,
+                                            .now_mono_ms = watch->now_mono_ms,
+                                            .window_ms = WINDOW_MS,
+                                            .own_settled = own_settled,
+                                            .is_stream = watch->is_stream,
+                                            .may_stand_still = watch->is_dead_letter_queue});
+    watch->now_mono_ms += STEP_MS;
+    return (enum qe_backlog_state)watch->backlog.state;
+}
+
 static inline enum qe_backlog_state read_one(struct watch *watch, struct reading reading)
 {
     struct qe_sample sample = {0};
@@ -41,15 +55,7 @@ static inline enum qe_backlog_state read_one(struct watch *watch, struct reading
     set_known(&sample, QE_FIELD_IN_FLIGHT_MESSAGES, reading.in_flight);
     set_known(&sample, QE_FIELD_CONSUMERS, reading.consumers);
     set_known(&sample, QE_FIELD_ACKNOWLEDGED_TOTAL, reading.acknowledged);
-    qe_backlog_observe(&watch->backlog, &(struct qe_backlog_reading){
-                                            .sample = &sample,
-                                            .now_mono_ms = watch->now_mono_ms,
-                                            .window_ms = WINDOW_MS,
-                                            .own_settled = reading.own_settled,
-                                            .is_stream = watch->is_stream,
-                                            .may_stand_still = watch->is_dead_letter_queue});
-    watch->now_mono_ms += STEP_MS;
-    return (enum qe_backlog_state)watch->backlog.state;
+    return read_sample(watch, &sample, reading.own_settled);
 }
 
 static inline enum qe_backlog_state read_some(struct watch *watch, series_fn *series, int from,
