@@ -167,7 +167,8 @@ static const struct qe_option s_handler_options[] = {
      .default_text = "256KiB",
      .min = 1,
      .max = 16777216,
-     .help = "`exec`, `coprocess`, `http`: longest reply; a longer one dead-letters its message."},
+     .help = "`exec`, `coprocess`, `http`: longest reply; a longer one dead-letters a message that "
+             "asked for it."},
     {.key = "latency_p50",
      .type = QE_OPT_DURATION,
      .offset = offsetof(struct qe_handler_settings, latency_p50_ms),
