@@ -59,6 +59,13 @@ struct qe_redrive_task {
     char reason[256];          /* FAILED: why; else "" */
 };
 
+/* What a driver has received ahead and could not give back. */
+struct qe_unreturned {
+    size_t count;    /* messages that others cannot receive for now */
+    size_t in_doubt; /* so many more at most, of requests that were not answered */
+    int64_t for_ms;  /* until the last of them comes back */
+};
+
 /* What is published to, and every subscriber gets a copy of. All borrowed. */
 struct qe_topic {
     const char *vhost; /* "" where the broker has none */
@@ -125,6 +132,12 @@ struct qe_driver {
      * caller can first release what it has in hand, which is older. Does not wait, and cannot fail.
      * NULL: it never holds anything. */
     void (*pause)(void *self, const struct qe_queue *queue);
+
+    /* No receive from this queue follows: waits for what is on its way here, gives back all that
+     * was not handed out, and says what is left. Never interrupted. NULL: it never has anything, or
+     * its end gives it back for certain. */
+    void (*give_back)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                      struct qe_unreturned *out);
 
     /* Settles a batch; each settlement's `result` is set. -1 when the whole call failed, and then
      * each result is QE_SETTLE_FAILED. `queue` is where the messages were received. A release that

@@ -76,17 +76,29 @@ static int receive_all(const struct qe_dlq_look *look, struct qe_aside *hand, st
     return rc;
 }
 
-/* How many failed, with the first one's reason. */
+static int64_t release_ms(const struct qe_dlq_look *look, bool stopped)
+{
+    return stopped && look->call_timeout_ms > QE_DLQ_STOP_MS ? QE_DLQ_STOP_MS
+                                                             : look->call_timeout_ms;
+}
+
+/* Those that failed stand together at the front. Returns how many, each with its reason. */
 static size_t release_lot(const struct qe_dlq_look *look, struct qe_settlement *settlements,
-                          size_t count, struct qe_err *out_why)
+                          size_t count)
 {
     for (unsigned tries = 0; tries < RELEASE_TRIES && count > 0; tries++) {
+        bool stopped = look->stopped(look->context);
         struct qe_err why = {0};
         size_t failed = 0;
 
         if (look->driver->settle(look->handle, look->queue, settlements, count,
-                                 qe_clock_mono_ms() + look->call_timeout_ms, &why) != 0) {
-            *out_why = why;
+                                 qe_clock_mono_ms() + release_ms(look, stopped), &why) != 0) {
+            for (size_t i = 0; i < count; i++) {
+                settlements[i].err = why;
+            }
+            if (stopped) {
+                break;
+            }
             continue;
         }
         for (size_t i = 0; i < count; i++) {
@@ -95,35 +107,57 @@ static size_t release_lot(const struct qe_dlq_look *look, struct qe_settlement *
             }
         }
         count = failed;
-        if (count > 0) {
-            *out_why = settlements[0].err;
-        }
     }
     return count;
+}
+
+/* From item `first` on: nobody waits for a broker that has not taken the ones before. */
+static void keep_rest(const struct qe_aside *hand, size_t first, const struct qe_err *why,
+                      struct qe_dlq_kept *kept)
+{
+    for (size_t i = first; i < hand->count; i++) {
+        qe_dlq_kept_add(kept, &hand->items[i].message, why);
+    }
+}
+
+static void give_back_hand(const struct qe_dlq_look *look, const struct qe_aside *hand,
+                           struct qe_settlement *settlements, struct qe_dlq_kept *kept)
+{
+    for (size_t i = 0; i < hand->count;) {
+        size_t count = 0;
+
+        for (; count < LOT_MAX && i < hand->count; i++) {
+            settlements[count++] = (struct qe_settlement){
+                .message = &hand->items[i].message, .verb = QE_SETTLE_RELEASE, .unhandled = true};
+        }
+        size_t failed = release_lot(look, settlements, count);
+
+        for (size_t k = 0; k < failed; k++) {
+            qe_dlq_kept_add(kept, settlements[k].message, &settlements[k].err);
+        }
+        if (failed == count && look->stopped(look->context)) {
+            keep_rest(hand, i, &kept->why, kept);
+            return;
+        }
+    }
 }
 
 static void give_back(const struct qe_dlq_look *look, const struct qe_aside *hand)
 {
     struct qe_settlement *settlements = qe_calloc(LOT_MAX, sizeof *settlements);
+    struct qe_dlq_kept kept = {0};
     struct qe_err why = {0};
-    size_t filled = 0;
-    size_t kept = 0;
 
     if (settlements == NULL) {
-        kept = hand->count;
         (void)qe_err_set(&why, QE_ERR_NOMEM, "a lot of %d messages", LOT_MAX);
-    }
-    for (size_t i = 0; settlements != NULL && i < hand->count; i++) {
-        settlements[filled++] = (struct qe_settlement){
-            .message = &hand->items[i].message, .verb = QE_SETTLE_RELEASE, .unhandled = true};
-        if (filled == LOT_MAX || i + 1 == hand->count) {
-            kept += release_lot(look, settlements, filled, &why);
-            filled = 0;
-        }
+        keep_rest(hand, 0, &why, &kept);
+    } else {
+        give_back_hand(look, hand, settlements, &kept);
     }
     qe_free(settlements);
-    if (kept > 0 && look->kept != NULL) {
-        look->kept(look->context, kept, &why);
+    qe_dlq_kept_end(&kept, look->driver, look->handle, look->queue);
+    if (qe_dlq_kept_any(&kept) && look->kept != NULL) {
+        look->kept(look->context, &kept);
     }
 }
 

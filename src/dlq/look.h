@@ -8,6 +8,7 @@
 
 #include "backend/backend.h"
 #include "dlq/aside.h"
+#include "dlq/kept.h"
 #include "util/err.h"
 
 #define QE_DLQ_LOOK_MAX QE_DLQ_ASIDE_MAX
@@ -22,9 +23,8 @@ struct qe_dlq_look {
     bool (*stopped)(void *context); /* asked between calls, or messages */
     /* Each message once. -1 with *err: ends the look. */
     int (*visit)(void *context, const struct qe_message *message, struct qe_err *err);
-    /* At the end, when so many could not be given back, for this reason: they come back when their
-     * visibility ends. May be NULL. */
-    void (*kept)(void *context, size_t count, const struct qe_err *why);
+    /* At the end, when some could not be given back. May be NULL. */
+    void (*kept)(void *context, const struct qe_dlq_kept *kept);
     void *context;
 };
 

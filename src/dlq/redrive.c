@@ -306,7 +306,6 @@ static void adapt_bite(struct qe_redrive *run, int64_t began_mono_ms)
 /* A bite after the other, each sent and then deleted, until the caller wants to stop. */
 static int move_bites(struct qe_redrive *run, struct qe_err *err)
 {
-    const struct qe_redrive_hooks *hooks = &run->options->hooks;
     int rc = 0;
 
     for (size_t i = 0; i < run->lot.count && rc == 0; i++) {
@@ -315,7 +314,7 @@ static int move_bites(struct qe_redrive *run, struct qe_err *err)
         if (run->fates[i] != QE_FATE_SEND) {
             continue;
         }
-        if (!hooks->pause(hooks->context, 0)) {
+        if (!qe_redrive_pause(run, 0)) {
             break;
         }
         const int64_t began_mono_ms = qe_clock_mono_ms();
@@ -371,7 +370,7 @@ static size_t next_lot(struct qe_redrive *run)
     if (rate > 0) {
         due_mono_ms = run->start_mono_ms + (int64_t)((double)run->tried * 1000.0 / rate);
     }
-    if (!options->hooks.pause(options->hooks.context, due_mono_ms)) {
+    if (!qe_redrive_pause(run, due_mono_ms)) {
         return 0;
     }
     if (rate > 0) {

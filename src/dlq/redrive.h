@@ -23,6 +23,7 @@
 
 #include "backend/backend.h"
 #include "dlq/filter.h"
+#include "dlq/kept.h"
 #include "model/queue.h"
 #include "util/err.h"
 
@@ -32,7 +33,6 @@ struct qe_redrive_counts {
     uint64_t stayed;    /* could not be sent on, and is given back */
     uint64_t newer;     /* sent after the redrive began, and left */
     uint64_t unmatched; /* not meant by the filter, and given back */
-    uint64_t kept;      /* could not be given back: they come back when their visibility ends */
     uint64_t untried;   /* received when it ended before its time, and given back */
 };
 
@@ -68,7 +68,7 @@ struct qe_redrive_result {
     bool is_partial; /* ended with QE_DLQ_ASIDE_MAX messages in hand: there may be more to move */
     struct qe_err why_stayed;  /* the first one's reason, with its id; QE_OK: none stayed */
     struct qe_err why_doubled; /* the first one's */
-    struct qe_err why_kept;    /* the first one's */
+    struct qe_dlq_kept kept;   /* what could not be given back */
 };
 
 /* 0: the queue was found empty, `max` were tried, or the caller wanted to stop. -1: something that

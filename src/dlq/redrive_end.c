@@ -39,12 +39,35 @@ int qe_redrive_make_room(struct qe_redrive *run, struct qe_err *err)
     return 0;
 }
 
-bool qe_redrive_try_again(struct qe_redrive *run, unsigned tries, enum qe_err_code code)
+bool qe_redrive_pause(struct qe_redrive *run, int64_t until_mono_ms)
 {
     const struct qe_redrive_hooks *hooks = &run->options->hooks;
+    bool go_on = hooks->pause(hooks->context, until_mono_ms);
 
+    run->is_stopping = run->is_stopping || !go_on;
+    return go_on;
+}
+
+bool qe_redrive_try_again(struct qe_redrive *run, unsigned tries, enum qe_err_code code)
+{
     return qe_err_is_retryable(code) && tries < TRIES_MAX &&
-           hooks->pause(hooks->context, qe_clock_mono_ms() + CALL_PAUSE_MS * (int64_t)tries);
+           qe_redrive_pause(run, qe_clock_mono_ms() + CALL_PAUSE_MS * (int64_t)tries);
+}
+
+/* Until when a call may take; once the caller wants to stop, that ends soon after the last one that
+ * was answered. */
+static int64_t settle_deadline(struct qe_redrive *run)
+{
+    int64_t now = qe_clock_mono_ms();
+    int64_t deadline = now + run->options->call_timeout_ms;
+
+    if (!run->is_stopping) {
+        return deadline;
+    }
+    if (run->stop_mono_ms == 0) {
+        run->stop_mono_ms = now + QE_DLQ_STOP_MS;
+    }
+    return deadline < run->stop_mono_ms ? deadline : run->stop_mono_ms;
 }
 
 /* One call for settlements that are not settled yet; they stand together at the front of `todo`.
@@ -52,10 +75,19 @@ bool qe_redrive_try_again(struct qe_redrive *run, unsigned tries, enum qe_err_co
 static size_t settle_once(struct qe_redrive *run, struct qe_settlement *todo, size_t count)
 {
     const struct qe_redrive_options *options = run->options;
+    int64_t deadline = settle_deadline(run);
     struct qe_err err = {0};
-    bool failed = options->driver->settle(options->handle, options->from, todo, count,
-                                          qe_clock_mono_ms() + options->call_timeout_ms, &err) != 0;
+    bool failed = false;
     size_t left = 0;
+
+    if (deadline <= qe_clock_mono_ms()) {
+        (void)qe_err_set(&err, QE_ERR_TIMEOUT, "the broker does not answer");
+        failed = true;
+    } else {
+        failed = options->driver->settle(options->handle, options->from, todo, count, deadline,
+                                         &err) != 0;
+    }
+    run->stop_mono_ms = failed ? run->stop_mono_ms : 0;
 
     for (size_t i = 0; i < count; i++) {
         if (failed) {
@@ -69,12 +101,11 @@ static size_t settle_once(struct qe_redrive *run, struct qe_settlement *todo, si
 
 void qe_redrive_settle(struct qe_redrive *run, size_t count)
 {
-    const struct qe_redrive_hooks *hooks = &run->options->hooks;
     size_t left = count > 0 ? settle_once(run, run->settlements, count) : 0;
 
     for (unsigned tries = 1; left > 0 && tries < TRIES_MAX; tries++) {
         /* A wish to stop shortens the pause, not the tries: what is sent should be deleted. */
-        (void)hooks->pause(hooks->context, qe_clock_mono_ms() + SETTLE_PAUSE_MS * (int64_t)tries);
+        (void)qe_redrive_pause(run, qe_clock_mono_ms() + SETTLE_PAUSE_MS * (int64_t)tries);
         left = 0;
         for (size_t i = 0; i < count; i++) {
             if (run->settlements[i].result == QE_SETTLE_FAILED) {
@@ -86,8 +117,8 @@ void qe_redrive_settle(struct qe_redrive *run, size_t count)
 
 void qe_redrive_note_release(struct qe_redrive *run, const struct qe_settlement *settlement)
 {
-    if (settlement->result == QE_SETTLE_FAILED && run->out->counts.kept++ == 0) {
-        run->out->why_kept = settlement->err;
+    if (settlement->result == QE_SETTLE_FAILED) {
+        qe_dlq_kept_add(&run->out->kept, settlement->message, &settlement->err);
     }
 }
 
@@ -121,6 +152,8 @@ void qe_redrive_end(struct qe_redrive *run)
 
         settle_aside(run, i, left < run->room_count ? left : run->room_count);
     }
+    qe_dlq_kept_end(&run->out->kept, run->options->driver, run->options->handle,
+                    run->options->from);
     qe_aside_deinit(&run->aside);
     qe_dlq_origins_deinit(&run->origins);
     qe_message_list_deinit(&run->lot);

@@ -33,6 +33,8 @@ struct qe_redrive {
     struct qe_aside aside;
     int64_t start_unix_ms;
     int64_t start_mono_ms;
+    bool is_stopping;     /* the caller wants to stop */
+    int64_t stop_mono_ms; /* when settling ends then, unless something is answered; 0: not set */
     uint64_t tried;
     size_t lot_max;
     size_t bite_max;    /* of the lot, sent and deleted in one go */
@@ -64,6 +66,8 @@ int qe_redrive_make_room(struct qe_redrive *run, struct qe_err *err) QE_MUST_CHE
 void qe_redrive_settle(struct qe_redrive *run, size_t count);
 /* After qe_redrive_settle(): notes when this release has failed. */
 void qe_redrive_note_release(struct qe_redrive *run, const struct qe_settlement *settlement);
+/* Waits until then, and notes a wish to stop: false. */
+bool qe_redrive_pause(struct qe_redrive *run, int64_t until_mono_ms);
 /* Notes one failure of a call that concerns no single message. True: it is worth another try, and a
  * pause was made. */
 bool qe_redrive_try_again(struct qe_redrive *run, unsigned tries, enum qe_err_code code);

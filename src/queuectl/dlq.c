@@ -139,22 +139,33 @@ void ctl_dlq_tell_in_flight(const struct ctl *ctl, const struct qe_queue *queue)
     }
 }
 
-void ctl_dlq_tell_kept(uint64_t count, const struct qe_err *why)
+void ctl_dlq_tell_kept(const struct qe_dlq_kept *kept)
 {
-    if (count > 0) {
+    const struct qe_unreturned *left = &kept->left;
+    char span[32];
+
+    (void)qe_text_from_duration((left->for_ms + 999) / 1000 * 1000, span);
+    if (left->count > 0) {
         (void)fprintf(stderr,
-                      "queuectl dlq: %" PRIu64 " could not be given back, and come back when their "
-                      "visibility ends: ",
-                      count);
-        (void)ctl_write_safely(stderr, why->message, strlen(why->message));
+                      "queuectl dlq: %zu could not be given back, and come back when their "
+                      "visibility ends, %s%s: ",
+                      left->count, left->for_ms > 0 ? "within " : "by their queue's timeout",
+                      left->for_ms > 0 ? span : "");
+        (void)ctl_write_safely(stderr, kept->why.message, strlen(kept->why.message));
         (void)fputc('\n', stderr);
+    }
+    if (left->in_doubt > 0) {
+        (void)fprintf(stderr,
+                      "queuectl dlq: requests for up to %zu%s were not answered: what they took "
+                      "comes back within %s\n",
+                      left->in_doubt, left->count > 0 ? " more" : "", span);
     }
 }
 
-static void tell_kept(void *context, size_t count, const struct qe_err *why)
+static void tell_kept(void *context, const struct qe_dlq_kept *kept)
 {
     (void)context;
-    ctl_dlq_tell_kept(count, why);
+    ctl_dlq_tell_kept(kept);
 }
 
 static bool is_stopped(void *context)

@@ -53,8 +53,8 @@ struct ctl_visitor {
 uint64_t ctl_dlq_count(const struct ctl *ctl, const struct qe_queue *queue, enum qe_field field);
 /* For who could receive nothing: says when others hold messages of the queue. */
 void ctl_dlq_tell_in_flight(const struct ctl *ctl, const struct qe_queue *queue);
-/* Says that so many could not be given back; nothing when `count` is 0. */
-void ctl_dlq_tell_kept(uint64_t count, const struct qe_err *why);
+/* Says what could not be given back, if anything, and for how long others do not see it. */
+void ctl_dlq_tell_kept(const struct qe_dlq_kept *kept);
 /* Looks at up to `max` messages; see qe_dlq_look(). A wish to stop ends it well. */
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
                  const struct ctl_visitor *visitor, size_t *out_seen,

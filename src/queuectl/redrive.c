@@ -138,7 +138,7 @@ static void print_result(const struct ctl_redrive_job *job, const struct qe_redr
     print_complaint(counts->stayed, "stayed", &result->why_stayed);
     print_complaint(counts->doubled, "are in both queues: sent, but not deleted",
                     &result->why_doubled);
-    ctl_dlq_tell_kept(counts->kept, &result->why_kept);
+    ctl_dlq_tell_kept(&result->kept);
 }
 
 static void say_stopped(const struct qe_redrive_counts *counts)

@@ -61,8 +61,7 @@ static void give_back(const struct ctl_redrive_job *job, const struct qe_message
 {
     const struct ctl *ctl = job->ctl;
     struct qe_settlement settlements[LOOK_COUNT];
-    struct qe_err why = {0};
-    uint64_t kept = 0;
+    struct qe_dlq_kept kept = {0};
 
     for (size_t i = 0; i < list->count;) {
         struct qe_err err = {0};
@@ -77,12 +76,12 @@ static void give_back(const struct ctl_redrive_job *job, const struct qe_message
 
         for (size_t k = 0; k < count; k++) {
             if (failed || settlements[k].result == QE_SETTLE_FAILED) {
-                why = failed ? err : settlements[k].err;
-                kept++;
+                qe_dlq_kept_add(&kept, settlements[k].message, failed ? &err : &settlements[k].err);
             }
         }
     }
-    ctl_dlq_tell_kept(kept, &why);
+    qe_dlq_kept_end(&kept, ctl->driver, ctl->handle, &job->from);
+    ctl_dlq_tell_kept(&kept);
 }
 
 /* It would take what is to be looked at, and another task cannot be begun. */

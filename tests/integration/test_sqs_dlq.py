@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """The dead-letter tools on Amazon SQS, which shows no message without delivering it."""
 import json
+import signal
 import subprocess
 import time
 import unittest
 
 from sqs_case import WithMoto
 
+from fault_proxy import FaultProxy
 from moto_server import MotoServer
 
 from daemon import PATIENCE_SECONDS, QUEUECTL, wait_for
@@ -129,6 +131,41 @@ class SqsDlq(WithMoto):
         self.assertRegex(done.stdout, "[12] of 2 canaries failed within [0-9]+s, and are dead letters in elsewhere-dlq: ")
         self.assertEqual(self.counts(self.dlq), (4, 0, 0))
 
+    def stop_inspect(self, proxy):
+        """Ctrl-C while the server is slow with more than what was seen; what it says then."""
+        self.config = self.write_sqs_config()
+        self.config.write_text(self.config.read_text(encoding="utf-8").replace(self.moto.url, proxy.url), encoding="utf-8")
+        for _ in range(4):
+            self.sqs.send_message_batch(QueueUrl=self.dlq, Entries=[{"Id": str(i), "MessageBody": "x"} for i in range(10)])
+        with subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "dlq", "inspect", "aws", "orders-dlq", "--yes",
+                               "--max", "0"], text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            self.addCleanup(process.kill)
+            wait_for("some are received", lambda: self.counts(self.dlq)[1] > 0)
+            wait_for("it asks for more", lambda: proxy.count() >= 3)
+            process.send_signal(signal.SIGINT)
+            errors = process.communicate(timeout=PATIENCE_SECONDS)[1]
+        self.assertEqual(process.returncode, 1)
+        return errors
+
+    def test_ctrl_c_gives_back_what_a_slow_server_has_sent_meanwhile(self):
+        with FaultProxy(self.moto.url) as proxy:
+            proxy.delay_seconds = 1.5
+            proxy.add("delay", operation="ReceiveMessage")
+            errors = self.stop_inspect(proxy)
+        self.assertRegex(errors, "stopped after [0-9]+ messages")
+        self.assertNotIn("could not be given back", errors)
+        self.assertEqual(self.counts(self.dlq), (40, 0, 0))
+
+    def test_ctrl_c_tells_for_how_long_others_do_not_see_what_was_not_given_back(self):
+        with FaultProxy(self.moto.url) as proxy:
+            proxy.delay_seconds = 1.5
+            proxy.add("delay", operation="ReceiveMessage")
+            proxy.add("never", operation="ChangeMessageVisibilityBatch")
+            began = time.monotonic()
+            errors = self.stop_inspect(proxy)
+            self.assertLess(time.monotonic() - began, 30)
+        self.assertRegex(errors, "[0-9]+ could not be given back, and come back when their visibility ends, within [0-9]+s: ")
+
     def test_what_is_exported_can_be_imported_with_the_types_of_its_attributes(self):
         attributes = {"number": {"DataType": "Number.int", "StringValue": "7"},
                       "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\x01\xff"}}
@@ -181,7 +218,7 @@ class WithoutRelease(WithMoto):
         for dlq, command, *words in (("a-dlq", "inspect"), ("b-dlq", "redrive", "--reason", "other")):
             self.sqs.send_message(QueueUrl=self.make_queue(dlq), MessageBody="b")
             done = self.queuectl("dlq", command, "aws", dlq, "--yes", *words)
-            self.assertRegex(done.stderr, "1 could not be given back, and come back when their visibility ends: .*"
+            self.assertRegex(done.stderr, "1 could not be given back, and come back when their visibility ends, within [0-9]+s: .*"
                                           "not authorized")
 
 

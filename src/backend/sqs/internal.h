@@ -165,6 +165,8 @@ int qe_sqs_redrive_cancel(void *self, const struct qe_queue *dlq, int64_t deadli
 /* Before the clients are aborted: waits a moment for polls in flight, and gives back what they
  * bring and what was not handed out. A handle that never worked is fine. */
 void qe_sqs_receive_end(struct qe_sqs *sqs);
+void qe_sqs_give_back(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                      struct qe_unreturned *out);
 /* Accepts NULL. Nothing is in flight any more, but the clients still live. */
 void qe_sqs_work_destroy(struct qe_sqs_work *work);
 

@@ -351,27 +351,36 @@ int qe_sqs_receive(void *self, const struct qe_queue *from, size_t max, int64_t 
 
 /* --- the end --- */
 
+struct returning {
+    struct qe_sqs_queue *queue;
+    size_t returned_count;
+};
+
 static void append_release(void *context, size_t item, struct qe_strbuf *out)
 {
-    const struct qe_sqs_queue *queue = context;
+    const struct returning *returning = context;
 
-    qe_sqs_append_visibility(out, queue->held.items[item].receipt, 0);
+    qe_sqs_append_visibility(out, returning->queue->held.items[item].receipt, 0);
 }
 
-static void ignore(void *context, size_t item, const struct qe_sqs_outcome *outcome)
+static void done_release(void *context, size_t item, const struct qe_sqs_outcome *outcome)
 {
-    (void)context;
+    struct returning *returning = context;
+
     (void)item;
-    (void)outcome; /* what could not be given back comes when its visibility ends */
+    returning->returned_count += outcome->answer != NULL || outcome->is_stale ? 1 : 0;
 }
 
-static void give_back_held(struct qe_sqs *sqs, struct qe_sqs_queue *queue, int64_t deadline_mono_ms)
+/* Returns how many come back only when their visibility ends. */
+static size_t give_back_held(struct qe_sqs *sqs, struct qe_sqs_queue *queue,
+                             int64_t deadline_mono_ms)
 {
+    struct returning returning = {.queue = queue};
     size_t *items = qe_calloc(queue->held.count, sizeof *items);
     struct qe_err err = {0};
 
     if (items == NULL) {
-        return;
+        return queue->held.count;
     }
     for (size_t i = 0; i < queue->held.count; i++) {
         items[i] = i;
@@ -382,15 +391,61 @@ static void give_back_held(struct qe_sqs *sqs, struct qe_sqs_queue *queue, int64
         .items = items,
         .items_count = queue->held.count,
         .deadline_mono_ms = deadline_mono_ms,
-        .context = queue,
+        .context = &returning,
         .append = append_release,
-        .done = ignore,
+        .done = done_release,
     };
 
     int rc = qe_sqs_batch_run(sqs, &batch, &err);
 
-    (void)rc; /* nobody is left to be told */
+    (void)rc; /* the count tells */
     qe_free(items);
+    return queue->held.count - returning.returned_count;
+}
+
+static void note_longest(struct qe_unreturned *out, int64_t until_mono_ms)
+{
+    int64_t left_ms = until_mono_ms - qe_clock_mono_ms();
+
+    out->for_ms = left_ms > out->for_ms ? left_ms : out->for_ms;
+}
+
+static void end_queue(struct qe_sqs *sqs, struct qe_sqs_queue *queue, int64_t deadline_mono_ms,
+                      struct qe_unreturned *out)
+{
+    struct qe_aws_client *client = atomic_load(&sqs->poll_client);
+    struct qe_aws_call *call = NULL;
+
+    while (client != NULL && count_polls(queue) > 0 &&
+           qe_aws_wait(client, deadline_mono_ms - LOOK_MS, false, &call) == QE_HTTP_REPLY) {
+        finish_poll(sqs, call->context);
+    }
+    for (size_t i = 0; i < QE_SQS_PARALLEL_MAX; i++) {
+        const struct qe_sqs_poll *poll = &queue->polls[i];
+
+        if (poll->is_started) { /* it may still be answered, as late as that */
+            out->in_doubt += poll->asked_messages;
+            note_longest(out, qe_clock_mono_ms() + poll->visibility_ms);
+        }
+    }
+    out->count = queue->held.count > 0 ? give_back_held(sqs, queue, deadline_mono_ms) : 0;
+    for (size_t i = 0; i < queue->held.count && out->count > 0; i++) {
+        note_longest(out, queue->held.items[i].visible_until_mono_ms);
+    }
+    qe_message_list_deinit(&queue->held);
+}
+
+void qe_sqs_give_back(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                      struct qe_unreturned *out)
+{
+    struct qe_sqs *sqs = self;
+
+    *out = (struct qe_unreturned){0};
+    for (size_t i = 0; sqs->work != NULL && i < sqs->work->queues_count; i++) {
+        if (strcmp(sqs->work->queues[i]->name, queue->name) == 0) {
+            end_queue(sqs, sqs->work->queues[i], deadline_mono_ms, out);
+        }
+    }
 }
 
 void qe_sqs_receive_end(struct qe_sqs *sqs)
@@ -410,7 +465,7 @@ void qe_sqs_receive_end(struct qe_sqs *sqs)
         struct qe_sqs_queue *queue = sqs->work->queues[i];
 
         if (queue->held.count > 0) {
-            give_back_held(sqs, queue, qe_clock_mono_ms() + LOOK_MS);
+            (void)give_back_held(sqs, queue, qe_clock_mono_ms() + LOOK_MS); /* nobody is told */
         }
     }
 }

@@ -1,4 +1,4 @@
-/* Receiving: polls that outlive their call, what is held, and what a handle's end gives back. */
+/* Receiving: polls that outlive their call, and what is held. */
 #include "sqs_service.h"
 
 #define MESSAGE(n) "{\"MessageId\":\"id" n "\",\"ReceiptHandle\":\"r" n "\",\"Body\":\"" n "\"}"
@@ -364,51 +364,6 @@ static void of_a_group_one_is_handed_out(void **state)
     assert_int_equal(list.count, 0); /* "2" waits for "1" */
 }
 
-/* --- the end of a handle --- */
-
-static void the_end_gives_back_what_was_not_handed_out(void **state)
-{
-    static const struct step steps[] = {
-        FACTS_STEP,
-        {QE_SQS_RECEIVE_MESSAGE, .answer = MESSAGES(MESSAGE("a") "," MESSAGE("b"))},
-        FACTS_STEP,
-        {QE_SQS_RECEIVE_MESSAGE, .answer = MESSAGES(MESSAGE("c")), .after_ms = 1100},
-        {QE_SQS_CHANGE_MESSAGE_VISIBILITY_BATCH, .answer = "{\"Successful\":[{\"Id\":\"0\"}]}"},
-        {QE_SQS_CHANGE_MESSAGE_VISIBILITY_BATCH, .answer = "{\"Successful\":[{\"Id\":\"0\"}]}"},
-        {.answer = NULL}};
-    struct desk *desk = *state;
-    struct qe_message_list list = {0};
-    struct qe_err err = {0};
-
-    play(steps);
-    assert_ok(receive(desk, &desk->queue, 1, 1000, &list, &err), err);
-    expect_messages(&list, "a"); /* "b" is held */
-    assert_ok(receive(desk, &desk->fifo, 1, 1000, &list, &err), err);
-    assert_int_equal(list.count, 0); /* "c" is on its way */
-    qe_driver_sqs.destroy(desk->sqs);
-    desk->sqs = NULL;
-    expect_end();
-    expect_body(4, "\"ReceiptHandle\":\"rb\",\"VisibilityTimeout\":0");
-    expect_body(5, "\"ReceiptHandle\":\"rc\",\"VisibilityTimeout\":0");
-}
-
-static void the_end_does_not_wait_for_a_poll_that_has_nothing(void **state)
-{
-    static const struct step steps[] = {
-        FACTS_STEP, {QE_SQS_RECEIVE_MESSAGE, .answer = "{}", .after_ms = 20000}, {.answer = NULL}};
-    struct desk *desk = *state;
-    struct qe_message_list list = {0};
-    struct qe_err err = {0};
-
-    play(steps);
-    assert_ok(receive(desk, &desk->queue, 1, 1000, &list, &err), err);
-    int64_t before = s_now_mono_ms;
-    qe_driver_sqs.destroy(desk->sqs);
-    desk->sqs = NULL;
-    assert_in_range(s_now_mono_ms - before, 0, 200);
-    expect_end();
-}
-
 /* --- torture --- */
 
 static int scenario(void *context, struct qe_err *err)
@@ -461,8 +416,6 @@ int main(void)
         TEST(facts_are_read_again_now_and_then_and_old_ones_do),
         TEST(an_interrupt_ends_the_reading_of_facts),
         TEST(of_a_group_one_is_handed_out),
-        TEST(the_end_gives_back_what_was_not_handed_out),
-        TEST(the_end_does_not_wait_for_a_poll_that_has_nothing),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
 

@@ -23,6 +23,8 @@ struct faults {
     const char *refused_body;    /* a message of this body is refused */
     unsigned settle_calls_fail;  /* so many calls fail as a whole */
     unsigned receive_calls_fail; /* with QE_ERR_NETWORK */
+    unsigned receives;           /* calls */
+    int64_t settle_ms_most;      /* that a call was given */
     unsigned sends;              /* messages that were given to send() */
     int64_t send_ms;             /* each call takes so long */
 };
@@ -57,6 +59,10 @@ static inline int faulty_settle(void *self, const struct qe_queue *queue,
                                 struct qe_settlement *settlements, size_t count,
                                 int64_t deadline_mono_ms, struct qe_err *err)
 {
+    const int64_t given_ms = deadline_mono_ms - qe_clock_mono_ms();
+
+    s_faults.settle_ms_most =
+        given_ms > s_faults.settle_ms_most ? given_ms : s_faults.settle_ms_most;
     if (s_faults.settle_calls_fail > 0) {
         s_faults.settle_calls_fail--;
         return qe_err_set(err, QE_ERR_NETWORK, "told to fail");
@@ -68,6 +74,7 @@ static inline int faulty_receive(void *self, const struct qe_queue *from, size_t
                                  int64_t deadline_mono_ms, struct qe_message_list *out,
                                  struct qe_err *err)
 {
+    s_faults.receives++;
     if (s_faults.receive_calls_fail > 0) {
         s_faults.receive_calls_fail--;
         return qe_err_set(err, QE_ERR_NETWORK, "told to fail");

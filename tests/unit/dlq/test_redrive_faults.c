@@ -3,6 +3,7 @@
 
 #include "dlq/aside.h"
 #include "dlq/destination.h"
+#include "dlq/look.h"
 #include "model/dead_letter.h"
 #include "unit/dlq/bench.h"
 
@@ -71,9 +72,87 @@ static void what_cannot_be_given_back_is_told(void **state)
     s_faults.settle_calls_fail = 1000;
     bench_run_well(bench);
     assert_int_equal(bench->result.counts.unmatched, 30);
-    assert_int_equal(bench->result.counts.kept, 30);
-    assert_int_equal(bench->result.why_kept.code, QE_ERR_NETWORK);
+    assert_int_equal(bench->result.kept.left.count, 30);
+    assert_int_equal(bench->result.kept.why.code, QE_ERR_NETWORK);
     qe_dlq_filter_deinit(&filter);
+    bench_destroy(bench);
+}
+
+/* One message was received ahead, and a request for ten was not answered. */
+static void leave_some(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                       struct qe_unreturned *out)
+{
+    (void)self;
+    (void)queue;
+    (void)deadline_mono_ms;
+    *out = (struct qe_unreturned){.count = 1, .in_doubt = 10, .for_ms = 90000};
+}
+
+static void what_the_driver_received_ahead_is_told_too(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+
+    (void)state;
+    bench_bury_text(bench, "orders", "b");
+    bench->driver.give_back = leave_some;
+    bench_run_well(bench);
+    assert_int_equal(bench->result.counts.moved, 1);
+    assert_int_equal(bench->result.kept.left.count, 1);
+    assert_int_equal(bench->result.kept.left.in_doubt, 10);
+    assert_int_equal(bench->result.kept.left.for_ms, 90000);
+    assert_int_equal(bench->result.kept.why.code, QE_ERR_TIMEOUT);
+    bench_destroy(bench);
+}
+
+static int visit_none(void *context, const struct qe_message *message, struct qe_err *err)
+{
+    (void)context;
+    (void)message;
+    (void)err;
+    return 0;
+}
+
+static void note_kept(void *context, const struct qe_dlq_kept *kept)
+{
+    *(struct qe_dlq_kept *)context = *kept;
+}
+
+static bool is_stopped_with_some(void *context)
+{
+    (void)context;
+    return s_faults.receives > 1;
+}
+
+static void stopped_look_does_not_wait_for_a_broker_that_takes_nothing(void **state)
+{
+    struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
+    struct qe_dlq_kept kept = {0};
+    struct qe_err err = {0};
+    size_t seen = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 250; i++) {
+        bench_bury_text(bench, "orders", "b");
+    }
+    bench->driver.peek = NULL;
+    s_faults.settle_calls_fail = 100;
+    const struct qe_dlq_look look = {.driver = &bench->driver,
+                                     .handle = bench->handle,
+                                     .queue = bench->options.from,
+                                     .max = 1000,
+                                     .call_timeout_ms = 60000,
+                                     .stopped = is_stopped_with_some,
+                                     .visit = visit_none,
+                                     .kept = note_kept,
+                                     .context = &kept};
+
+    assert_ok(qe_dlq_look(&look, &seen, &err), err);
+    assert_int_equal(seen, 200);
+    assert_int_equal(s_faults.settle_calls_fail, 99); /* one was enough */
+    assert_int_equal(kept.left.count, 200);
+    assert_int_equal(kept.why.code, QE_ERR_NETWORK);
+    assert_in_range(kept.left.for_ms, 1, BENCH_VISIBILITY_MS);
+    assert_in_range(s_faults.settle_ms_most, 1, QE_DLQ_STOP_MS);
     bench_destroy(bench);
 }
 
@@ -282,6 +361,8 @@ int main(void)
         cmocka_unit_test(message_that_is_refused_stays_and_the_others_go),
         cmocka_unit_test(refused_message_holds_those_behind_it_in_its_group),
         cmocka_unit_test(what_cannot_be_given_back_is_told),
+        cmocka_unit_test(what_the_driver_received_ahead_is_told_too),
+        cmocka_unit_test(stopped_look_does_not_wait_for_a_broker_that_takes_nothing),
         cmocka_unit_test(broker_that_takes_nothing_ends_it_and_gets_everything_back),
         cmocka_unit_test(passing_trouble_is_waited_out),
         cmocka_unit_test(lasting_trouble_is_an_error),
