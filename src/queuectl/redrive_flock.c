@@ -324,7 +324,6 @@ static void say_waiting(const struct ctl *ctl, size_t count, const struct qe_que
 static int tell_by_peeking(struct ctl_flock *flock, const struct ctl_place *target, bool *out_any,
                            struct qe_err *err)
 {
-    char label[CTL_LABEL_BYTES];
     size_t seen = 0;
 
     flock->waiting = 0;
@@ -333,6 +332,8 @@ static int tell_by_peeking(struct ctl_flock *flock, const struct ctl_place *targ
         return qe_err_wrap(err, "whether the canaries were handled cannot be seen");
     }
     if (seen >= ctl_dlq_look_cap(flock->job->ctl)) {
+        char label[CTL_LABEL_BYTES];
+
         return qe_err_set(err, QE_ERR_LIMIT,
                           "the canaries (%zu) are moved, but %.60s holds more than %zu messages: "
                           "whether they were handled cannot be seen among them",
