@@ -62,7 +62,7 @@ static struct qe_json *make_questions(const struct qe_exchange *exchange)
 int qe_exchange_ask(const struct qe_exchange *exchange, struct qe_strbuf *out, struct qe_err *err)
 {
     struct qe_json *question = make_questions(exchange);
-    char *text = question == NULL ? NULL : qe_json_print(question, false);
+    char *text = question == NULL ? NULL : qe_json_print(question);
     int rc = -1;
 
     if (text == NULL) {

@@ -175,7 +175,7 @@ static int fill_json(struct qe_json *object, const struct row *row)
 static int print_json(const struct row *row, struct qe_err *err)
 {
     struct qe_json *object = qe_json_new_object();
-    char *text = fill_json(object, row) == 0 ? qe_json_print(object, false) : NULL;
+    char *text = fill_json(object, row) == 0 ? qe_json_print(object) : NULL;
 
     qe_json_destroy(object);
     if (text == NULL) {

@@ -16,7 +16,7 @@
 static int print_json(const struct qe_message *message, struct qe_err *err)
 {
     struct qe_json *object = qe_message_to_json(message);
-    char *text = object != NULL ? qe_json_print(object, false) : NULL;
+    char *text = object != NULL ? qe_json_print(object) : NULL;
 
     qe_json_destroy(object);
     if (text == NULL) {
@@ -120,18 +120,13 @@ int ctl_flush(struct qe_err *err)
     return ferror(stdout) == 0 ? 0 : qe_err_set(err, QE_ERR_IO, "cannot write to standard output");
 }
 
-static void print_text(const char *text)
-{
-    (void)ctl_write_safely(stdout, text, strlen(text));
-}
-
 static void print_attributes(const struct qe_attributes *attributes)
 {
     for (size_t i = 0; i < attributes->count; i++) {
         (void)fputs("  ", stdout);
-        print_text(attributes->items[i].name);
+        (void)ctl_write_name(stdout, attributes->items[i].name);
         (void)fputs(" = ", stdout);
-        print_text(attributes->items[i].value);
+        (void)ctl_write_name(stdout, attributes->items[i].value);
         (void)putchar('\n');
     }
 }
@@ -142,7 +137,7 @@ static void print_for_people(const struct qe_message *message)
     int64_t now_unix_ms = qe_clock_unix_ms();
 
     (void)fputs("id ", stdout);
-    print_text(qe_message_name(message));
+    (void)ctl_write_name(stdout, qe_message_name(message));
     if (message->receives > 0) {
         (void)printf(", received %" PRIu32 "x", message->receives);
     }
@@ -157,7 +152,7 @@ static void print_for_people(const struct qe_message *message)
     }
     if (*message->group != '\0') {
         (void)fputs(", group ", stdout);
-        print_text(message->group);
+        (void)ctl_write_name(stdout, message->group);
     }
     (void)printf(", %zu bytes\n", message->body_bytes);
     print_attributes(&message->attributes);

@@ -104,7 +104,7 @@ static int print_json(const char *source, const struct qe_batch *batch, struct q
 {
     for (size_t i = 0; i < batch->set->count; i++) {
         struct qe_json *object = qe_json_new_object();
-        char *text = fill_json(object, source, batch, i) == 0 ? qe_json_print(object, false) : NULL;
+        char *text = fill_json(object, source, batch, i) == 0 ? qe_json_print(object) : NULL;
         qe_json_destroy(object);
         if (text == NULL) {
             return qe_err_set(err, QE_ERR_NOMEM, "queue %s", batch->set->items[i].name);
@@ -336,7 +336,8 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
             (void)fputs("\033[H\033[2J", stdout);
         }
         good = show(ctl, only, &looks, err);
-        if (!good && looks.seen) { /* what was there once is watched until it is back */
+        /* What was there once is watched until it is back. */
+        if (!good && looks.seen && ctl->options.watch) {
             ctl_complain("stats", err);
             *err = (struct qe_err){0};
             ctl_close(ctl);

@@ -115,12 +115,9 @@ int qe_json_add_take(struct qe_json *parent, const char *key, struct qe_json *ch
     return add(to_node(parent), key, to_node(child));
 }
 
-char *qe_json_print(const struct qe_json *root, bool pretty)
+char *qe_json_print(const struct qe_json *root)
 {
     const void *node = root;
 
-    if (node == NULL) {
-        return NULL;
-    }
-    return pretty ? cJSON_Print(node) : cJSON_PrintUnformatted(node);
+    return node == NULL ? NULL : cJSON_PrintUnformatted(node);
 }

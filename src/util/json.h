@@ -26,9 +26,8 @@ int qe_json_add_null(struct qe_json *object, const char *key);
  */
 int qe_json_add_take(struct qe_json *parent, const char *key, struct qe_json *child);
 
-/* Text without spaces (pretty: indented); the caller frees it with qe_free. NULL when out of
- * memory. */
-char *qe_json_print(const struct qe_json *root, bool pretty) QE_MUST_CHECK;
+/* Text without spaces; the caller frees it with qe_free. NULL when out of memory. */
+char *qe_json_print(const struct qe_json *root) QE_MUST_CHECK;
 
 /* --- in: hostile bytes --- */
 

@@ -121,13 +121,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     walk(root);
-    char *printed = qe_json_print(root, false);
+    char *printed = qe_json_print(root);
 
     require(printed != NULL, "what was read can be printed");
     struct qe_json *again = qe_json_parse(printed, strlen(printed), &err);
 
     require(again != NULL, "what was printed can be read");
-    char *reprinted = qe_json_print(again, false);
+    char *reprinted = qe_json_print(again);
 
     require(reprinted != NULL && strcmp(printed, reprinted) == 0, "it reads back to the same");
     qe_json_destroy(again);
@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qe_json_indent((const char *)data, size, &indented);
     again = qe_json_parse(qe_strbuf_text(&indented), indented.length_bytes, &err);
     require(again != NULL, "what was indented can be read");
-    reprinted = qe_json_print(again, false);
+    reprinted = qe_json_print(again);
     require(reprinted != NULL && strcmp(printed, reprinted) == 0, "and says the same");
     qe_strbuf_deinit(&indented);
     qe_free(reprinted);

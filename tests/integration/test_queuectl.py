@@ -141,6 +141,8 @@ class Queuectl(WithFolder):
                 self.assertNotRegex(said, "[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f]")
                 self.assertIn("\u00e9", said)
         line = self.queuectl("peek", "local", "orders", "--json").stdout
+        self.send("--body", "x", "--attribute", "a=b\nid 7, forged")
+        self.assertIn("  a = b\\x0aid 7, forged\n", self.queuectl("peek", "local", "orders").stdout)
         self.assertEqual(json.loads(line)["body"], evil)
         self.assertEqual(json.loads(line)["attributes"], {evil: evil})
 
@@ -221,6 +223,8 @@ class Queuectl(WithFolder):
   - {{name: good, type: embedded, path: "{self.folder}/good.db", queues: [{{name: orders}}]}}
   - {{name: gone, type: embedded, path: "{self.folder}/missing/x.db"}}
 """)
+        done = self.queuectl("stats", config=config, check=False)
+        self.assertEqual((done.returncode, "source good" in done.stdout), (1, True), done.stderr)
         process = subprocess.Popen([QUEUECTL, f"--config.file={config}", "stats", "--watch", "--interval=300ms"],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.kill)
