@@ -1,13 +1,13 @@
 /* The working half of this driver: queues worked on over AMQP 0-9-1. These files are the only door
  * to librabbitmq.
  *
- *   wire       amqp_connection.c (open, close), amqp_tls.c, amqp_pump.c (frames in, calls out),
- *              amqp_error.c
+ *   wire       amqp_wire.h: amqp_connection.c (open, close), amqp_tls.c, amqp_pump.c (frames in,
+ *              calls out), amqp_error.c
  *   messages   amqp_read.c, amqp_write.c (properties and headers), amqp_value.c (one header),
  *              amqp_raw.c (headers as they came)
  *   in         amqp_consumer.c (one queue's deliveries), amqp_held.c (those not handed out),
  *              amqp_ledger.c (those not settled; pure), amqp_receive.c
- *   out        amqp_publisher.c (confirms and returns), amqp_delay.c, amqp_send.c
+ *   out        amqp_publisher.c (confirms and returns), amqp_delay.h, amqp_send.c
  *   both       amqp_settle.c, amqp_copies.c (what a copy carries, and who has one),
  *              amqp_postpone.c (what no delay queue takes), amqp_topic.c, amqp_work.c (what a
  * handle has open)
@@ -22,22 +22,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/rabbitmq/amqp_delay.h"
 #include "backend/rabbitmq/amqp_ledger.h"
+#include "backend/rabbitmq/amqp_wire.h"
 #include "backend/rabbitmq/internal.h"
 #include "model/message.h"
 
-#define QE_AMQP_HEARTBEAT_SECONDS 30
-#define QE_AMQP_CONNECT_MS 3000
-/* What was written and is not taken by the other side ends the connection after this; a broker
- * that reads nothing because of an alarm, too. */
-#define QE_AMQP_UNTAKEN_MS 60000
 /* Bodies that are pushed to us and not handed out, of one queue; one may go past it. */
 #define QE_AMQP_HELD_MAX_BYTES ((size_t)64 << 20)
-/* A body past RabbitMQ's own limit: no broker sends one. */
-#define QE_AMQP_BODY_MAX_BYTES (UINT64_C(512) << 20)
-#define QE_AMQP_FRAME_MAX_BYTES 131072
-#define QE_AMQP_SHORT_MAX_BYTES 255 /* names, ids, keys */
-#define QE_AMQP_CHANNELS_MAX 256
 #define QE_AMQP_ID_BYTES 33
 /* The queue that stands for direct replies; no broker has one of this name. */
 #define QE_AMQP_REPLIES "amq.rabbitmq.reply-to"
@@ -48,120 +40,8 @@
 #define QE_AMQP_TYPES_HEADER "x-attribute-types" /* of attributes that AMQP has no type for */
 #define QE_AMQP_PROPERTY "property" /* type of an attribute that is no header, but a property */
 
-struct qe_amqp_channel;
-
-/* --- the wire --- */
-
-/* A connection is open while `state` is not NULL. */
-struct qe_amqp_connection {
-    struct qe_rmq *rmq; /* borrowed */
-    const char *vhost;  /* borrowed */
-    const char *role;   /* static; part of the name that RabbitMQ shows */
-    amqp_connection_state_t state;
-    int fd;
-    bool is_blocked; /* the broker reads nothing that is published: a resource alarm */
-    char blocked_why[128];
-    struct qe_err lost;                                     /* why the last one ended */
-    struct qe_amqp_channel *channels[QE_AMQP_CHANNELS_MAX]; /* borrowed; [number - 1] */
-};
-
-/* A table as AMQP encodes it. */
-struct qe_amqp_raw {
-    uint64_t tag; /* of the delivery */
-    char *bytes;  /* owned; NULL none */
-    size_t count;
-};
-
-/* A message in the making: its method has come, then its properties, then its body in pieces. */
-struct qe_amqp_content {
-    enum {
-        QE_AMQP_NOTHING = 0,
-        QE_AMQP_DELIVERY,
-        QE_AMQP_RETURNED
-    } kind;
-    struct qe_message message; /* owned */
-    struct qe_amqp_raw raw;    /* owned */
-    struct qe_err err;         /* QE_OK, or why the message could not be kept */
-    bool has_properties;
-    uint64_t left_bytes; /* of the body */
-    size_t filled_bytes;
-    uint64_t tag;
-    uint32_t round; /* of a delivery: which basic.consume brought it; 0: basic.get */
-    bool is_got;
-    bool redelivered;
-    char reason[256]; /* of a return */
-    uint64_t key;     /* of a return: see qe_amqp_publish_key() */
-};
-
-/* What happens on a channel. All on the handle's thread, while it reads. */
-struct qe_amqp_events {
-    /* Takes the message out of the content, or leaves it to be freed. */
-    void (*delivered)(void *owner, struct qe_amqp_content *content);
-    void (*returned)(void *owner, const struct qe_amqp_content *content);
-    void (*confirmed)(void *owner, uint64_t tag, bool multiple, bool accepted);
-    void (*cancelled)(void *owner, uint32_t round);        /* by the broker: the queue is gone */
-    void (*closed)(void *owner, const struct qe_err *why); /* with all that was open on it */
-};
-
-struct qe_amqp_channel {
-    struct qe_amqp_connection *connection; /* borrowed */
-    amqp_channel_t number;                 /* 0: not open */
-    const struct qe_amqp_events *events;   /* static */
-    void *owner;                           /* borrowed */
-    struct qe_err closed;                  /* why it last ended */
-    struct qe_amqp_content content;
-    /* The answer that is waited for: */
-    amqp_method_number_t awaited;
-    amqp_method_number_t awaited_too; /* another answer to the same call; 0 none */
-    amqp_method_number_t answer;      /* the one that came; 0: not yet */
-    uint32_t answer_count;
-    char answer_name[QE_AMQP_SHORT_MAX_BYTES + 1];
-};
-
-/* Opens it unless it is open. */
-int qe_amqp_connection_open(struct qe_amqp_connection *self, int64_t deadline_mono_ms,
-                            struct qe_err *err) QE_MUST_CHECK;
-/* Says goodbye, which makes sure that all that was written is handled, for at most `wait_ms`. */
-void qe_amqp_connection_close(struct qe_amqp_connection *self, int64_t wait_ms);
-/* At once, without a word; every channel on it is told. */
-void qe_amqp_connection_lose(struct qe_amqp_connection *self, const struct qe_err *why);
-/* Makes `socket` verify the server's certificate and name: `host`, a name or an address. */
-int qe_amqp_tls_prepare(amqp_socket_t *socket, const struct qe_rmq_tls_settings *tls,
-                        const char *host, struct qe_err *err) QE_MUST_CHECK;
-
-/* Opens the channel, and the connection under it, unless they are open. */
-int qe_amqp_channel_open(struct qe_amqp_channel *channel, int64_t deadline_mono_ms,
-                         struct qe_err *err) QE_MUST_CHECK;
-void qe_amqp_channel_close(struct qe_amqp_channel *channel, int64_t deadline_mono_ms);
-void qe_amqp_content_reset(struct qe_amqp_content *content);
-
-/* Handles every frame that has come. -1: the connection is lost. */
-int qe_amqp_drain(struct qe_amqp_connection *self, struct qe_err *err) QE_MUST_CHECK;
-/* Sends one method and waits for its answer. A broker that refuses it closes the channel: *err says
- * why. Without an answer by the deadline the connection is lost. */
-int qe_amqp_call(struct qe_amqp_channel *channel, amqp_method_number_t method, void *decoded,
-                 int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
-/* One that has no answer. */
-int qe_amqp_tell(struct qe_amqp_channel *channel, amqp_method_number_t method, void *decoded,
-                 struct qe_err *err) QE_MUST_CHECK;
-/* Waits for frames on any open connection of the handle and handles them; at most until the
- * deadline. `writable`: returns also when this one takes more bytes; NULL: not asked. */
-int qe_amqp_wait(struct qe_rmq *rmq, const struct qe_amqp_connection *writable, bool interruptible,
-                 int64_t until_mono_ms, struct qe_err *err) QE_MUST_CHECK;
-
-/* How long its connections may go without being looked at. */
-int64_t qe_amqp_look_ms(const struct qe_rmq_work *work);
-
-/* --- amqp_error.c --- */
-
-/* A status of the library, in its own words. Returns -1. */
-int qe_amqp_fail(struct qe_err *err, int status, const char *what);
-/* What the broker says when it closes a channel or connection. Returns -1. */
-int qe_amqp_refused(struct qe_err *err, unsigned code, amqp_bytes_t text);
-
 /* --- messages --- */
 
-amqp_bytes_t qe_amqp_text(const char *text); /* borrowed */
 /* Fills `out` (initialised) from what came before the body; body excluded. */
 int qe_amqp_read(const amqp_basic_properties_t *properties, bool redelivered,
                  struct qe_message *out, struct qe_err *err) QE_MUST_CHECK;
@@ -415,39 +295,6 @@ int qe_amqp_publisher_open(struct qe_amqp_publisher *self, int64_t deadline_mono
 int qe_amqp_publish_all(struct qe_amqp_publisher *self, const struct qe_amqp_batch *batch,
                         int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
 uint64_t qe_amqp_publish_key(amqp_bytes_t exchange, amqp_bytes_t routing_key, amqp_bytes_t id);
-
-/* What is known to be there, for delays, in one vhost: see amqp_delay.c. */
-struct qe_amqp_delays {
-    struct qe_amqp_channel channel;
-    bool has_ways;           /* from every tier to every landing queue */
-    uint32_t declared_tiers; /* bits */
-    char **targets;          /* owned, as each; queues that have a landing queue */
-    size_t targets_count;
-    size_t targets_capacity;
-    int64_t known_until_mono_ms;
-    int64_t stopped_until_mono_ms; /* none is tried until then */
-    struct qe_err stopped_why;
-};
-void qe_amqp_delays_init(struct qe_amqp_delays *self, struct qe_amqp_connection *connection);
-void qe_amqp_delays_deinit(struct qe_amqp_delays *self); /* twice is safe */
-/* Before a message is published that is to come to queue `target` after so long: looks for the
- * queue, and declares what such a delay needs, unless that is known to be there. QE_ERR_NOT_FOUND:
- * there is no such queue; QE_ERR_LIMIT: no delay is that long. */
-int qe_amqp_delays_prepare(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
-                           int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
-/* The same for who has many to settle: what does not work, within a second, is not tried for a
- * while. QE_ERR_THROTTLED: nothing is taken now. */
-int qe_amqp_delays_try(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
-                       int64_t deadline_mono_ms, const char **out_exchange,
-                       struct qe_err *err) QE_MUST_CHECK;
-void qe_amqp_delays_stop(struct qe_amqp_delays *self, const struct qe_err *why);
-/* Where it is published then, with the target as routing key. Static. */
-const char *qe_amqp_delay_exchange(int64_t delay_ms);
-/* After a message did not get through: what ended it may have been that a delay's exchange or queue
- * was deleted. */
-void qe_amqp_delays_forget(struct qe_amqp_delays *self, const struct qe_err *result);
-/* The name of the queue in which due messages wait that `target` does not take. */
-void qe_amqp_delay_landing(const char *target, char out[QE_AMQP_SHORT_MAX_BYTES + 1]);
 
 /* --- amqp_work.c --- */
 
