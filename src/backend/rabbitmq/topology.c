@@ -52,6 +52,16 @@ static enum qe_rmq_exchange_type type_of(const char *type)
     return type != NULL && strcmp(type, "topic") == 0 ? QE_RMQ_TOPIC : QE_RMQ_OTHER;
 }
 
+/* An exchange of the delayed-message plugin hands on, later, as the type that it names would. */
+static enum qe_rmq_exchange_type routes_as(const struct qe_json *object)
+{
+    const char *type = text_of(object, "type");
+
+    return type_of(type != NULL && strcmp(type, "x-delayed-message") == 0
+                       ? text_of(qe_json_get(object, "arguments"), "x-delayed-type")
+                       : type);
+}
+
 /* The argument's, or else the policy's. */
 static const char *alternate_of(const struct qe_json *object,
                                 const struct qe_rmq_policies *policies, const char *vhost,
@@ -77,7 +87,7 @@ static int exchange_parse(const struct qe_json *object, const struct qe_rmq_poli
     }
     const char *alternate = alternate_of(object, policies, vhost, name);
 
-    out->type = type_of(text_of(object, "type"));
+    out->type = routes_as(object);
     out->vhost = qe_strdup(vhost);
     out->name = qe_strdup(name);
     out->alternate = alternate == NULL ? NULL : qe_strdup(alternate);

@@ -30,7 +30,9 @@ static const char s_exchanges[] =
     X("end", "direct", "\"alternate-exchange\":\"\"") ","
     X("bare", "direct", "") ","
     X("in", "topic", "") ","
-    X("plugin", "x-delayed-message", "") "]";
+    X("plugin", "x-random", "") ","
+    X("later", "x-delayed-message", "\"x-delayed-type\":\"direct\"") ","
+    X("broken", "x-delayed-message", "") "]";
 static const char s_bindings[] =
     "[" B("", "queue", "a", "a") ","
     B("direct", "queue", "a", "ka") ","
@@ -47,7 +49,10 @@ static const char s_bindings[] =
     B("round", "queue", "b", "") ","
     B("in", "queue", "routed", "ka") ","
     B("in", "queue", "anykey", "ka.#") ","
-    B("plugin", "queue", "c", "z") "]";
+    B("plugin", "queue", "c", "z") ","
+    B("later", "queue", "b", "kb") ","
+    B("later", "queue", "c", "kc") ","
+    B("broken", "queue", "c", "z") "]";
 /* clang-format on */
 
 struct scene {
@@ -143,6 +148,8 @@ static void every_kind_of_exchange_is_followed(void **state)
         {"q", Q("q", DLX("topic") RK("live.x")), "!", "topic, no match"},
         {"q", Q("q", DLX("headers") RK("any")), "c", "headers: each binding may match"},
         {"q", Q("q", DLX("plugin") RK("any")), "c", "an exchange of a plugin"},
+        {"q", Q("q", DLX("later") RK("kb")), "b", "a delayed exchange hands on as its own type"},
+        {"q", Q("q", DLX("broken") RK("any")), "c", "or as any, where it names none"},
         {"q", Q("q", DLX("first") RK("k")), "!", "exchange to exchange, key lost at the second"},
         {"q", Q("q", DLX("first") RK("f")), "a b", "exchange to exchange"},
         {"q", Q("q", DLX("round") RK("x")), "b", "a ring of exchanges"},
