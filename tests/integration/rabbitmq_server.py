@@ -72,6 +72,8 @@ class RabbitServer:
     cluster is made `beside` the first; `is_fast`: statistics come every second, not every five; `settings`: more of
     rabbit's own, each with a comma before it."""
 
+    foreign = None  # set before start(): a plugin (its .ez or folder) that RabbitMQ does not bring
+
     def __init__(self, plugins=("rabbitmq_management", "rabbitmq_prometheus"), more="", beside=None, is_fast=True, settings=""):
         self.plugins, self.more, self.beside, self.settings = plugins, more, beside, settings
         if is_fast and "rabbitmq_management" in plugins:
@@ -116,7 +118,17 @@ class RabbitServer:
                 "RABBITMQ_ENABLED_PLUGINS_FILE": f"{at}/enabled_plugins", "RABBITMQ_CONF_ENV_FILE": "/dev/null",
                 "RABBITMQ_DIST_PORT": str(self.dist_port), "ERL_EPMD_PORT": str(self.epmd.port),
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-                "ERL_EPMD_ADDRESS": HOST}
+                "ERL_EPMD_ADDRESS": HOST, **self._plugin_folders()}
+
+    def _plugin_folders(self):
+        if not self.foreign:
+            return {}
+        own = next(programs().glob("usr/lib/rabbitmq/lib/rabbitmq_server-*/plugins"))
+        link = self.folder / "plugins" / self.foreign.name
+        if not link.is_symlink():
+            link.parent.mkdir()
+            link.symlink_to(self.foreign)
+        return {"RABBITMQ_PLUGINS_DIR": f"{link.parent}:{own}"}
 
     def start(self):
         with open(self.folder / "log" / "stdout", "ab") as log:

@@ -142,6 +142,18 @@ static void add_facts(const struct qe_queue *queue, const struct qe_settlement *
     }
 }
 
+bool qe_amqp_has_expiration(const struct qe_message *message)
+{
+    for (size_t i = 0; i < message->attributes.count; i++) {
+        const struct qe_attribute *one = &message->attributes.items[i];
+
+        if (strcmp(one->name, "expiration") == 0 && strcmp(one->type, QE_AMQP_PROPERTY) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Facts last, so that they are left out where there is no room beside 64 others. */
 int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
                             const struct qe_settlement *settlement, bool is_dead,

@@ -21,7 +21,7 @@
 #include "util/text.h"
 
 #define DUE QE_RMQ_DELAY_PREFIX "due"
-#define MISSING QE_RMQ_DELAY_PREFIX "missing"
+#define MISSING QE_AMQP_DELAY_MISSING
 #define LANDING QE_RMQ_DELAY_PREFIX "to."
 /* What is there may be deleted without a word to us: it is looked for again after so long. */
 #define KNOWN_MS 60000
@@ -68,38 +68,39 @@ static const struct qe_amqp_events s_events = {.closed = closed};
 void qe_amqp_delays_init(struct qe_amqp_delays *self, struct qe_amqp_connection *connection)
 {
     *self = (struct qe_amqp_delays){
-        .channel = {.connection = connection, .events = &s_events, .owner = self}};
+        .channel = {.connection = connection, .events = &s_events, .owner = self},
+        .own = {.rmq = connection->rmq, .vhost = connection->vhost, .role = "delays", .fd = -1},
+        .own_channel = {.connection = &self->own, .events = &s_events, .owner = self}};
 }
 
 static void forget_all(struct qe_amqp_delays *self)
 {
-    for (size_t i = 0; i < self->targets_count; i++) {
-        qe_free(self->targets[i]);
-    }
-    self->targets_count = 0;
+    qe_amqp_names_clear(&self->targets);
+    qe_amqp_names_clear(&self->bound);
     self->declared_tiers = 0;
     self->has_ways = false;
+    self->has_plugin = false;
     self->known_until_mono_ms = 0;
+}
+
+static void names_deinit(struct qe_amqp_names *names)
+{
+    qe_amqp_names_clear(names);
+    qe_free(names->items);
+    *names = (struct qe_amqp_names){0};
 }
 
 void qe_amqp_delays_deinit(struct qe_amqp_delays *self)
 {
-    forget_all(self);
-    qe_free(self->targets);
-    self->targets = NULL;
-    self->targets_capacity = 0;
+    names_deinit(&self->targets);
+    names_deinit(&self->bound);
 }
 
 /* --- declaring --- */
 
-struct declaring {
-    struct qe_amqp_delays *self;
-    int64_t deadline_mono_ms;
-};
-
 /* A queue that hands its messages on to `exchange` after so long. */
-static int declare_queue(const struct declaring *declaring, const char *name, int64_t ttl_ms,
-                         const char *exchange, struct qe_err *err)
+static int declare_queue(const struct qe_amqp_declaring *declaring, const char *name,
+                         int64_t ttl_ms, const char *exchange, struct qe_err *err)
 {
     amqp_table_entry_t arguments[] = {
         text_argument("x-queue-type", "quorum"),
@@ -114,53 +115,60 @@ static int declare_queue(const struct declaring *declaring, const char *name, in
         .durable = 1,
         .arguments = {.num_entries = sizeof arguments / sizeof arguments[0], .entries = arguments}};
 
-    return qe_amqp_call(&declaring->self->channel, AMQP_QUEUE_DECLARE_METHOD, &waiting,
+    return qe_amqp_call(declaring->channel, AMQP_QUEUE_DECLARE_METHOD, &waiting,
                         declaring->deadline_mono_ms, err);
 }
 
-static int declare_exchange(const struct declaring *declaring, const char *name, const char *type,
-                            const char *alternate, struct qe_err *err)
+int qe_amqp_declare_exchange(const struct qe_amqp_declaring *declaring, const char *name,
+                             const char *type, const char *argument, const char *value,
+                             struct qe_err *err)
 {
-    amqp_table_entry_t argument = text_argument("alternate-exchange", alternate);
+    amqp_table_entry_t entry = text_argument(argument, value);
     amqp_exchange_declare_t way = {
         .exchange = qe_amqp_text(name),
         .type = qe_amqp_text(type),
         .durable = 1,
-        .arguments = {.num_entries = alternate[0] != '\0' ? 1 : 0, .entries = &argument}};
+        .arguments = {.num_entries = argument[0] != '\0' ? 1 : 0, .entries = &entry}};
 
-    return qe_amqp_call(&declaring->self->channel, AMQP_EXCHANGE_DECLARE_METHOD, &way,
+    return qe_amqp_call(declaring->channel, AMQP_EXCHANGE_DECLARE_METHOD, &way,
                         declaring->deadline_mono_ms, err);
 }
 
-static int bind_queue(const struct declaring *declaring, const char *queue, const char *exchange,
-                      const char *key, struct qe_err *err)
+int qe_amqp_bind_queue(const struct qe_amqp_declaring *declaring, const char *queue,
+                       const char *exchange, const char *key, struct qe_err *err)
 {
     amqp_queue_bind_t bind = {.queue = qe_amqp_text(queue),
                               .exchange = qe_amqp_text(exchange),
                               .routing_key = qe_amqp_text(key)};
 
-    return qe_amqp_call(&declaring->self->channel, AMQP_QUEUE_BIND_METHOD, &bind,
+    return qe_amqp_call(declaring->channel, AMQP_QUEUE_BIND_METHOD, &bind,
                         declaring->deadline_mono_ms, err);
 }
 
-static int declare_ways(const struct declaring *declaring, struct qe_err *err)
+int qe_amqp_declare_ways(const struct qe_amqp_declaring *declaring, struct qe_err *err)
 {
-    return declare_queue(declaring, MISSING, 0, "", err) == 0 &&
-                   declare_exchange(declaring, MISSING, "fanout", "", err) == 0 &&
-                   bind_queue(declaring, MISSING, MISSING, "", err) == 0 &&
-                   declare_exchange(declaring, DUE, "direct", MISSING, err) == 0
-               ? 0
-               : qe_err_wrap(err, "queue %s and exchange %s, for delays, cannot be declared",
-                             MISSING, DUE);
+    if (declaring->self->has_ways) {
+        return 0;
+    }
+    if (declare_queue(declaring, MISSING, 0, "", err) != 0 ||
+        qe_amqp_declare_exchange(declaring, MISSING, "fanout", "", "", err) != 0 ||
+        qe_amqp_bind_queue(declaring, MISSING, MISSING, "", err) != 0 ||
+        qe_amqp_declare_exchange(declaring, DUE, "direct", "alternate-exchange", MISSING, err) !=
+            0) {
+        return qe_err_wrap(err, "queue %s and exchange %s, for delays, cannot be declared", MISSING,
+                           DUE);
+    }
+    declaring->self->has_ways = true;
+    return 0;
 }
 
-static int declare_tier(const struct declaring *declaring, size_t tier, struct qe_err *err)
+static int declare_tier(const struct qe_amqp_declaring *declaring, size_t tier, struct qe_err *err)
 {
     const char *name = s_tiers[tier].name;
 
     return declare_queue(declaring, name, s_tiers[tier].ms, DUE, err) == 0 &&
-                   declare_exchange(declaring, name, "fanout", "", err) == 0 &&
-                   bind_queue(declaring, name, name, "", err) == 0
+                   qe_amqp_declare_exchange(declaring, name, "fanout", "", "", err) == 0 &&
+                   qe_amqp_bind_queue(declaring, name, name, "", err) == 0
                ? 0
                : qe_err_wrap(err, "queue and exchange %s, for delays, cannot be declared", name);
 }
@@ -184,10 +192,11 @@ void qe_amqp_delay_landing(const char *target, char out[QE_AMQP_SHORT_MAX_BYTES 
 
 /* Whether it is there. Who may not ask (the queue is another connection's own, or RabbitMQ 4.3
  * wants `configure` for it) is not told, and the message waits in any case. */
-static int check_target(const struct declaring *declaring, const char *target, struct qe_err *err)
+int qe_amqp_check_target(const struct qe_amqp_declaring *declaring, const char *target,
+                         struct qe_err *err)
 {
     amqp_queue_declare_t look = {.queue = qe_amqp_text(target), .passive = 1};
-    struct qe_amqp_channel *channel = &declaring->self->channel;
+    struct qe_amqp_channel *channel = declaring->channel;
     struct qe_err why = {0};
 
     if (qe_amqp_call(channel, AMQP_QUEUE_DECLARE_METHOD, &look, declaring->deadline_mono_ms,
@@ -201,42 +210,49 @@ static int check_target(const struct declaring *declaring, const char *target, s
     return -1;
 }
 
-static int declare_landing(const struct declaring *declaring, const char *target,
+static int declare_landing(const struct qe_amqp_declaring *declaring, const char *target,
                            struct qe_err *err)
 {
     char landing[QE_AMQP_SHORT_MAX_BYTES + 1];
 
     qe_amqp_delay_landing(target, landing);
     return declare_queue(declaring, landing, 0, "", err) == 0 &&
-                   bind_queue(declaring, landing, DUE, target, err) == 0
+                   qe_amqp_bind_queue(declaring, landing, DUE, target, err) == 0
                ? 0
                : qe_err_wrap(err, "queue %s, for delays, cannot be declared", landing);
 }
 
 /* --- what is known to be there --- */
 
-static bool knows_target(const struct qe_amqp_delays *self, const char *target)
+void qe_amqp_names_clear(struct qe_amqp_names *names)
 {
-    for (size_t i = 0; i < self->targets_count; i++) {
-        if (strcmp(self->targets[i], target) == 0) {
+    for (size_t i = 0; i < names->count; i++) {
+        qe_free(names->items[i]);
+    }
+    names->count = 0;
+}
+
+bool qe_amqp_names_have(const struct qe_amqp_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (strcmp(names->items[i], name) == 0) {
             return true;
         }
     }
     return false;
 }
 
-/* Without memory for it, it is looked for again. */
-static void remember_target(struct qe_amqp_delays *self, const char *target)
+void qe_amqp_names_add(struct qe_amqp_names *names, const char *name)
 {
-    char *copy = qe_strdup(target);
+    char *copy = qe_strdup(name);
 
-    if (copy == NULL || qe_grow(&self->targets, self->targets_count, &self->targets_capacity,
-                                TARGETS_MAX, sizeof(char *)) != 0) {
+    if (copy == NULL ||
+        qe_grow(&names->items, names->count, &names->capacity, TARGETS_MAX, sizeof(char *)) != 0) {
         qe_free(copy);
-        forget_all(self);
+        qe_amqp_names_clear(names);
         return;
     }
-    self->targets[self->targets_count++] = copy;
+    names->items[names->count++] = copy;
 }
 
 static size_t find_tier(int64_t delay_ms)
@@ -256,23 +272,27 @@ int64_t qe_rmq_delay_ms(int64_t asked_ms)
     return asked_ms <= 0 || tier == TIERS_COUNT ? asked_ms : s_tiers[tier].ms;
 }
 
-const char *qe_amqp_delay_exchange(int64_t delay_ms)
+struct qe_amqp_delay_way qe_amqp_delays_way(const struct qe_amqp_delays *self, const char *target,
+                                            int64_t delay_ms)
 {
-    return s_tiers[find_tier(delay_ms)].name;
+    return qe_amqp_plugin_suits(self, target)
+               ? (struct qe_amqp_delay_way){.exchange = QE_AMQP_PLUGIN_EXCHANGE,
+                                            .header_ms = delay_ms}
+               : (struct qe_amqp_delay_way){.exchange = s_tiers[find_tier(delay_ms)].name};
 }
 
 static int declare_all(struct qe_amqp_delays *self, const char *target, size_t tier,
                        int64_t deadline_mono_ms, struct qe_err *err)
 {
-    const struct declaring declaring = {.self = self, .deadline_mono_ms = deadline_mono_ms};
-    const bool is_new = !knows_target(self, target);
+    const struct qe_amqp_declaring declaring = {
+        .self = self, .channel = &self->channel, .deadline_mono_ms = deadline_mono_ms};
+    const bool is_new = !qe_amqp_names_have(&self->targets, target);
 
     if (qe_amqp_channel_open(&self->channel, deadline_mono_ms, err) != 0 ||
-        (is_new && check_target(&declaring, target, err) != 0) ||
-        (!self->has_ways && declare_ways(&declaring, err) != 0)) {
+        (is_new && qe_amqp_check_target(&declaring, target, err) != 0) ||
+        qe_amqp_declare_ways(&declaring, err) != 0) {
         return -1;
     }
-    self->has_ways = true;
     if ((self->declared_tiers & UINT32_C(1) << tier) == 0 &&
         declare_tier(&declaring, tier, err) != 0) {
         return -1;
@@ -282,7 +302,7 @@ static int declare_all(struct qe_amqp_delays *self, const char *target, size_t t
         return -1;
     }
     if (is_new) {
-        remember_target(self, target);
+        qe_amqp_names_add(&self->targets, target);
     }
     return 0;
 }
@@ -293,14 +313,18 @@ int qe_amqp_delays_prepare(struct qe_amqp_delays *self, const char *target, int6
     const size_t tier = find_tier(delay_ms);
     const int64_t now = qe_clock_mono_ms();
 
-    if (tier == TIERS_COUNT) {
-        return qe_err_set(err, QE_ERR_LIMIT, "a delay is at most 7d");
-    }
     if (now >= self->known_until_mono_ms) {
         forget_all(self);
         self->known_until_mono_ms = now + KNOWN_MS;
     }
-    return (self->declared_tiers & UINT32_C(1) << tier) != 0 && knows_target(self, target)
+    if (qe_amqp_plugin_suits(self, target)) {
+        return qe_amqp_plugin_prepare(self, target, delay_ms, deadline_mono_ms, err);
+    }
+    if (tier == TIERS_COUNT) {
+        return qe_err_set(err, QE_ERR_LIMIT, "a delay is at most 7d");
+    }
+    return (self->declared_tiers & UINT32_C(1) << tier) != 0 &&
+                   qe_amqp_names_have(&self->targets, target)
                ? 0
                : declare_all(self, target, tier, deadline_mono_ms, err);
 }
@@ -315,7 +339,7 @@ void qe_amqp_delays_stop(struct qe_amqp_delays *self, const struct qe_err *why)
 }
 
 int qe_amqp_delays_try(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,
-                       int64_t deadline_mono_ms, const char **out_exchange, struct qe_err *err)
+                       int64_t deadline_mono_ms, struct qe_amqp_delay_way *out, struct qe_err *err)
 {
     const int64_t now = qe_clock_mono_ms();
     const int64_t patience = now + PATIENCE_MS;
@@ -338,13 +362,14 @@ int qe_amqp_delays_try(struct qe_amqp_delays *self, const char *target, int64_t 
         }
         return -1;
     }
-    *out_exchange = qe_amqp_delay_exchange(delay_ms);
+    *out = qe_amqp_delays_way(self, target, delay_ms);
     return 0;
 }
 
 void qe_amqp_delays_forget(struct qe_amqp_delays *self, const struct qe_err *result)
 {
-    if (result->code == QE_ERR_NOT_FOUND || result->code == QE_ERR_NETWORK) {
+    if (result->code == QE_ERR_NOT_FOUND || result->code == QE_ERR_NETWORK ||
+        (result->code == QE_ERR_INVALID && self->has_plugin)) {
         forget_all(self);
     }
 }

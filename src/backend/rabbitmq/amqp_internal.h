@@ -9,7 +9,7 @@
  *              amqp_ledger.c (those not settled; pure), amqp_receive.c
  *   out        amqp_publisher.c (confirms and returns), amqp_delay.h, amqp_send.c
  *   both       amqp_settle.c, amqp_copies.c (what a copy carries, and who has one),
- *              amqp_postpone.c (what no delay queue takes), amqp_topic.c, amqp_work.c (what a
+ *              amqp_postpone.c (what nothing delays), amqp_topic.c, amqp_work.c (what a
  * handle has open)
  *
  * Thread: the handle's own, which does all reading and writing. Heartbeats are sent and looked for
@@ -38,6 +38,7 @@
 #define QE_AMQP_LEAST_HEADER "x-receives-least"  /* instead: at least so often before it */
 #define QE_AMQP_ENQUEUED_HEADER "x-enqueued-ms"  /* of a message that we dead-lettered */
 #define QE_AMQP_TYPES_HEADER "x-attribute-types" /* of attributes that AMQP has no type for */
+#define QE_AMQP_DELAY_HEADER "x-delay"           /* the delayed-message plugin's; milliseconds */
 #define QE_AMQP_PROPERTY "property" /* type of an attribute that is no header, but a property */
 
 /* --- messages --- */
@@ -76,6 +77,7 @@ struct qe_amqp_letter {
     int64_t enqueued_unix_ms;   /* 0: when it is sent */
     uint32_t receives;          /* before; 0 none */
     uint32_t receives_least;    /* instead; 0 none */
+    int64_t delay_ms;           /* for the delayed-message plugin; 0 none */
 };
 /* Properties and headers of a letter; *out is of memory of `pool` and of the letter. */
 int qe_amqp_write(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
@@ -128,6 +130,8 @@ int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struc
                             const struct qe_settlement *settlement, bool is_dead,
                             struct qe_attributes *out, struct qe_err *err) QE_MUST_CHECK;
 void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag);
+/* Its own time to live, which no copy carries. */
+bool qe_amqp_has_expiration(const struct qe_message *message);
 
 /* --- amqp_postpone.c --- */
 

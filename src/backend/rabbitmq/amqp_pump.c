@@ -346,6 +346,7 @@ static void collect(const struct qe_rmq_work *work, struct polled *out,
     for (size_t i = 0; i < work->spaces_count; i++) {
         add_polled(out, &work->spaces[i]->in, writable);
         add_polled(out, &work->spaces[i]->out, writable);
+        add_polled(out, &work->spaces[i]->delays.own, writable);
     }
 }
 

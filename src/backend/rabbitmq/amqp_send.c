@@ -57,7 +57,12 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         return 0;
     }
     if (message->delay_ms > 0) {
-        out->exchange = qe_amqp_delay_exchange(message->delay_ms);
+        const struct qe_amqp_delay_way way =
+            qe_amqp_delays_way(&sending->space->delays, sending->queue->name, message->delay_ms);
+
+        out->exchange = way.exchange;
+        out->delay_ms = way.header_ms;
+        out->is_mandatory = way.header_ms == 0;
     }
     return 0;
 }
@@ -128,8 +133,9 @@ static void prepare_delays(struct sending *sending, size_t count)
                              "a reply cannot be delayed on RabbitMQ");
         } else if (delay_ms == failed_ms) {
             message->result = why;
-        } else if (qe_amqp_delays_prepare(&sending->space->delays, sending->queue->name, delay_ms,
-                                          sending->deadline_mono_ms, &message->result) != 0) {
+        } else if (qe_amqp_delays_prepare(&sending->space->delays, sending->queue->name,
+                                          message->delay_ms, sending->deadline_mono_ms,
+                                          &message->result) != 0) {
             failed_ms = delay_ms;
             why = message->result;
         }

@@ -14,9 +14,11 @@
 /* What is published for a settlement. */
 struct job {
     size_t settlement;
-    size_t link;          /* of the queue: where it goes; SIZE_MAX: back to the queue */
-    const char *exchange; /* static */
+    size_t link; /* of the queue: where it goes; SIZE_MAX: back to the queue */
+    struct qe_amqp_delay_way way;
 };
+
+static const struct qe_amqp_delay_way s_straight = {.exchange = ""};
 
 struct settling {
     struct qe_rmq *rmq;
@@ -87,37 +89,25 @@ static int flush_acks(struct settling *settling, struct qe_err *err)
 
 /* --- by a copy --- */
 
-static bool has_expiration(const struct qe_message *message)
-{
-    for (size_t i = 0; i < message->attributes.count; i++) {
-        const struct qe_attribute *one = &message->attributes.items[i];
-
-        if (strcmp(one->name, "expiration") == 0 && strcmp(one->type, QE_AMQP_PROPERTY) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* In place, a release loses its delay, and a classic queue does not count it; a copy goes to the
  * end of its queue, and loses its expiration. */
 static bool is_released_in_place(const struct settling *settling,
                                  const struct qe_settlement *settlement)
 {
     return settlement->unhandled || settling->consumer->is_own ||
-           has_expiration(settlement->message) ||
+           qe_amqp_has_expiration(settlement->message) ||
            (settlement->delay_ms <= 0 && settling->queue->kind == QE_KIND_QUORUM);
 }
 
-static int add_job(struct settling *settling, size_t settlement, size_t link, const char *exchange,
-                   struct qe_err *err)
+static int add_job(struct settling *settling, size_t settlement, size_t link,
+                   struct qe_amqp_delay_way way, struct qe_err *err)
 {
     if (qe_grow(&settling->jobs, settling->jobs_count, &settling->jobs_capacity, 1000000,
                 sizeof(struct job)) != 0) {
         return qe_err_set(err, QE_ERR_NOMEM, "%zu copies", settling->jobs_count);
     }
     settling->jobs[settling->jobs_count++] =
-        (struct job){.settlement = settlement, .link = link, .exchange = exchange};
+        (struct job){.settlement = settlement, .link = link, .way = way};
     return 0;
 }
 
@@ -143,7 +133,7 @@ static int add_dead_letter_jobs(struct settling *settling, size_t settlement, st
     }
     for (size_t i = 0; i < queue->links_count; i++) {
         if (!qe_amqp_copies_has(&settling->consumer->copies, tag, message, queue->links[i].queue) &&
-            add_job(settling, settlement, i, "", err) != 0) {
+            add_job(settling, settlement, i, s_straight, err) != 0) {
             return -1;
         }
     }
@@ -165,9 +155,10 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     }
     qe_amqp_make_id(settling->rmq->work, settling->id);
     *out = (struct qe_amqp_letter){
-        .exchange = job->exchange,
+        .exchange = job->way.exchange,
         .routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name,
-        .is_mandatory = true,
+        .is_mandatory = job->way.header_ms == 0,
+        .delay_ms = job->way.header_ms,
         .is_copy = true,
         .body = message->body,
         .body_bytes = message->body_bytes,
@@ -200,7 +191,7 @@ static void copied(void *context, size_t index, const struct qe_err *result)
                            qe_amqp_receipt_tag(settling->consumer, settlement->message->receipt),
                            settling->queue->links[job->link].queue);
     }
-    if (result->code == QE_ERR_TIMEOUT && job->exchange[0] != '\0') {
+    if (result->code == QE_ERR_TIMEOUT && job->way.exchange[0] != '\0') {
         qe_amqp_delays_stop(&settling->space->delays, result);
     }
     if (result->code != QE_OK && !settling->has_failed[job->settlement]) {
@@ -283,7 +274,7 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
 {
     struct qe_settlement *settlement = &settling->settlements[index];
     struct qe_amqp_consumer *consumer = settling->consumer;
-    const char *exchange = "";
+    struct qe_amqp_delay_way way = s_straight;
     struct qe_err why = {0};
 
     if (is_released_in_place(settling, settlement)) {
@@ -293,7 +284,7 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
     const bool has_way =
         settlement->delay_ms <= 0 ||
         qe_amqp_delays_try(&settling->space->delays, settling->queue->name, settlement->delay_ms,
-                           settling->deadline_mono_ms, &exchange, &why) == 0;
+                           settling->deadline_mono_ms, &way, &why) == 0;
     if (!qe_amqp_ledger_has(&consumer->ledger, tag)) { /* that found the connection's end */
         set_stale(settlement, s_over);
     } else if (!has_way && (why.code == QE_ERR_NOT_FOUND || /* or no copy would be taken */
@@ -305,7 +296,7 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
         qe_amqp_ledger_postpone(&consumer->ledger, tag);
         set_settled(settlement);
         settlement->err = why;
-    } else if (add_job(settling, index, SIZE_MAX, exchange, &why) != 0) {
+    } else if (add_job(settling, index, SIZE_MAX, way, &why) != 0) {
         fail(settlement, &why);
     }
 }

@@ -10,7 +10,7 @@
 /* Of a copy, whose original came in one: what is left of it beside all that may be in a frame. */
 #define COPIED_MAX_BYTES (QE_AMQP_FRAME_MAX_BYTES - 3000)
 #define HEADER_OVERHEAD_BYTES 16
-#define EXTRA_HEADERS 4
+#define EXTRA_HEADERS 5
 
 /* Headers that are the broker's or ours and would mean something else in a copy: to whom else it
  * goes, how it died before. */
@@ -32,6 +32,12 @@ static bool is_reserved(const char *name)
         }
     }
     return false;
+}
+
+/* The plugin leaves the header of a delay that is over: it would delay again, or not at all. */
+static bool is_old_delay(const struct qe_amqp_letter *letter, const char *name)
+{
+    return letter->delay_ms > 0 && strcmp(name, QE_AMQP_DELAY_HEADER) == 0;
 }
 
 static int check_short(const char *what, const char *text, struct qe_err *err)
@@ -167,9 +173,11 @@ static amqp_table_entry_t *room(amqp_pool_t *pool, size_t count, struct qe_err *
     return entries;
 }
 
-static int write_attributes(const struct qe_attributes *attributes, amqp_pool_t *pool,
+static int write_attributes(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
                             amqp_basic_properties_t *out, amqp_table_t *types, struct qe_err *err)
 {
+    const struct qe_attributes *attributes = letter->attributes;
+
     for (size_t i = 0; attributes != NULL && i < attributes->count; i++) {
         const struct qe_attribute *one = &attributes->items[i];
         amqp_table_entry_t *header = &out->headers.entries[out->headers.num_entries];
@@ -181,7 +189,7 @@ static int write_attributes(const struct qe_attributes *attributes, amqp_pool_t 
             }
             continue;
         }
-        if (is_reserved(one->name)) {
+        if (is_reserved(one->name) || is_old_delay(letter, one->name)) {
             continue;
         }
         header->key = qe_amqp_text(one->name);
@@ -215,12 +223,12 @@ static bool is_attribute(const struct qe_attributes *attributes, amqp_bytes_t ke
     return false;
 }
 
-static bool is_reserved_key(amqp_bytes_t key)
+static bool is_reserved_key(const struct qe_amqp_letter *letter, amqp_bytes_t key)
 {
     char name[QE_AMQP_SHORT_MAX_BYTES + 1];
 
     (void)snprintf(name, sizeof name, "%.*s", (int)key.len, (const char *)key.bytes);
-    return is_reserved(name);
+    return is_reserved(name) || is_old_delay(letter, name);
 }
 
 /* As they came, but for what is written anew. */
@@ -239,7 +247,7 @@ static int write_raw(const struct qe_amqp_letter *letter, amqp_pool_t *pool, amq
         const amqp_table_entry_t *one = &table.entries[i];
 
         if (is_named(one->key, QE_AMQP_TYPES_HEADER) ||
-            (!qe_amqp_is_own_header(one) && !is_reserved_key(one->key) &&
+            (!qe_amqp_is_own_header(one) && !is_reserved_key(letter, one->key) &&
              !is_named(one->key, QE_AMQP_COPIED) && /* of an earlier try: written anew, if at all */
              !is_attribute(letter->attributes, one->key))) {
             headers->entries[headers->num_entries++] = *one;
@@ -262,7 +270,7 @@ static int write_headers(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
         out->headers.entries = room(pool, count + EXTRA_HEADERS, err);
     }
     if (types.entries == NULL || out->headers.entries == NULL ||
-        write_attributes(letter->attributes, pool, out, &types, err) != 0) {
+        write_attributes(letter, pool, out, &types, err) != 0) {
         return -1;
     }
     if (types.num_entries > 0) {
@@ -275,6 +283,9 @@ static int write_headers(const struct qe_amqp_letter *letter, amqp_pool_t *pool,
     }
     if (letter->enqueued_unix_ms > 0) {
         add_number(&out->headers, QE_AMQP_ENQUEUED_HEADER, letter->enqueued_unix_ms);
+    }
+    if (letter->delay_ms > 0) {
+        add_number(&out->headers, QE_AMQP_DELAY_HEADER, letter->delay_ms);
     }
     if (letter->receives > 0) {
         add_number(&out->headers, QE_AMQP_RECEIVES_HEADER, letter->receives);

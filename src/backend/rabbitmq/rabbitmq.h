@@ -15,6 +15,11 @@ enum qe_rmq_method {
     QE_RMQ_STATISTICS /* management API, all of it */
 };
 
+enum qe_rmq_delay_method {
+    QE_RMQ_DELAY_QUEUES = 0,
+    QE_RMQ_DELAY_PLUGIN /* the delayed-message plugin, where it is safe: see amqp_plugin.c */
+};
+
 struct qe_rmq_tls_settings {
     char *ca_file; /* NULL: the system's */
     char *cert_file;
@@ -31,6 +36,7 @@ struct qe_rmq_settings {
     int method;                 /* enum qe_rmq_method */
     double statistics_max_load;
     bool exclusive_queues;
+    int delay_method; /* enum qe_rmq_delay_method */
     struct qe_rmq_tls_settings tls;
 };
 

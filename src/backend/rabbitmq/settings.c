@@ -6,6 +6,7 @@
 #include "util/text.h"
 
 static const char *const s_methods[] = {"auto", "metrics", "totals", "statistics", NULL};
+static const char *const s_delay_methods[] = {"queues", "plugin", NULL};
 
 static const struct qe_option s_tls_options[] = {
     {.key = "ca_file",
@@ -67,6 +68,18 @@ static const struct qe_option s_options[] = {
      .help = "Where its queues are worked on: `amqp://rabbit1:5672`, or `amqps://` for TLS. For "
              "consumers and `queuectl`, whose user needs the permissions `write` to send, `read` "
              "to receive, and `configure` on `^qe\\.delay\\.` for delays."},
+    {.key = "delay_method",
+     .type = QE_OPT_CHOICE,
+     .offset = offsetof(struct qe_rmq_settings, delay_method),
+     .default_text = "queues",
+     .choices = s_delay_methods,
+     .help = "Where delayed messages, and retries after a pause, wait: `queues` of our own, "
+             "replicated, in steps from 100 ms to 7 days, that lose nothing; or `plugin`, which "
+             "`rabbitmq_delayed_message_exchange` on the broker makes exact, up to 49 days, for "
+             "classic queues that refuse nothing (others: `queues`). **It can lose messages**: "
+             "what waits is on one node, is gone with its disk or when the plugin is disabled, "
+             "and is handed on once, without a confirm. Not for more than some 100 000 waiting. "
+             "Needs `write` on each such queue."},
     {.key = "username",
      .type = QE_OPT_TEXT,
      .offset = offsetof(struct qe_rmq_settings, username),

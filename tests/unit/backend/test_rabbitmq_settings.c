@@ -35,6 +35,7 @@ static void nothing_but_the_type_is_enough(void **state)
     assert_int_equal(own->method, QE_RMQ_AUTO);
     assert_double_equal(own->statistics_max_load, 0.005);
     assert_false(own->exclusive_queues);
+    assert_int_equal(own->delay_method, QE_RMQ_DELAY_QUEUES); /* which lose nothing */
     qe_config_destroy(config);
     qe_strbuf_deinit(&errors);
 }
@@ -47,6 +48,7 @@ static void everything_can_be_said(void **state)
              "    metrics_urls: [\"http://a:15692\", \"http://[::1]:15692\"]\n"
              "    username: watcher\n    password: s3cret\n    vhosts: [\"/\", a/b]\n"
              "    method: totals\n    statistics_max_load: 0.1\n    exclusive_queues: true\n"
+             "    delay_method: plugin\n"
              "    tls: {ca_file: /ca.pem, cert_file: /c.pem, key_file: /k.pem}\n",
              &errors);
 
@@ -57,6 +59,7 @@ static void everything_can_be_said(void **state)
     assert_string_equal(own->vhosts.items[1], "a/b");
     assert_int_equal(own->method, QE_RMQ_TOTALS);
     assert_true(own->exclusive_queues);
+    assert_int_equal(own->delay_method, QE_RMQ_DELAY_PLUGIN);
     assert_string_equal(own->tls.key_file, "/k.pem");
     qe_config_destroy(config);
     qe_strbuf_deinit(&errors);
@@ -77,6 +80,7 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
         {"    vhosts: [\"/\", \"/\"]\n", "vhosts: virtual host \"/\" appears twice"},
         {"    vhosts: [\"\"]\n", "vhosts"},
         {"    method: fast\n", "method"},
+        {"    delay_method: later\n", "delay_method"},
         {"    statistics_max_load: 2\n", "statistics_max_load"},
         {"    tls: {cert_file: /c.pem}\n", "cert_file and key_file go together"},
     };
