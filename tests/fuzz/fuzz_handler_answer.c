@@ -29,8 +29,11 @@ static void check(const struct qe_handled *handled)
 static void try_one(const char *text, size_t bytes, bool in_batches)
 {
     static const char *const words[] = {"bad_address", "downstream"};
-    static const struct qe_message message = {0};
-    const struct qe_message *const messages[MESSAGES] = {&message, &message, &message};
+    static char nowhere[] = "";
+    static char replies[] = "replies";
+    static const struct qe_message told = {.reply_to = nowhere};
+    static const struct qe_message asks = {.reply_to = replies};
+    const struct qe_message *const messages[MESSAGES] = {&asks, &told, &asks};
     const struct qe_handler_common common = {.origin = {"local", "", "orders"},
                                              .reasons = {words, 2},
                                              .reply_max_bytes = 100,

@@ -114,8 +114,14 @@ class ClassicQueue(CrashCase):
         self.source.server.kill()  # within half a second of its declaration: see restart()
         self.source.server.start()
         time.sleep(3)
-        if all("state" in queue for queue in self.source.delay_queues()):
+        broken = [queue["name"] for queue in self.source.delay_queues() if "state" not in queue]
+        if not broken:
             self.skipTest("RabbitMQ has saved the queue in time")
+        # What waits before a broken landing queue waits for whoever deletes it, as the driver's README says.
+        for name in broken:
+            if name.startswith("qe.delay.to."):
+                print(f"\n{name} is broken, and deleted", flush=True)
+                self.source.server.must("DELETE", f"/api/queues/{self.source.vhost}/{name}")
         Sender(self, 1000).end()
         began = time.monotonic()
         self.drain(daemon)
