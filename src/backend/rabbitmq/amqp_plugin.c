@@ -2,8 +2,8 @@
  *
  *   exchange qe.delay.plugin (x-delayed-message) -> exchange qe.delay.plugin.due -> queue orders
  *
- * The plugin hands a due message on once and waits for no confirm, so it is used only where that is
- * as good as sure: for classic queues, which take what comes even while the broker starts. A quorum
+ * The plugin hands a due message on once and waits for no confirm, so it is used only where that
+ * arrives: in classic queues, which take what comes even while the broker starts. A quorum
  * queue has no leader then, and all that had come due meanwhile would be lost, at each restart of a
  * single node; so would be what a full queue refuses. For those, and for queues that nothing is
  * known of, the delay's queues of amqp_delay.c stand in.

@@ -77,8 +77,9 @@ static const struct qe_option s_options[] = {
              "replicated, in steps from 100 ms to 7 days, that lose nothing; or `plugin`, which "
              "`rabbitmq_delayed_message_exchange` on the broker makes exact, up to 49 days, for "
              "classic queues that refuse nothing (others: `queues`). **It can lose messages**: "
-             "what waits is on one node, is gone with its disk or when the plugin is disabled, "
-             "and is handed on once, without a confirm. Not for more than some 100 000 waiting. "
+             "what waits is on one node, is gone with its disk or when the plugin is disabled, is "
+             "confirmed up to 2 s before it is on the disk, and is handed on once, unconfirmed. "
+             "Not for more than some 100 000 waiting. "
              "Needs `write` on each such queue."},
     {.key = "username",
      .type = QE_OPT_TEXT,
