@@ -195,7 +195,7 @@ static void take_one(const struct qe_exchange *exchange, size_t index, const str
     const char *said = qe_json_text(qe_json_get(answer, "reason"));
     const char *reason = said != NULL && *said != '\0' ? said : "the handler gave no reason";
     const char *wrong = NULL;
-    enum qe_outcome outcome;
+    enum qe_outcome outcome = QE_OUTCOME_REJECT;
 
     if (result == NULL) {
         fail(out, "the answer has no result: ack, retry or reject");

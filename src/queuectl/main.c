@@ -197,11 +197,11 @@ int main(int argc, char **argv)
     }
     if (ctl.options.version) {
         qe_build_print(stdout, "queuectl");
-        return flushed(QE_EXIT_OK);
+        return (int)flushed(QE_EXIT_OK);
     }
     if (ctl.options.help) {
         print_help();
-        return flushed(QE_EXIT_OK);
+        return (int)flushed(QE_EXIT_OK);
     }
     if (first == argc) {
         (void)qe_err_set(&err, QE_ERR_INVALID, "which command?");
