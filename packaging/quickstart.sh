@@ -250,7 +250,7 @@ count() { # count JUNIT_FILE: adds the file's tests to the totals
 }
 
 tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build; more than cores, since most of them wait
-    local preset=$1 rc=0 at_once=$((jobs * 5 / 2))
+    local preset=$1 rc=0 at_once=$((jobs * 2))
     [ "$preset" = ci ] || at_once=$((jobs + 1)) # a sanitizer computes where others wait
     shift
     rm -f "build/$preset/junit.xml"

@@ -95,9 +95,11 @@ class Ahead(WithWorker):
                 (self.folder / "hang").unlink()
                 wait_for("all is handled", lambda: len(self.handled()) >= WARM + 300)
                 wanted, got = [str(i) for i in range(300)], self.handled()[WARM:]
-                if kind == "classic":  # a quorum queue may put at its end what is given back
-                    self.assertEqual(got, wanted)
                 self.assertEqual(sorted(got), sorted(wanted))
+                # A quorum queue may put at its end what is given back. To a classic one it goes back to its place; what
+                # had waited here for its time, and was on its way, may meet one or two that had not.
+                if kind == "classic":
+                    self.assertLessEqual(max(abs(int(body) - place) for place, body in enumerate(got)), 2)
                 self.end(daemon)
 
     def test_goes_back_while_the_circuit_is_open(self):
