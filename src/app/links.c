@@ -30,7 +30,8 @@ static bool is_linked(const struct qe_queue *queue, const char *vhost, const cha
     return false;
 }
 
-/* Consumers are few, queues may be many: each consumer looks for its queue. */
+/* Consumers are few, queues may be many: each consumer looks for its queue. One that has as many
+ * links as are kept gets none more, as a driver does it. */
 static int add_link(const struct qe_consumer_settings *consumer, const char *vhost,
                     struct qe_queue_list *list, struct qe_err *err)
 {
@@ -40,7 +41,7 @@ static int add_link(const struct qe_consumer_settings *consumer, const char *vho
         struct qe_queue *queue = &list->items[i];
 
         if (strcmp(queue->name, consumer->queue) == 0 && strcmp(queue->vhost, vhost) == 0 &&
-            !is_linked(queue, vhost, letters) &&
+            !is_linked(queue, vhost, letters) && queue->links_count < QE_LINKS_MAX &&
             qe_queue_add_consumer_link(queue, vhost, letters, err) != 0) {
             return -1;
         }

@@ -105,7 +105,8 @@ enum qe_fail_reason qe_exchange_reason(const struct qe_err *err)
         return QE_FAIL_TIMEOUT;
     }
     /* The limits of this process or machine, wherever it met them. */
-    return err->code == QE_ERR_NOMEM || err->sys_errno == EMFILE || err->sys_errno == ENFILE
+    return err->code == QE_ERR_NOMEM || err->sys_errno == EMFILE || err->sys_errno == ENFILE ||
+                   err->sys_errno == EADDRNOTAVAIL || err->sys_errno == ENOBUFS
                ? QE_FAIL_INTERNAL
                : QE_FAIL_HANDLER_ERROR;
 }

@@ -300,8 +300,9 @@ static void work(struct coprocess *coprocess, struct seat *seat, const struct qe
     qe_exchange_reset(&seat->question);
     seat->answer.max_bytes = answer_max_bytes(coprocess, exchange->count);
     if (qe_exchange_ask(exchange, &seat->question, &err) != 0 ||
-        qe_strbuf_append_char(&seat->question, '\n') != 0) {
-        qe_exchange_fail(exchange, out, QE_FAIL_INTERNAL, "out of memory for a question");
+        (qe_strbuf_append_char(&seat->question, '\n') != 0 &&
+         qe_strbuf_error(&seat->question, &err) != 0)) {
+        qe_exchange_fail(exchange, out, qe_exchange_reason(&err), err.message);
         return;
     }
     if (ensure(coprocess, seat, handling, deadline, &err) != 0) {

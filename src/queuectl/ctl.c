@@ -23,12 +23,13 @@ volatile sig_atomic_t ctl_stopped = 0;
 static const int s_stopping[] = {SIGINT, SIGTERM, SIGHUP};
 static bool s_is_listening;
 
-/* The second one ends the program as if nobody listened: what it waits for may never come. */
+/* The second one ends the program as if nobody listened: what it waits for may never come. Of a
+ * terminal that is gone several may come, which nobody sent to hurry. */
 static void stop_on_signal(int signal_number)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};
 
-    if (ctl_stopped != 0) {
+    if (ctl_stopped != 0 && signal_number != SIGHUP) {
         (void)sigaction(signal_number, &usual, NULL);
         (void)raise(signal_number);
     }

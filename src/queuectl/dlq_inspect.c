@@ -14,6 +14,7 @@
 
 #define BODY_LINES_MAX 12
 #define BODY_BYTES_MAX 1000
+#define PRETTY_GROWTH ((size_t)32)
 #define PRETTY_BYTES_MAX ((size_t)1 << 20)
 #define GROUPS_MAX 1000
 #define LOOK_DEFAULT 1000
@@ -123,7 +124,8 @@ static void put_body(const struct qe_message *message, bool full)
     bool is_tree = qe_json_is_object(json) || qe_json_is_array(json);
     struct qe_strbuf pretty;
 
-    qe_strbuf_init(&pretty, 0);
+    /* Of one that is all depth, its lines as they are. */
+    qe_strbuf_init(&pretty, PRETTY_GROWTH * message->body_bytes + PRETTY_GROWTH);
     if (is_tree) {
         qe_json_indent(message->body, message->body_bytes, &pretty);
     }

@@ -355,17 +355,19 @@ static void tell_by_depth(const struct ctl_flock *flock, const struct ctl_place 
     uint64_t now = depth_of(flock, target->queue);
     char what[160];
 
-    if (consumers == 0) {
+    const bool may_stay = now == UINT64_MAX || target->before == UINT64_MAX ||
+                          now >= target->before + target->canaries;
+
+    if (consumers == 0 && may_stay) {
         *out_any = true;
         say_waiting(flock->job->ctl, target->canaries, target->queue,
                     ", which has no consumers: nobody has "
                     "handled them");
-    } else if (now != UINT64_MAX && target->before != UINT64_MAX &&
-               now >= target->before + target->canaries) {
+    } else if (now != UINT64_MAX && target->before != UINT64_MAX && may_stay) {
         *out_any = true;
         (void)snprintf(what, sizeof what,
                        ", which holds %" PRIu64 " messages, and %" PRIu64
-                       " before them: nobody has handled them",
+                       " before them: nobody seems to have handled them",
                        now, target->before);
         say_waiting(flock->job->ctl, target->canaries, target->queue, what);
     }

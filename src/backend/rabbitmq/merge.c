@@ -228,12 +228,11 @@ static void drop_ages(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
     for (size_t i = 0; i < QE_RMQ_EXTRA_COUNT; i++) {
         struct qe_rmq_held *held = &record->held[i];
 
-        if (held->read_mono_ms == poll->now_mono_ms) {
-            held->age_depth = depth_of(&held->reading);
-            if (held->age_depth < 0) { /* the nodes' queue_metrics have none */
-                held->age_depth = depth;
-            }
-        } else if (depth < held->age_depth || poll->now_mono_ms - held->read_mono_ms > longest_ms) {
+        if (held->age_depth < 0) { /* the nodes' queue_metrics have none */
+            held->age_depth = depth;
+        }
+        if (held->read_mono_ms != poll->now_mono_ms &&
+            (depth < held->age_depth || poll->now_mono_ms - held->read_mono_ms > longest_ms)) {
             held->age_seconds = -1;
         }
     }
@@ -358,6 +357,7 @@ int qe_rmq_hold(struct qe_rmq_record *record, enum qe_rmq_extra extra,
                 struct qe_err *err)
 {
     struct qe_rmq_held held = {.reading = *reading,
+                               .age_depth = depth_of(reading),
                                .age_seconds = -1,
                                .age_as_of_mono_ms = poll->now_mono_ms,
                                .read_mono_ms = poll->now_mono_ms};
