@@ -21,6 +21,7 @@ class Rabbit:
     """One server for all tests of the program, each with queues of its own virtual host."""
 
     can_restart = True
+    behind_seconds = 4
     restart_is = "broker killed and started"
     kind = "classic"
     server = None

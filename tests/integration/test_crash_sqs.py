@@ -25,6 +25,7 @@ CUT_SECONDS = 1
 class Sqs:
     vhost = ""
     can_restart = True
+    behind_seconds = 0
     restart_is = f"connections cut for {CUT_SECONDS} s"
 
     def __init__(self, case):
