@@ -132,7 +132,7 @@ class Ahead(WithWorker):
         self.switch("hang")
         self.send("large", [b"x" * (8 << 20)] * 50)
         wait_for("they hang", lambda: len(self.handled()) == WARM + 2)
-        wait_for("all but what is handled is there for others", lambda: self.depth("large") == 48, 30)
+        wait_for("all but what is handled is there for others", lambda: self.depth("large") == 48, 120)
         with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as file:
             status = file.read()
         most_mb = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
