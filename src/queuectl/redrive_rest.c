@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "dlq/facts.h"
-#include "dlq/receive.h"
 #include "model/dead_letter.h"
 #include "queuectl/dlq.h"
 #include "queuectl/redrive.h"
@@ -47,41 +46,13 @@ static bool is_of_the_broker(const struct qe_message *message)
     return true;
 }
 
-static bool is_foreign(const struct qe_message_list *list)
+static int note_foreign(void *context, const struct qe_message *message, struct qe_err *err)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        if (!is_of_the_broker(&list->items[i])) {
-            return true;
-        }
-    }
-    return false;
-}
+    bool *foreign = context;
 
-static void give_back(const struct ctl_redrive_job *job, const struct qe_message_list *list)
-{
-    const struct ctl *ctl = job->ctl;
-    struct qe_settlement settlements[LOOK_COUNT];
-    struct qe_dlq_kept kept = {0};
-
-    for (size_t i = 0; i < list->count;) {
-        struct qe_err err = {0};
-        size_t count = 0;
-
-        for (; count < LOOK_COUNT && i < list->count; i++) {
-            settlements[count++] = (struct qe_settlement){
-                .message = &list->items[i], .verb = QE_SETTLE_RELEASE, .unhandled = true};
-        }
-        bool failed = ctl->driver->settle(ctl->handle, &job->from, settlements, count,
-                                          ctl_deadline(ctl), &err) != 0;
-
-        for (size_t k = 0; k < count; k++) {
-            if (failed || settlements[k].result == QE_SETTLE_FAILED) {
-                qe_dlq_kept_add(&kept, settlements[k].message, failed ? &err : &settlements[k].err);
-            }
-        }
-    }
-    qe_dlq_kept_end(&kept, ctl->driver, ctl->handle, &job->from);
-    ctl_dlq_tell_kept(&kept);
+    (void)err;
+    *foreign = *foreign || !is_of_the_broker(message);
+    return 0;
 }
 
 /* It would take what is to be looked at, and another task cannot be begun. */
@@ -101,17 +72,14 @@ static bool task_runs(const struct ctl_redrive_job *job)
 static bool broker_knows_the_sources(const struct ctl_redrive_job *job)
 {
     const struct ctl *ctl = job->ctl;
-    struct qe_message_list list = {0};
+    bool foreign = false;
+    const struct ctl_visitor visitor = {.visit = note_foreign, .context = &foreign};
     struct qe_err ignored = {0}; /* who may not receive may still have it moved */
+    size_t seen = 0;
 
-    if (job->to.name != NULL || (ctl->driver->caps & QE_CAP_RECEIVE) == 0 || task_runs(job) ||
-        qe_dlq_receive(ctl->driver, ctl->handle, &job->from, LOOK_COUNT, &list, &ignored) != 0) {
-        return true;
+    if (job->to.name == NULL && (ctl->driver->caps & QE_CAP_RECEIVE) != 0 && !task_runs(job)) {
+        (void)!ctl_dlq_look(ctl, &job->from, LOOK_COUNT, &visitor, &seen, &ignored);
     }
-    bool foreign = is_foreign(&list);
-
-    give_back(job, &list);
-    qe_message_list_deinit(&list);
     return !foreign;
 }
 
