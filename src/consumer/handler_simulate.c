@@ -6,6 +6,7 @@
 
 #include "consumer/handlers.h"
 #include "util/clock.h"
+#include "util/hash.h"
 #include "util/mem.h"
 
 /* The 99th percentile of the standard normal distribution. */
@@ -22,15 +23,13 @@ struct simulate {
     double sigma;
 };
 
-/* FNV-1a: the same delivery always draws the same numbers, whichever worker gets it. */
+/* The same delivery always draws the same numbers, whichever worker gets it. */
 static uint64_t delivery_seed(const struct simulate *simulate, const struct qe_message *message)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ simulate->options.seed;
+    uint64_t hash = QE_HASH_START ^ simulate->options.seed;
 
-    for (const char *c = message->id; *c != '\0'; c++) {
-        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-    }
-    hash = (hash ^ message->receives) * UINT64_C(0x100000001b3);
+    hash = qe_hash_bytes(hash, message->id, strlen(message->id));
+    hash = qe_hash_bytes(hash, &message->receives, sizeof message->receives);
     return hash == 0 ? 1 : hash; /* 0 would mean: from the kernel */
 }
 

@@ -4,8 +4,7 @@
 
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
-
-#define FNV_1A UINT64_C(0xcbf29ce484222325)
+#include "util/hash.h"
 
 static bool same_group(const struct qe_job *a, const struct qe_job *b)
 {
@@ -46,28 +45,20 @@ static bool must_wait(struct qe_consumer *consumer, const struct qe_job *job)
     return job->group != NULL && was_met(consumer, job);
 }
 
-static uint64_t hash_on(uint64_t hash, const char *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
 /* With its end, so that "ab", "c" differs from "a", "bc". */
 static uint64_t hash_text_on(uint64_t hash, const char *text)
 {
-    return hash_on(hash, text, strlen(text) + 1);
+    return qe_hash_bytes(hash, text, strlen(text) + 1);
 }
 
 uint64_t qe_line_hash(const char *name)
 {
-    return hash_text_on(FNV_1A, name);
+    return hash_text_on(QE_HASH_START, name);
 }
 
 uint64_t qe_line_identity(const struct qe_message *message)
 {
-    uint64_t hash = hash_text_on(FNV_1A, message->id);
+    uint64_t hash = hash_text_on(QE_HASH_START, message->id);
 
     if (message->id[0] != '\0') {
         return hash;
@@ -78,7 +69,7 @@ uint64_t qe_line_identity(const struct qe_message *message)
         hash = hash_text_on(hash, message->attributes.items[i].name);
         hash = hash_text_on(hash, message->attributes.items[i].value);
     }
-    return hash_on(hash, message->body, message->body_bytes);
+    return qe_hash_bytes(hash, message->body, message->body_bytes);
 }
 
 void qe_line_put(struct qe_consumer *consumer, struct qe_job *job)

@@ -2,15 +2,13 @@
 
 #include <string.h>
 
+#include "util/hash.h"
 #include "util/mem.h"
 
 static size_t head_of(const char *id)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    const uint64_t hash = qe_hash_bytes(QE_HASH_START, id, strlen(id));
 
-    for (const char *c = id; *c != '\0'; c++) {
-        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-    }
     return (size_t)((hash ^ (hash >> 32)) % QE_MEMORY_HEADS);
 }
 

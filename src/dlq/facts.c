@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dlq/destination.h"
+#include "util/hash.h"
 #include "util/text.h"
 
 static const char *attribute(const struct qe_message *message, const char *name)
@@ -44,24 +45,15 @@ bool qe_dlq_is_own_attribute(const char *name)
     return qe_text_starts_with(name, QE_DEAD_LETTER_PREFIX);
 }
 
-/* FNV-1a. */
-static uint64_t add_bytes(uint64_t hash, const char *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash;
-}
-
 static uint64_t add_text(uint64_t hash, const char *text)
 {
-    return add_bytes(hash, text, strlen(text) + 1);
+    return qe_hash_bytes(hash, text, strlen(text) + 1);
 }
 
 uint64_t qe_dlq_fingerprint(const struct qe_message *message)
 {
-    const uint64_t start = UINT64_C(0xcbf29ce484222325);
-    uint64_t hash = add_bytes(start, message->body, message->body_bytes);
+    const uint64_t start = QE_HASH_START;
+    uint64_t hash = qe_hash_bytes(start, message->body, message->body_bytes);
     uint64_t attributes = 0;
 
     hash = add_text(hash, message->group);

@@ -8,6 +8,7 @@
 #include "dlq/facts.h"
 #include "queuectl/dlq.h"
 #include "util/clock.h"
+#include "util/hash.h"
 #include "util/mem.h"
 
 /* A broker across a network has a clock of its own, which may be that much behind ours. */
@@ -86,15 +87,10 @@ static const struct qe_queue *target_of(struct ctl_flock *flock, const struct qe
 
 /* --- what was there before --- */
 
-/* FNV-1a: of the ids of one queue no two will be taken for each other. */
+/* Of the ids of one queue no two will be taken for each other. */
 static uint64_t hash_of(const char *id)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (; *id != '\0'; id++) {
-        hash = (hash ^ (unsigned char)*id) * UINT64_C(0x100000001b3);
-    }
-    return hash;
+    return qe_hash_bytes(QE_HASH_START, id, strlen(id));
 }
 
 static int by_hash(const void *a, const void *b)

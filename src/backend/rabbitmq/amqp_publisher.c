@@ -7,26 +7,22 @@
 #include <sys/socket.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
+#include "util/hash.h"
 #include "util/text.h"
 
 /* What goes into a socket that is ready for some, at once: the library waits for the rest. */
 #define SMALL_BODY_BYTES 65536
 
-/* FNV-1a; parts are told apart by a zero behind each. */
+/* Parts are told apart by a zero behind each. */
 static uint64_t add_bytes(uint64_t hash, amqp_bytes_t bytes)
 {
-    const unsigned char *at = bytes.bytes;
-
-    for (size_t i = 0; i < bytes.len; i++) {
-        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash * UINT64_C(0x100000001b3);
+    return qe_hash_bytes(qe_hash_bytes(hash, bytes.bytes, bytes.len), "", 1);
 }
 
 /* What a return is recognised by. An exclusive or: the id comes later than the rest. */
 uint64_t qe_amqp_publish_key(amqp_bytes_t exchange, amqp_bytes_t routing_key, amqp_bytes_t id)
 {
-    const uint64_t start = UINT64_C(0xcbf29ce484222325);
+    const uint64_t start = QE_HASH_START;
     const uint64_t route = exchange.len + routing_key.len == 0
                                ? 0
                                : add_bytes(add_bytes(start, exchange), routing_key);

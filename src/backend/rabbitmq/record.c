@@ -2,23 +2,16 @@
 
 #include <string.h>
 
+#include "util/hash.h"
 #include "util/mem.h"
 
 #define SLOTS_LEAST 64
 
-static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t count)
-{
-    for (size_t i = 0; i < count; i++) { /* FNV-1a */
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
-    }
-    return hash;
-}
-
 static uint64_t hash_of(const char *vhost, size_t vhost_bytes, const char *name, size_t name_bytes)
 {
-    const uint64_t hash = hash_bytes(UINT64_C(14695981039346656037), vhost, vhost_bytes);
+    const uint64_t hash = qe_hash_bytes(QE_HASH_START, vhost, vhost_bytes);
 
-    return hash_bytes(hash_bytes(hash, "", 1), name, name_bytes);
+    return qe_hash_bytes(qe_hash_bytes(hash, "", 1), name, name_bytes);
 }
 
 int qe_rmq_record_lead(struct qe_rmq_record *record, const char *node, int64_t now_mono_ms,

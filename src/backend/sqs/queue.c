@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/sqs/work.h"
+#include "util/hash.h"
 #include "util/mem.h"
 #include "util/text.h"
 
@@ -49,15 +50,12 @@ void qe_sqs_ring_remove(struct qe_sqs_ring *ring, uint64_t number)
 
 static uint64_t fnv1a(uint64_t hash, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    }
-    return hash;
+    return qe_hash_bytes(hash, text, strlen(text));
 }
 
 uint64_t qe_sqs_receipt_number(const struct qe_sqs_queue *queue, const char *receipt)
 {
-    uint64_t number = fnv1a(fnv1a(UINT64_C(14695981039346656037), queue->url), receipt);
+    uint64_t number = fnv1a(fnv1a(QE_HASH_START, queue->url), receipt);
 
     return number == 0 ? 1 : number; /* 0 is an empty place */
 }
