@@ -29,6 +29,7 @@ static struct qe_handler_common make_common(const struct qe_consumer_settings *s
                     .count = settings->reasons.count},
         .timeout_ms = settings->handler.timeout_ms,
         .reply_max_bytes = (size_t)settings->handler.max_reply_bytes,
+        .batch_answer_max_bytes = (size_t)(settings->max_in_hand_bytes / settings->workers),
         .workers = settings->workers,
         .in_batches = settings->batch.size > 1};
 }

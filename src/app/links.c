@@ -7,17 +7,12 @@ static bool has_link(const struct qe_consumer_settings *consumer, const char *so
     return consumer->dead_letter.queue != NULL && strcmp(consumer->source, source) == 0;
 }
 
-static const char *vhost_of(const struct qe_config *config,
+static const char *vhost_of(const struct qe_source_settings *source,
                             const struct qe_consumer_settings *consumer)
 {
-    for (size_t i = 0; i < config->sources_count && consumer->vhost[0] == '\0'; i++) {
-        const struct qe_source_settings *source = &config->sources[i];
-
-        if (strcmp(source->name, consumer->source) == 0 && source->type->default_vhost != NULL) {
-            return source->type->default_vhost;
-        }
-    }
-    return consumer->vhost;
+    return consumer->vhost[0] == '\0' && source->type->default_vhost != NULL
+               ? source->type->default_vhost
+               : consumer->vhost;
 }
 
 static bool is_linked(const struct qe_queue *queue, const char *vhost, const char *name)
@@ -53,16 +48,29 @@ int qe_links_add(const void *context, const char *source, struct qe_queue_list *
                  struct qe_err *err)
 {
     const struct qe_config *config = context;
+    const struct qe_source_settings *settings = qe_config_source(config, source);
     int rc = 0;
 
-    for (size_t i = 0; i < config->consumers_count && rc == 0; i++) {
+    for (size_t i = 0; i < list->count && settings != NULL; i++) {
+        qe_links_mark(settings, &list->items[i]);
+    }
+    for (size_t i = 0; i < config->consumers_count && settings != NULL && rc == 0; i++) {
         const struct qe_consumer_settings *consumer = &config->consumers[i];
 
         if (has_link(consumer, source)) {
-            rc = add_link(consumer, vhost_of(config, consumer), list, err);
+            rc = add_link(consumer, vhost_of(settings, consumer), list, err);
         }
     }
     return rc;
+}
+
+void qe_links_mark(const struct qe_source_settings *source, struct qe_queue *queue)
+{
+    const struct qe_regex_list *names = &source->dead_letter_queues;
+
+    for (size_t i = 0; i < names->count && !queue->is_dead_letter_elsewhere; i++) {
+        queue->is_dead_letter_elsewhere = qe_regex_matches(names->items[i], queue->name);
+    }
 }
 
 /* Each link of the source in `a` is one in `b`. */

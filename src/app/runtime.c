@@ -5,6 +5,7 @@
 #include "app/drivers.h"
 #include "app/handlers.h"
 #include "app/links.h"
+#include "app/queue_turns.h"
 #include "app/reaper.h"
 #include "consumer/consumer.h"
 #include "poll/poller.h"
@@ -22,6 +23,7 @@ struct source_unit {
     const struct qe_source_settings *settings; /* borrowed from generation */
     struct qe_api_stats *api_stats;            /* borrowed from the store's stats */
     struct qe_slot *slot;                      /* borrowed from the store */
+    struct qe_directory *directory;            /* acquired; its consumers have it, too */
     struct qe_poller *poller;                  /* owned */
 };
 
@@ -31,14 +33,8 @@ struct consumer_unit {
     struct qe_generation *generation;
     const struct qe_consumer_settings *settings;
     const struct qe_source_settings *source;
+    struct qe_directory *directory; /* acquired */
     struct qe_consumer *consumer;
-};
-
-/* One queue that was ever worked on, for its consumers before and after a reload. */
-struct queue_unit {
-    struct queue_unit *next;
-    const struct qe_consumer_stats *stats; /* the queue's: one for the life of the registry */
-    struct qe_turns *turns;                /* owned */
 };
 
 struct qe_runtime {
@@ -47,8 +43,8 @@ struct qe_runtime {
     struct source_unit *sources;
     struct source_unit *stuck; /* told to end, but a call to the source does not come back */
     struct consumer_unit *consumers;
-    struct queue_unit *queues;
-    bool stopped; /* with a deadline that destroying does not shorten */
+    struct qe_queue_turns *turns; /* owned */
+    bool stopped;                 /* with a deadline that destroying does not shorten */
 };
 
 struct qe_runtime *qe_runtime_new(struct qe_store *store, struct qe_err *err)
@@ -66,17 +62,6 @@ struct qe_runtime *qe_runtime_new(struct qe_store *store, struct qe_err *err)
         return NULL;
     }
     return runtime;
-}
-
-static const struct qe_source_settings *find_source(const struct qe_config *config,
-                                                    const char *name)
-{
-    for (size_t i = 0; i < config->sources_count; i++) {
-        if (strcmp(config->sources[i].name, name) == 0) {
-            return &config->sources[i];
-        }
-    }
-    return NULL;
 }
 
 static bool is_same_queue(const struct qe_consumer_settings *a,
@@ -99,7 +84,7 @@ static const struct qe_consumer_settings *find_consumer(const struct qe_config *
 
 static bool source_is_unchanged(const struct source_unit *unit, const struct qe_config *config)
 {
-    const struct qe_source_settings *now = find_source(config, unit->settings->name);
+    const struct qe_source_settings *now = qe_config_source(config, unit->settings->name);
 
     return now != NULL && qe_source_settings_equal(unit->settings, now) &&
            qe_objectives_equal(unit->generation->config, config) &&
@@ -116,7 +101,7 @@ static bool is_same_broker(const struct qe_source_settings *a, const struct qe_s
  * polled, and which of its queues are, does not concern it. */
 static bool consumer_is_unchanged(const struct consumer_unit *unit, const struct qe_config *config)
 {
-    const struct qe_source_settings *source = find_source(config, unit->settings->source);
+    const struct qe_source_settings *source = qe_config_source(config, unit->settings->source);
     const struct qe_consumer_settings *now = find_consumer(config, unit->settings);
 
     return source != NULL && now != NULL && is_same_broker(unit->source, source) &&
@@ -128,12 +113,14 @@ static void retire_consumer(struct qe_runtime *runtime, struct consumer_unit *un
     qe_consumer_stop(unit->consumer,
                      qe_clock_mono_ms() + unit->generation->config->shutdown_timeout_ms);
     qe_reaper_take(runtime->reaper, unit->consumer, unit->generation);
+    qe_directory_release(unit->directory);
     qe_free(unit);
 }
 
 static void free_source(struct source_unit *unit)
 {
     qe_poller_destroy(unit->poller);
+    qe_directory_release(unit->directory);
     qe_generation_release(unit->generation);
     qe_free(unit);
 }
@@ -230,6 +217,24 @@ static struct qe_api_stats *api_stats_of(struct qe_runtime *runtime, const char 
     return qe_stats_api(qe_store_stats(runtime->store), source, &names, err);
 }
 
+/* Of a broker: what runs of a source before a reload goes on with one only where that is the same.
+ * Acquired for the caller. */
+static struct qe_directory *directory_of(const struct qe_runtime *runtime, const char *source,
+                                         struct qe_err *err)
+{
+    for (const struct source_unit *unit = runtime->sources; unit != NULL; unit = unit->next) {
+        if (strcmp(unit->settings->name, source) == 0) {
+            return qe_directory_acquire(unit->directory);
+        }
+    }
+    for (const struct consumer_unit *unit = runtime->consumers; unit != NULL; unit = unit->next) {
+        if (strcmp(unit->settings->source, source) == 0) {
+            return qe_directory_acquire(unit->directory);
+        }
+    }
+    return qe_directory_new(err);
+}
+
 static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, struct qe_err *err)
 {
     const struct qe_source_settings *settings = unit->settings;
@@ -259,8 +264,7 @@ static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, st
         .include_count = settings->include.count,
         .exclude = settings->exclude.items,
         .exclude_count = settings->exclude.count,
-        .dead_letter = settings->dead_letter_queues.items,
-        .dead_letter_count = settings->dead_letter_queues.count,
+        .directory = unit->directory,
         .objective = qe_config_objective,
         .objective_context = unit->generation->config,
         .links = qe_links_add,
@@ -272,6 +276,7 @@ static int start_poller(struct qe_runtime *runtime, struct source_unit *unit, st
         return -1;
     }
     atomic_store(&unit->api_stats->active, true);
+    qe_directory_set_interval(unit->directory, settings->poll.discovery_interval_ms);
     return 0;
 }
 
@@ -285,7 +290,9 @@ static int start_source(struct qe_runtime *runtime, struct qe_generation *genera
     }
     unit->generation = generation;
     unit->settings = settings;
-    if (start_poller(runtime, unit, err) != 0) {
+    unit->directory = directory_of(runtime, settings->name, err);
+    if (unit->directory == NULL || start_poller(runtime, unit, err) != 0) {
+        qe_directory_release(unit->directory);
         qe_free(unit);
         return qe_err_wrap(err, "source %s", settings->name);
     }
@@ -302,48 +309,11 @@ static const char *vhost_of(const struct qe_consumer_settings *settings,
                                                                        : settings->vhost;
 }
 
-static struct qe_turns *turns_of(struct qe_runtime *runtime, const struct qe_consumer_stats *stats,
-                                 struct qe_err *err)
-{
-    struct queue_unit *unit = runtime->queues;
-
-    while (unit != NULL && unit->stats != stats) {
-        unit = unit->next;
-    }
-    if (unit != NULL) {
-        return unit->turns;
-    }
-    unit = qe_calloc(1, sizeof *unit);
-    if (unit == NULL) {
-        (void)qe_err_set(err, QE_ERR_NOMEM, "queue");
-        return NULL;
-    }
-    unit->turns = qe_turns_new(err);
-    if (unit->turns == NULL) {
-        qe_free(unit);
-        return NULL;
-    }
-    unit->stats = stats;
-    unit->next = runtime->queues;
-    runtime->queues = unit;
-    return unit->turns;
-}
-
-static void free_queues(struct qe_runtime *runtime)
-{
-    while (runtime->queues != NULL) {
-        struct queue_unit *unit = runtime->queues;
-
-        runtime->queues = unit->next;
-        qe_turns_destroy(unit->turns);
-        qe_free(unit);
-    }
-}
-
 static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
-                                        const struct qe_consumer_settings *settings,
-                                        const struct qe_source_settings *source, struct qe_err *err)
+                                        const struct consumer_unit *unit, struct qe_err *err)
 {
+    const struct qe_consumer_settings *settings = unit->settings;
+    const struct qe_source_settings *source = unit->source;
     const struct qe_driver *driver = qe_drivers_find(source->type_name);
     struct qe_consumer_options options = {
         .source = settings->source,
@@ -351,6 +321,7 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
         .queue = settings->queue,
         .driver = driver,
         .driver_settings = source->driver_settings,
+        .directory = unit->directory,
         .workers = settings->workers,
         .max_handling_time_ms = settings->max_handling_time_ms,
         .retry_initial_ms = settings->retry.initial_ms,
@@ -379,7 +350,8 @@ static struct qe_consumer *new_consumer(struct qe_runtime *runtime,
     }
     options.stats = qe_stats_consumer(qe_store_stats(runtime->store), settings->source,
                                       options.vhost, settings->queue, err);
-    options.turns = options.stats == NULL ? NULL : turns_of(runtime, options.stats, err);
+    options.turns =
+        options.stats == NULL ? NULL : qe_queue_turns_find(&runtime->turns, options.stats, err);
     if (options.turns == NULL ||
         qe_stats_add_reasons(options.stats, (const char *const *)settings->reasons.items,
                              settings->reasons.count, err) != 0 ||
@@ -398,13 +370,14 @@ static int start_consumer(struct qe_runtime *runtime, struct qe_generation *gene
         return qe_err_set(err, QE_ERR_NOMEM, "consumer of %s", settings->queue);
     }
     unit->settings = settings;
-    unit->source = find_source(generation->config, settings->source);
+    unit->source = qe_config_source(generation->config, settings->source);
     if (unit->source == NULL) { /* the configuration's own check refuses it before */
         qe_err_set(err, QE_ERR_INVALID, "no source %s", settings->source);
-    } else {
-        unit->consumer = new_consumer(runtime, settings, unit->source, err);
+    } else if ((unit->directory = directory_of(runtime, settings->source, err)) != NULL) {
+        unit->consumer = new_consumer(runtime, unit, err);
     }
     if (unit->consumer == NULL) {
+        qe_directory_release(unit->directory);
         qe_free(unit);
         return qe_err_wrap(err, "consumer of %s", settings->queue);
     }
@@ -472,6 +445,7 @@ void qe_runtime_stop(struct qe_runtime *runtime, int64_t deadline_mono_ms)
         struct consumer_unit *unit = runtime->consumers;
         runtime->consumers = unit->next;
         qe_consumer_destroy(unit->consumer);
+        qe_directory_release(unit->directory);
         qe_generation_release(unit->generation);
         qe_free(unit);
     }
@@ -489,7 +463,8 @@ bool qe_runtime_destroy(struct qe_runtime *runtime)
     }
     qe_reaper_destroy(runtime->reaper);
     runtime->reaper = NULL;
-    free_queues(runtime);
+    qe_queue_turns_destroy(runtime->turns);
+    runtime->turns = NULL;
     free_unstuck(runtime);
     if (runtime->stuck != NULL) {
         return false;

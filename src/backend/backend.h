@@ -3,10 +3,14 @@
  * Every call but interrupt() runs on the thread that called create() and returns by its deadline
  * (CLOCK_MONOTONIC ms), plus at most 100 ms. A slot without its capability is NULL. On -1, *err is
  * set and out-parameters are untouched; on 0, *err is untouched. Retrying is not a driver's
- * business beyond what its protocol demands; counting and logging are the caller's. */
+ * business beyond what its protocol demands; counting and logging are the caller's.
+ *
+ * A queue is handed in as the caller's newest list has it: it may say something else with each
+ * call, and what it says is newer than what the handle remembers of it. */
 #ifndef QE_BACKEND_BACKEND_H
 #define QE_BACKEND_BACKEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config/option.h"
@@ -91,6 +95,11 @@ struct qe_driver {
      * for the slot: it can. */
     const char *(*unreachable)(const void *settings);
 
+    /* Why no sample counts the messages that wait for a delay, for the user: static text; NULL,
+     * also for the slot: they are counted, as in flight, as delayed, or in queues that are
+     * is_delay_queue. */
+    const char *(*delayed_uncounted)(const void *settings);
+
     /* Opens one handle. `settings` is the struct that `section` fills; borrowed for the handle's
      * life. Ownership: *out is the caller's, closed with destroy(). Does not touch the network or
      * create anything on a broker, except that the embedded driver opens (and creates) its file and
@@ -121,11 +130,16 @@ struct qe_driver {
                 int64_t deadline_mono_ms, struct qe_err *err);
 
     /* Long poll: returns as soon as at least one message is available, with up to `max`, or with
-     * none at the deadline (rc 0). Appends to *out. A delivery that an interrupt overtakes is
+     * none at the deadline (rc 0). Appends to *out; `max` 0 takes none, and only learns what has to
+     * be known of the queue. A delivery that an interrupt overtakes is
      * handed out by the next receive, never lost. With a deadline that has passed it looks once,
      * for which a broker across a network has up to 2 s. */
     int (*receive)(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err);
+
+    /* Whether a request for this queue's messages is not answered yet, so that a receive that has
+     * brought none says nothing of the queue. Does not wait. NULL: never when one returns. */
+    bool (*awaits)(const void *self, const struct qe_queue *queue);
 
     /* No receive from this queue follows for a while: the driver takes nothing more ahead of one,
      * and with the next tend() gives back to its place what it holds, for others to take. So the
@@ -133,9 +147,13 @@ struct qe_driver {
      * NULL: it never holds anything. */
     void (*pause)(void *self, const struct qe_queue *queue);
 
+    /* As pause(), for who gives back and ends: first waits until what is on its way here has come,
+     * since the broker takes it back itself otherwise, and may count that. NULL: it need not, and
+     * destroy() gives back as well as give_back(), which who waits for no count of it can spare. */
+    void (*halt)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms);
+
     /* No receive from this queue follows: waits for what is on its way here, gives back all that
-     * was not handed out, and says what is left. Never interrupted. NULL: it never has anything, or
-     * its end gives it back for certain. */
+     * was not handed out, and says what is left. Never interrupted. NULL: it never has anything. */
     void (*give_back)(void *self, const struct qe_queue *queue, int64_t deadline_mono_ms,
                       struct qe_unreturned *out);
 
@@ -150,6 +168,11 @@ struct qe_driver {
     /* How long a release that asks for this delay really takes, before any crowd at the end of the
      * queue. Pure; NULL: as long as asked. */
     int64_t (*delay_ms)(int64_t asked_ms);
+
+    /* Whether the delivery stands, so that no other is of this message: another with its id is
+     * another message, since publishers choose ids as they like. NULL: ids are the broker's, and
+     * each is of one message alone. */
+    bool (*holds)(const void *self, const struct qe_queue *queue, const struct qe_message *message);
 
     /* Extends a batch of deliveries of any size (the driver splits it); each one's `err` is set,
      * QE_ERR_NOT_FOUND where the receipt is stale, and nothing was changed. -1 when none could be
@@ -195,7 +218,7 @@ struct qe_driver {
 
     /* Does what has to be done in time although no call is made: a connection's heartbeats. Returns
      * when it is to be called again at the latest, if no other call comes before; INT64_MAX: it
-     * need not be. Does not wait. NULL: never needed. */
+     * need not be. Does not wait, but a second at most for what it gives back. NULL: never. */
     int64_t (*tend)(void *self);
 
     /* Any thread. A running list, find, sample or receive returns soon (within 100 ms) with

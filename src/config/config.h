@@ -158,6 +158,8 @@ struct qe_config *qe_config_load_text(const char *name, const char *text, size_t
                                       const struct qe_source_type *types, size_t types_count,
                                       struct qe_strbuf *errors) QE_MUST_CHECK;
 void qe_config_destroy(struct qe_config *config); /* accepts NULL and half-built */
+/* The source of that name, borrowed from the configuration; NULL: there is none. Any thread. */
+const struct qe_source_settings *qe_config_source(const struct qe_config *config, const char *name);
 
 /* The effective configuration as YAML, defaults filled in, secrets as <secret>. */
 int qe_config_print(const struct qe_config *config, struct qe_strbuf *out);

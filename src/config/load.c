@@ -32,6 +32,16 @@ static void free_sources(struct qe_source_settings *sources, size_t count)
     qe_free(sources);
 }
 
+const struct qe_source_settings *qe_config_source(const struct qe_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->sources_count; i++) {
+        if (strcmp(config->sources[i].name, name) == 0) {
+            return &config->sources[i];
+        }
+    }
+    return NULL;
+}
+
 void qe_config_destroy(struct qe_config *config)
 {
     if (config == NULL) {

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "util/mem.h"
+#include "util/url.h"
 
 /* Room for the smallest example and for long lists of known keys. */
 #define MESSAGE_MAX_BYTES 2048
@@ -132,6 +133,12 @@ static bool is_continuation(char c)
 const char *qe_report_show(const char *text, char out[QE_SHOWN_BYTES])
 {
     const size_t room = QE_SHOWN_BYTES - 4; /* "..." and NUL */
+    /* cppcheck-suppress variableScope ; `text` points at it until the end */
+    char url[QE_URL_SHOWN_BYTES];
+
+    if (strstr(text, "://") != NULL && strchr(text, '@') != NULL) {
+        text = qe_url_show(text, url); /* with its user and password */
+    }
     size_t length = strlen(text);
     size_t shown = length <= room ? length : room;
 

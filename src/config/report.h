@@ -38,7 +38,8 @@ size_t qe_report_errors(const struct qe_report *report);
 /* Appends "file:line:column: message\n" per error, sorted by position, each line once. */
 void qe_report_write(struct qe_report *report, struct qe_strbuf *out);
 
-/* Text of the user's as an error may show it: cut, control bytes replaced. Returns out. */
+/* Text of the user's as an error may show it: cut, control bytes replaced, a URL without its user
+ * and password. Returns out. */
 #define QE_SHOWN_BYTES 72
 const char *qe_report_show(const char *text, char out[QE_SHOWN_BYTES]);
 

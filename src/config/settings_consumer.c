@@ -192,16 +192,17 @@ static const struct qe_option s_consumer_options[] = {
      .default_text = "",
      .default_note = "the broker's own groups",
      .max = 256,
-     .help = "Attribute: messages of the same value are handled one after the other, and a failure "
-             "holds the others of its value."},
+     .help =
+         "Attribute: messages of the same value are handled one after the other, in order, also "
+         "after a failure, which holds the others of its value only."},
     {.key = "rate_limit",
      .type = QE_OPT_NUMBER,
      .offset = offsetof(struct qe_consumer_settings, rate_limit),
      .default_text = "0",
      .min = 0,
      .max = 1000000,
-     .help = "Messages received per second, at most; after a pause one second's worth at once. "
-             "`0`: no limit."},
+     .help = "Messages received per second, at most, but for those that go back unhandled; after a "
+             "pause one second's worth at once. `0`: no limit."},
     {.key = "circuit_breaker",
      .type = QE_OPT_SECTION,
      .offset = offsetof(struct qe_consumer_settings, circuit_breaker),
@@ -213,8 +214,9 @@ static const struct qe_option s_consumer_options[] = {
      .default_text = "64MiB",
      .min = 65536,
      .max = 68719476736.0,
-     .help = "Message bodies in memory at the same time, whatever the backlog; one that is larger "
-             "is handled alone."},
+     .help = "Message bodies, and replies that wait to be sent, in memory at the same time, "
+             "whatever the backlog; one that is larger is handled alone. A `workers`th of it is "
+             "how long the answer to a batch may be."},
 };
 
 const struct qe_section qe_section_consumer = {

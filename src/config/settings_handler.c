@@ -1,8 +1,13 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/settings.h"
 #include "config/settings_internal.h"
 #include "util/child.h"
+#include "util/secret.h"
 #include "util/text.h"
 
 #define P99_PER_P50 10
@@ -16,6 +21,7 @@ static const char *const s_handler_types[] = {"discard",   "simulate", "exec",
 #define DIGITS "0123456789"
 /* Source: RFC 9110, 5.6.2, token. */
 #define HEADER_CHARACTERS LETTERS DIGITS "!#$%&'*+-.^_`|~"
+#define FACT_PREFIX "X-Queue-"
 
 /* --- environment and headers --- */
 
@@ -33,15 +39,54 @@ static int check_variable(const void *settings, const char **out_key, struct qe_
         "is no name of an environment variable: letters, digits and _, no digit first");
 }
 
+/* What says how long a request is and where it goes; one that is set would cut bodies short. */
+static bool is_of_the_request(const char *name)
+{
+    static const char *const names[] = {"Content-Length", "Transfer-Encoding", "Host",
+                                        "Connection"};
+
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        if (qe_text_equal_nocase(name, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_fact(const char *name)
+{
+    char start[sizeof FACT_PREFIX];
+
+    (void)snprintf(start, sizeof start, "%s", name);
+    return qe_text_equal_nocase(start, FACT_PREFIX);
+}
+
+static int check_value(const struct qe_secret *value, struct qe_err *err)
+{
+    return qe_text_is_header_value(qe_secret_bytes(value))
+               ? 0
+               : qe_err_set(err, QE_ERR_INVALID,
+                            "a header's value is one line without control characters");
+}
+
 static int check_header(const void *settings, const char **out_key, struct qe_err *err)
 {
     const struct qe_pair_settings *pair = settings;
 
     *out_key = "name";
-    if (strspn(pair->name, HEADER_CHARACTERS) == strlen(pair->name)) {
-        return 0;
+    if (strspn(pair->name, HEADER_CHARACTERS) != strlen(pair->name)) {
+        return qe_err_set(err, QE_ERR_INVALID, "is no name of a header");
     }
-    return qe_err_set(err, QE_ERR_INVALID, "is no name of a header");
+    if (is_of_the_request(pair->name)) {
+        return qe_err_set(err, QE_ERR_INVALID, "%s is set for each request: leave it out",
+                          pair->name);
+    }
+    if (is_fact(pair->name)) {
+        return qe_err_set(err, QE_ERR_INVALID,
+                          FACT_PREFIX "... tells what is known of a message: use another name");
+    }
+    *out_key = "value";
+    return check_value(pair->value, err);
 }
 
 static const struct qe_option s_variable_options[] = {
@@ -268,6 +313,18 @@ static int check_command(const void *settings, const char **out_key, struct qe_e
     return handler->command.count == 0 ? 0 : qe_child_find(handler->command.items[0], path, err);
 }
 
+/* user:password@ before the host would be shown wherever the URL is. */
+static bool has_user(const char *url)
+{
+    const char *host = strstr(url, "://");
+
+    if (host == NULL) {
+        return false;
+    }
+    host += 1 + strspn(host + 1, "/"); /* libcurl takes three of them, too */
+    return memchr(host, '@', strcspn(host, "/?#")) != NULL;
+}
+
 static int check_http(const void *settings, const char **out_key, struct qe_err *err)
 {
     const struct qe_handler_settings *handler = settings;
@@ -280,10 +337,56 @@ static int check_http(const void *settings, const char **out_key, struct qe_err 
     if (handler->url != NULL && handler->url[strcspn(handler->url, " \t\r\n")] != '\0') {
         return qe_err_set(err, QE_ERR_INVALID, "must not hold blanks: %%20 is one");
     }
+    if (handler->url != NULL && has_user(handler->url)) {
+        return qe_err_set(err, QE_ERR_INVALID,
+                          "must not hold a user or password, which would be shown: set "
+                          "authorization_file");
+    }
+    *out_key = "authorization";
+    if (check_value(handler->authorization, err) != 0) {
+        return -1;
+    }
     *out_key = handler->cert_file != NULL ? "cert_file" : "key_file";
     if ((handler->cert_file != NULL) != (handler->key_file != NULL)) {
         return qe_err_set(err, QE_ERR_INVALID, "is of no use without %s",
                           handler->cert_file != NULL ? "key_file" : "cert_file");
+    }
+    return 0;
+}
+
+/* A directory can be opened, but not read. Never waits: a pipe without a writer is empty. */
+static int check_file(const char *path, struct qe_err *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char first = '\0';
+    const ssize_t got = fd < 0 ? -1 : read(fd, &first, 1);
+    const int reason = errno;
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (got < 0) {
+        return qe_err_set_errno(err, reason, "cannot read %s", path);
+    }
+    return got > 0 ? 0 : qe_err_set(err, QE_ERR_INVALID, "%s is empty", path);
+}
+
+/* Found missing later, nothing could be handed to the handler. */
+static int check_files(const void *settings, const char **out_key, struct qe_err *err)
+{
+    const struct qe_handler_settings *handler = settings;
+    const struct {
+        const char *key;
+        const char *path;
+    } files[] = {{"ca_file", handler->ca_file},
+                 {"cert_file", handler->cert_file},
+                 {"key_file", handler->key_file}};
+
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        *out_key = files[i].key;
+        if (files[i].path != NULL && check_file(files[i].path, err) != 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -293,7 +396,7 @@ const struct qe_section qe_section_handler = {
     .size_bytes = sizeof(struct qe_handler_settings),
     .options = s_handler_options,
     .options_count = COUNT_OF(s_handler_options),
-    .rules = {check_keys, check_latency, check_command, check_http},
+    .rules = {check_keys, check_latency, check_command, check_http, check_files},
     .unused = unused,
 };
 

@@ -11,6 +11,7 @@
 #define MAX_IN_HAND_BYTES ((size_t)64 << 20)
 /* How large a body is taken to be before one was seen. */
 #define USUAL_BYTES ((size_t)256 << 10)
+#define FAILURE_LOG_MS 10000
 
 static int check_options(const struct qe_consumer_options *options, struct qe_err *err)
 {
@@ -75,7 +76,7 @@ static int init_workers(struct qe_consumer *consumer)
     return consumer->workers == NULL ? -1 : 0;
 }
 
-/* A table that is never more than half full. */
+/* What orders groups; and a table of them that is never more than half full. */
 static int init_groups(struct qe_consumer *consumer)
 {
     if (consumer->options.order_by == NULL) {
@@ -86,7 +87,11 @@ static int init_groups(struct qe_consumer *consumer)
         consumer->met_count *= 2;
     }
     consumer->met = qe_calloc(consumer->met_count, sizeof *consumer->met);
-    return consumer->met == NULL ? -1 : 0;
+    consumer->order = qe_calloc(1, sizeof *consumer->order);
+    return consumer->met == NULL || consumer->order == NULL ||
+                   qe_turns_keep_order(consumer->options.turns) != 0
+               ? -1
+               : 0;
 }
 
 static int init_once(struct qe_consumer *consumer, struct qe_err *err)
@@ -169,7 +174,7 @@ static void hide(struct qe_consumer *consumer)
 {
     struct qe_consumer_stats *stats = consumer->options.stats;
 
-    qe_turns_leave(consumer->options.turns, &consumer->turn, NULL, 0); /* if it never began */
+    qe_turns_leave(consumer->options.turns, &consumer->turn, NULL); /* if it never began */
     (void)atomic_fetch_sub(&stats->workers, (int64_t)consumer->options.workers);
     atomic_store(&stats->active, false);
     if (atomic_load(&stats->workers) > 0) {
@@ -231,6 +236,9 @@ static struct qe_consumer *new_with_locks(const struct qe_consumer_options *opti
     }
     consumer->options = *options;
     resolve(&consumer->options);
+    if (options->directory != NULL) {
+        (void)qe_directory_acquire(options->directory);
+    }
     consumer->deps = (struct qe_deps){.source = options->source, .stats = options->api_stats};
     consumer->handling_mean_ms = -1;
     if (options->driver->services != NULL) {
@@ -241,6 +249,7 @@ static struct qe_consumer *new_with_locks(const struct qe_consumer_options *opti
     consumer->breaker = (struct qe_breaker){.failures_max = options->circuit_failures,
                                             .pause_ms = options->circuit_pause_ms};
     qe_bucket_init(&consumer->bucket, options->messages_per_second, qe_clock_mono_ms());
+    consumer->handler_trouble.interval_ms = FAILURE_LOG_MS;
     qe_random_init(&consumer->random, options->jitter_seed);
     return consumer;
 }
@@ -323,6 +332,7 @@ void qe_consumer_destroy(struct qe_consumer *consumer)
     qe_memory_deinit(&consumer->memory);
     qe_queue_deinit(&consumer->queue);
     qe_queue_deinit(&consumer->letters);
+    qe_directory_release(consumer->options.directory);
     qe_message_list_deinit(&consumer->incoming);
     qe_free(consumer->jobs);
     qe_free(consumer->settlements);
@@ -330,6 +340,7 @@ void qe_consumer_destroy(struct qe_consumer *consumer)
     qe_free(consumer->picked);
     qe_free(consumer->extensions);
     qe_free(consumer->met);
+    qe_free(consumer->order);
     for (size_t i = 0; consumer->workers != NULL && i < consumer->options.workers; i++) {
         qe_free(consumer->workers[i].jobs);
         qe_free(consumer->workers[i].messages);

@@ -31,6 +31,7 @@
 #include "backend/backend.h"
 #include "consumer/handler.h"
 #include "consumer/turns.h"
+#include "model/directory.h"
 #include "model/stats.h"
 #include "util/err.h"
 #include "util/regex.h"
@@ -61,6 +62,8 @@ struct qe_consumer_options {
     const void *driver_settings;
     struct qe_api_stats *api_stats; /* may be NULL */
     struct qe_consumer_stats *stats;
+    struct qe_directory *directory; /* what the source's poller lists; acquired by the consumer;
+                                       NULL: nobody lists it */
     struct qe_turns *turns; /* of this queue's consumers, one after the other; NULL: no others */
     uint64_t workers;
     const struct qe_handler *handler;

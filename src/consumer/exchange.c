@@ -14,6 +14,8 @@
 
 #define DELAY_MAX_SECONDS 43200.0
 #define KEEP_MAX_BYTES ((size_t)1 << 20)
+/* Of an answer to one message, beside its reply. */
+#define ANSWER_MAX_BYTES ((size_t)64 << 10)
 
 /* --- the question --- */
 
@@ -86,6 +88,17 @@ void qe_exchange_reset(struct qe_strbuf *text)
 
 /* --- the answer --- */
 
+size_t qe_exchange_answer_max_bytes(const struct qe_exchange *exchange)
+{
+    const struct qe_handler_common *common = exchange->common;
+    /* JSON may take six bytes for one of a reply. */
+    const size_t one = 6 * common->reply_max_bytes + ANSWER_MAX_BYTES;
+    const size_t all = one * exchange->count;
+    const size_t most = common->batch_answer_max_bytes > one ? common->batch_answer_max_bytes : one;
+
+    return all < most ? all : most;
+}
+
 static void fail(struct qe_handled *out, const char *why)
 {
     qe_handled_fail(out, QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, "%s", why);
@@ -104,9 +117,11 @@ enum qe_fail_reason qe_exchange_reason(const struct qe_err *err)
     if (err->code == QE_ERR_TIMEOUT) {
         return QE_FAIL_TIMEOUT;
     }
-    /* The limits of this process or machine, wherever it met them. */
-    return err->code == QE_ERR_NOMEM || err->sys_errno == EMFILE || err->sys_errno == ENFILE ||
-                   err->sys_errno == EADDRNOTAVAIL || err->sys_errno == ENOBUFS
+    /* The limits of this process or machine, wherever it met them, and what is configured wrongly:
+     * nothing that a message brings along is QE_ERR_INVALID. */
+    return err->code == QE_ERR_NOMEM || err->code == QE_ERR_INVALID || err->sys_errno == EMFILE ||
+                   err->sys_errno == ENFILE || err->sys_errno == EADDRNOTAVAIL ||
+                   err->sys_errno == ENOBUFS
                ? QE_FAIL_INTERNAL
                : QE_FAIL_HANDLER_ERROR;
 }
@@ -236,49 +251,69 @@ static int take_single(const struct qe_exchange *exchange, const struct qe_json 
     return 0;
 }
 
-static int take_list(const struct qe_exchange *exchange, const struct qe_json *answers,
+/* A batch's answer while it is read. */
+struct list {
+    const struct qe_exchange *exchange;
+    struct qe_handled *out;
+    bool *taken; /* owned; which have their answer: a second one is none */
+};
+
+static int take_item(void *context, const struct qe_json *answer, struct qe_err *err)
+{
+    const struct list *list = context;
+    const size_t index = find_message(list->exchange, answer);
+
+    (void)err;
+    if (index < list->exchange->count && !list->taken[index]) {
+        list->taken[index] = true;
+        list->out[index].detail[0] = '\0';
+        take_one(list->exchange, index, answer, &list->out[index]);
+    }
+    return 0;
+}
+
+/* As if nothing of the answer had been read. */
+static void forget_list(const struct qe_exchange *exchange, struct qe_handled *out)
+{
+    for (size_t i = 0; i < exchange->count; i++) {
+        qe_strbuf_deinit(&out[i].reply);
+        out[i] = (struct qe_handled){
+            .outcome = QE_OUTCOME_RETRY, .reason = QE_FAIL_INTERNAL, .retry_delay_ms = -1};
+    }
+}
+
+/* One answer after the other: all of them as values would take much more memory than as text. */
+static int take_list(const struct qe_exchange *exchange, const char *text, size_t bytes,
                      struct qe_handled *out, struct qe_err *err)
 {
-    if (!qe_json_is_array(answers)) {
-        return qe_err_set(err, QE_ERR_PROTOCOL, "the answer to a batch is no JSON array");
-    }
-    /* Every message counts as not answered until its answer is found; a second one is none. */
-    bool *taken = qe_calloc(exchange->count, sizeof *taken);
+    struct list list = {
+        .exchange = exchange, .out = out, .taken = qe_calloc(exchange->count, sizeof *list.taken)};
 
-    if (taken == NULL) {
+    if (list.taken == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "out of memory for an answer");
     }
+    /* Every message counts as not answered until its answer is found. */
     for (size_t i = 0; i < exchange->count; i++) {
         fail(&out[i], "the batch's answer has no result for this message");
     }
-    for (const struct qe_json *answer = qe_json_first(answers); answer != NULL;
-         answer = qe_json_next(answer)) {
-        size_t index = find_message(exchange, answer);
+    int rc = qe_json_each(text, bytes, take_item, &list, err);
 
-        if (index < exchange->count && !taken[index]) {
-            taken[index] = true;
-            out[index].detail[0] = '\0';
-            take_one(exchange, index, answer, &out[index]);
-        }
+    if (rc != 0) {
+        forget_list(exchange, out);
     }
-    qe_free(taken);
-    return 0;
+    qe_free(list.taken);
+    return rc;
 }
 
 int qe_exchange_answer(const struct qe_exchange *exchange, const char *text, size_t bytes,
                        struct qe_handled *out, struct qe_err *err)
 {
-    struct qe_json *root = qe_json_parse(text, bytes, err);
-    int rc = -1;
-
-    if (root == NULL) {
-        return -1;
-    }
     if (exchange->common->in_batches) {
-        rc = take_list(exchange, root, out, err);
-    } else {
-        rc = take_single(exchange, root, out, err);
+        return take_list(exchange, text, bytes, out, err);
     }
+    struct qe_json *root = qe_json_parse(text, bytes, err);
+    int rc = root != NULL ? take_single(exchange, root, out, err) : -1;
+
     qe_json_destroy(root);
     return rc;
 }

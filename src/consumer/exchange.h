@@ -34,6 +34,9 @@ int qe_exchange_ask(const struct qe_exchange *exchange, struct qe_strbuf *out,
                     struct qe_err *err) QE_MUST_CHECK;
 /* Empties what held a question or an answer; the memory that an unusual one took is not kept. */
 void qe_exchange_reset(struct qe_strbuf *text);
+/* How long the answer may be. Of a batch it is bounded as a whole: a thousand replies, each as long
+ * as it may be, would be more than a process has. */
+size_t qe_exchange_answer_max_bytes(const struct qe_exchange *exchange);
 /* Reads the answer into out[0..count-1]. A message without a usable answer of its own is tried
  * again, and its detail says what was wrong. -1: the answer as a whole makes no sense
  * (QE_ERR_PROTOCOL), and nothing was written. */

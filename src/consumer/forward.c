@@ -80,9 +80,6 @@ void qe_forward_note(struct qe_consumer *consumer, struct qe_job *job)
         qe_memory_add(&consumer->memory, id, last, job->received_unix_ms, &ignored) == 0) {
         first = qe_memory_find(&consumer->memory, id);
     }
-    if (job->verdict.verb != QE_SETTLE_DEAD_LETTER) {
-        return;
-    }
     clean(job->verdict.text);
     /* Of what others had before us, the first error is not known. */
     const char *first_error = first != NULL ? first->error : seen_unix_ms != 0 ? last : "";
@@ -166,7 +163,8 @@ static int send_letter_with(struct qe_consumer *consumer, const struct qe_job *j
                                  .deduplication_id =
                                      consumer->letters.kind == QE_KIND_FIFO ? message->id : "",
                                  .correlation_id = message->correlation_id,
-                                 .reply_to = message->reply_to};
+                                 .reply_to = message->reply_to,
+                                 .message_id = message->id};
     int rc = letter_attributes(consumer, job, notes, &attributes, err);
 
     if (rc == 0) {
@@ -194,13 +192,6 @@ static int send_letter(struct qe_consumer *consumer, const struct qe_job *job,
 }
 
 /* --- replies --- */
-
-/* Trying again would not help: whoever asked is gone, or can never get this. */
-static bool is_hopeless(enum qe_err_code code)
-{
-    return code == QE_ERR_NOT_FOUND || code == QE_ERR_INVALID || code == QE_ERR_UNSUPPORTED ||
-           code == QE_ERR_LIMIT;
-}
 
 /* Who sends a message names the queue, and it may be any that the consumer's credentials reach. */
 static bool may_reply_to(const struct qe_consumer_options *options, const char *name)
@@ -242,7 +233,7 @@ static int send_reply(struct qe_consumer *consumer, const struct qe_job *job,
         return 0;
     }
     (void)qe_err_wrap(&why, "message %s: reply to \"%.100s\"", message->id, message->reply_to);
-    if (is_hopeless(why.code)) {
+    if (qe_err_is_hopeless(why.code)) {
         qe_consumer_log_trouble(consumer, &consumer->reply_trouble,
                                 "a reply cannot be sent; its message is done all the same", &why);
         return 0;

@@ -23,8 +23,6 @@
 #define STEP_MS 50
 /* For one that has closed its input or output to end: how it ended says more. */
 #define END_OF_STREAM_MS 500
-/* Of an answer to one message, beside its reply. */
-#define ANSWER_MAX_BYTES ((size_t)64 << 10)
 
 /* One worker's process. */
 struct seat {
@@ -184,7 +182,9 @@ static int converse_step(struct seat *seat, struct qe_child_io *io, int64_t dead
     }
     if (!qe_child_step(child, io, next)) {
         return seat->answer.failed == QE_ERR_LIMIT
-                   ? qe_err_set(err, QE_ERR_LIMIT, "the coprocess's answer is too long")
+                   ? qe_err_set(err, QE_ERR_LIMIT,
+                                "the coprocess's answer is longer than %zu bytes",
+                                seat->answer.max_bytes)
                    : qe_err_set(err, QE_ERR_NOMEM, "out of memory for the coprocess's answer");
     }
     if (child->in < 0 || child->out < 0) {
@@ -221,12 +221,6 @@ static int converse(struct seat *seat, const struct qe_handling *handling, int64
     return io.input_bytes == 0
                ? 0
                : qe_err_set(err, QE_ERR_PROTOCOL, "the coprocess answered before it had read all");
-}
-
-static size_t answer_max_bytes(const struct coprocess *coprocess, size_t count)
-{
-    /* JSON may take six bytes for one of a reply. */
-    return count * (6 * coprocess->common.reply_max_bytes + ANSWER_MAX_BYTES);
 }
 
 /* The question and its answer: all results are in `out`. */
@@ -298,7 +292,7 @@ static void work(struct coprocess *coprocess, struct seat *seat, const struct qe
     struct qe_err err = {0};
 
     qe_exchange_reset(&seat->question);
-    seat->answer.max_bytes = answer_max_bytes(coprocess, exchange->count);
+    seat->answer.max_bytes = qe_exchange_answer_max_bytes(exchange);
     if (qe_exchange_ask(exchange, &seat->question, &err) != 0 ||
         (qe_strbuf_append_char(&seat->question, '\n') != 0 &&
          qe_strbuf_error(&seat->question, &err) != 0)) {

@@ -64,11 +64,10 @@ static void add_headers(const struct post *post, struct qe_facts *facts)
 
 static size_t reply_max_bytes(const struct post *post)
 {
-    /* As text in JSON, a reply may take six bytes for one. */
-    const size_t one = post->http->options.common.reply_max_bytes;
-    const size_t all = post->http->options.common.in_batches ? 6 * one * post->exchange.count : one;
+    const struct qe_handler_common *common = &post->http->options.common;
 
-    return all + ANSWER_MIN_BYTES;
+    return common->in_batches ? qe_exchange_answer_max_bytes(&post->exchange)
+                              : common->reply_max_bytes + ANSWER_MIN_BYTES;
 }
 
 /* Sends it and waits for the answer, which is then in the seat. -1: there is none. */

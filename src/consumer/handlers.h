@@ -34,6 +34,7 @@ struct qe_handler_common {
     struct qe_reason_words reasons;
     int64_t timeout_ms; /* 0: the consumer's max_handling_time alone; else the sooner of the two */
     size_t reply_max_bytes;
+    size_t batch_answer_max_bytes; /* one to a single message may be longer, by reply_max_bytes */
     uint64_t workers;
     bool in_batches; /* messages go out as lists, of whatever length */
 };

@@ -117,6 +117,15 @@ static void join_group(struct qe_consumer *consumer, struct qe_job *job)
 
     job->group = order_by == NULL ? NULL : qe_attributes_get(&job->message.attributes, order_by);
     job->group_hash = job->group == NULL ? 0 : qe_line_hash(job->group);
+    job->name = (struct qe_order_name){0};
+    job->rank = 0;
+    if (job->group == NULL) {
+        return;
+    }
+    job->name.id = qe_line_id_hash(&job->message);
+    if (job->name.id == 0 || consumer->order->nameless > 0) {
+        job->name.content = qe_line_content_hash(&job->message);
+    }
 }
 
 static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
@@ -135,9 +144,11 @@ static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
     job->skipped = job->timed_out = job->stopped = job->acked = false;
     job->claimed = job->duplicate = job->has_verdict = false;
     job->ack_first = job->letter_due = job->reply_due = job->is_holding = false;
+    job->follows = job->is_delayed = job->is_aside = false;
     job->key = NULL;
     job->settle_attempts = 0;
     job->settle_at_mono_ms = 0;
+    job->started_mono_ms = 0;
     job->received_unix_ms = qe_clock_unix_ms();
     job->visibility_ms = lapse > 0 ? lapse - now : 0;
     job->extend_at_mono_ms = lapse > 0 ? now + job->visibility_ms / 2 : INT64_MAX;
@@ -145,29 +156,68 @@ static void prepare_job(struct qe_consumer *consumer, struct qe_job *job,
         wait_ms = min_ms(wait_ms, job->visibility_ms / 2);
     }
     job->give_back_mono_ms = now + wait_ms;
+    if (job->message.receives == 1) {
+        qe_memory_reset_unhandled(&consumer->memory, job->message.id);
+    }
     join_group(consumer, job);
     count_received(consumer, &job->message);
 }
 
 /* --- not to be handled yet, or not before the broker has been told --- */
 
-/* A message of a group that a failed one holds goes back behind it; when that one is here again, it
- * holds no more. */
-static void heed_holds(struct qe_consumer *consumer, struct qe_job *job)
+/* With the lock held: what came first goes first, be it back from the broker or new. */
+static void heed_all(struct qe_consumer *consumer, size_t count)
 {
-    int64_t now = qe_clock_mono_ms();
+    size_t aside = consumer->aside_count;
 
-    for (size_t i = consumer->holds_count; job->group != NULL && i > 0; i--) {
-        struct qe_hold *hold = &consumer->holds[i - 1];
-        bool is_its = hold->group_hash == job->group_hash;
-
-        if (hold->until_mono_ms <= now ||
-            (is_its && hold->identity == qe_line_identity(&job->message))) {
-            *hold = consumer->holds[--consumer->holds_count];
-        } else if (is_its) {
-            qe_outcome_give_back(job, hold->until_mono_ms - now);
+    for (size_t i = 0; i < count; i++) {
+        if (consumer->picked[i]->group != NULL && !consumer->picked[i]->has_verdict) {
+            qe_hold_heed(consumer, consumer->picked[i], &aside);
         }
     }
+}
+
+static void put_in_order(struct qe_consumer *consumer, size_t count)
+{
+    const int64_t now = qe_clock_mono_ms();
+    bool is_any_missing = false;
+
+    if (consumer->options.order_by == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&consumer->lock);
+    for (size_t i = 0; i < count; i++) {
+        struct qe_job *job = consumer->picked[i];
+
+        if (job->group != NULL) {
+            job->rank = qe_order_arrive(consumer->order, job->group_hash, &job->name);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct qe_job *job = consumer->picked[i];
+
+        is_any_missing = (job->group != NULL &&
+                          qe_order_overtake(consumer->order, job->group_hash, job->rank, now)) ||
+                         is_any_missing;
+    }
+    if (is_any_missing) {
+        (void)pthread_cond_broadcast(&consumer->work);
+    }
+    heed_all(consumer, count);
+    pthread_mutex_unlock(&consumer->lock);
+}
+
+/* One whose key somebody has holds its group as a failed one does. */
+static void heed_claims(struct qe_consumer *consumer, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (consumer->picked[i]->has_verdict && consumer->picked[i]->key != NULL) {
+            qe_hold_next(consumer, consumer->picked[i]);
+        }
+    }
+    pthread_mutex_lock(&consumer->lock);
+    heed_all(consumer, count);
+    pthread_mutex_unlock(&consumer->lock);
 }
 
 static void ack_first(struct qe_job *job)
@@ -181,19 +231,10 @@ static void ack_first(struct qe_job *job)
 /* Of picked[0..count): decides what becomes of those that no worker is to have now. */
 static void admit(struct qe_consumer *consumer, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        heed_holds(consumer, consumer->picked[i]);
-    }
+    put_in_order(consumer, count);
     qe_once_admit(consumer, count);
-    for (size_t i = 0; i < count && consumer->once != NULL; i++) {
-        struct qe_job *job = consumer->picked[i];
-
-        /* One whose key somebody has holds its group as a failed one does. */
-        if (!job->has_verdict) {
-            heed_holds(consumer, job);
-        } else if (job->key != NULL) {
-            qe_outcome_hold_next(consumer, job);
-        }
+    if (consumer->once != NULL) {
+        heed_claims(consumer, count);
     }
     for (size_t i = 0; i < count && consumer->options.delivery == QE_DELIVERY_AT_MOST_ONCE; i++) {
         ack_first(consumer->picked[i]);
@@ -219,6 +260,19 @@ static size_t take_jobs(struct qe_consumer *consumer, size_t wanted)
     return taken;
 }
 
+/* With the lock held. */
+static void place(struct qe_consumer *consumer, struct qe_job *job)
+{
+    if (!job->has_verdict) {
+        qe_line_put(consumer, job);
+        return;
+    }
+    if (job->group != NULL && job->verdict.verb != QE_SETTLE_RELEASE) {
+        qe_order_remove(consumer->order, job->group_hash, job->rank);
+    }
+    qe_job_leave(consumer, job, QE_JOB_SETTLING);
+}
+
 void qe_intake_accept(struct qe_consumer *consumer)
 {
     struct qe_message_list *list = &consumer->incoming;
@@ -236,11 +290,7 @@ void qe_intake_accept(struct qe_consumer *consumer)
     admit(consumer, taken);
     pthread_mutex_lock(&consumer->lock);
     for (size_t i = 0; i < taken; i++) {
-        if (consumer->picked[i]->has_verdict) {
-            qe_job_leave(consumer, consumer->picked[i], QE_JOB_SETTLING);
-        } else {
-            qe_line_put(consumer, consumer->picked[i]);
-        }
+        place(consumer, consumer->picked[i]);
     }
     pthread_mutex_unlock(&consumer->lock);
     for (size_t i = 0; i < list->count; i++) {

@@ -39,10 +39,12 @@ static void begin_pass(struct qe_consumer *consumer)
     }
 }
 
-/* One of its group is in work, or stands before it. Asked of each job of a pass, in turn. */
+/* One of its group is in work, or stands before it, or is not here and came before it. Asked of
+ * each job of a pass, in turn. */
 static bool must_wait(struct qe_consumer *consumer, const struct qe_job *job)
 {
-    return job->group != NULL && was_met(consumer, job);
+    return job->group != NULL &&
+           (was_met(consumer, job) || qe_order_holds(consumer->order, job->group_hash, job->rank));
 }
 
 /* With its end, so that "ab", "c" differs from "a", "bc". */
@@ -56,14 +58,15 @@ uint64_t qe_line_hash(const char *name)
     return hash_text_on(QE_HASH_START, name);
 }
 
-uint64_t qe_line_identity(const struct qe_message *message)
+uint64_t qe_line_id_hash(const struct qe_message *message)
 {
-    uint64_t hash = hash_text_on(QE_HASH_START, message->id);
+    return message->id[0] == '\0' ? 0 : hash_text_on(QE_HASH_START, message->id);
+}
 
-    if (message->id[0] != '\0') {
-        return hash;
-    }
-    hash = hash_text_on(hash, message->correlation_id);
+uint64_t qe_line_content_hash(const struct qe_message *message)
+{
+    uint64_t hash = hash_text_on(QE_HASH_START, message->correlation_id);
+
     hash = hash_text_on(hash, message->reply_to);
     for (size_t i = 0; i < message->attributes.count; i++) {
         hash = hash_text_on(hash, message->attributes.items[i].name);
@@ -72,18 +75,41 @@ uint64_t qe_line_identity(const struct qe_message *message)
     return qe_hash_bytes(hash, message->body, message->body_bytes);
 }
 
+/* Behind which one the job is to stand; NULL: at the front. */
+static struct qe_job *place_of(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    struct qe_job *before = NULL;
+
+    if (job->rank >= consumer->line_rank || job->group == NULL) {
+        return consumer->line_last;
+    }
+    for (struct qe_job *at = consumer->line_first; at != NULL; at = at->next) {
+        if (same_group(at, job) && at->rank > job->rank) {
+            break;
+        }
+        before = at;
+    }
+    return before;
+}
+
 void qe_line_put(struct qe_consumer *consumer, struct qe_job *job)
 {
-    if (consumer->line_last == NULL) {
-        consumer->line_first = job;
-    } else {
-        consumer->line_last->next = job;
+    struct qe_job *before = place_of(consumer, job);
+    struct qe_job **link = before == NULL ? &consumer->line_first : &before->next;
+
+    job->next = *link;
+    *link = job;
+    if (consumer->line_last == before) {
+        consumer->line_last = job;
     }
-    job->next = NULL;
     job->queued_mono_ms = qe_clock_mono_ms();
     job->state = QE_JOB_WAITING;
-    consumer->line_last = job;
+    consumer->line_rank = job->rank > consumer->line_rank ? job->rank : consumer->line_rank;
     consumer->waiting_count++;
+    consumer->aside_count += job->is_aside ? 1 : 0;
+    if (job->group != NULL) {
+        qe_order_remove(consumer->order, job->group_hash, job->rank);
+    }
     (void)pthread_cond_signal(&consumer->work);
 }
 
@@ -98,6 +124,7 @@ static void take_out(struct qe_consumer *consumer, struct qe_job **link, struct 
     }
     job->next = NULL;
     consumer->waiting_count--;
+    consumer->aside_count -= job->is_aside ? 1 : 0;
 }
 
 bool qe_line_remove(struct qe_consumer *consumer, const struct qe_job *job)

@@ -139,6 +139,15 @@ int qe_memory_add_unhandled(struct qe_memory *memory, const char *id, struct qe_
     return place != 0 || id[0] == '\0' ? 0 : qe_err_set(err, QE_ERR_NOMEM, "a message's receives");
 }
 
+void qe_memory_reset_unhandled(struct qe_memory *memory, const char *id)
+{
+    uint32_t place = memory->count > 0 && id[0] != '\0' ? find(memory, id) : 0;
+
+    if (place != 0) {
+        at(memory, place)->unhandled = 0;
+    }
+}
+
 void qe_memory_forget(struct qe_memory *memory, const char *id)
 {
     uint32_t place = memory->count > 0 && id[0] != '\0' ? find(memory, id) : 0;

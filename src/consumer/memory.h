@@ -43,6 +43,9 @@ int qe_memory_add(struct qe_memory *memory, const char *id, const char *error,
  * not kept. -1: out of memory, nothing has changed. */
 int qe_memory_add_unhandled(struct qe_memory *memory, const char *id,
                             struct qe_err *err) QE_MUST_CHECK;
+/* The broker counts anew: it is another message of this id, or has been dead-lettered and redriven.
+ */
+void qe_memory_reset_unhandled(struct qe_memory *memory, const char *id);
 /* So many are known of. */
 uint32_t qe_memory_unhandled(const struct qe_memory *memory, const char *id);
 void qe_memory_forget(struct qe_memory *memory, const char *id);

@@ -109,6 +109,7 @@ static void take_claim(struct qe_consumer *consumer, struct qe_job *job,
         job->verdict = (struct qe_verdict){.verb = QE_SETTLE_ACK};
         job->handled.reply = claim->old_reply; /* whoever asked again has had no answer */
         claim->old_reply = (struct qe_strbuf){0};
+        qe_outcome_count_reply(consumer, job);
         job->reply_due = job->handled.reply.length_bytes > 0 && job->message.reply_to[0] != '\0';
         job->has_verdict = true;
         break;

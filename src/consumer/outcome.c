@@ -1,12 +1,13 @@
 /* What becomes of a message, given what its handler made of it. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "consumer/consumer_internal.h"
 #include "util/clock.h"
 #include "util/log.h"
 
 /* A delivery that ends so soon is settled before it does, whatever a call costs. */
 #define LAPSE_NEAR_MS 1000
-/* What a failed message holds comes back this much later than it: brokers are not that punctual. */
-#define HOLD_BEHIND_MS 250
 
 static bool has_own_letters(const struct qe_consumer *consumer)
 {
@@ -50,6 +51,36 @@ void qe_outcome_lacks_dead_letter_queue(struct qe_consumer *consumer, struct qe_
     job->letter_due = false;
 }
 
+/* Our own trouble is no try of the message's: it goes back as one that no handler saw. What the
+ * broker has forgotten already cannot. */
+static bool is_our_trouble(const struct qe_job *job)
+{
+    const struct qe_handled *handled = &job->handled;
+
+    return handled->outcome == QE_OUTCOME_RETRY && handled->reason == QE_FAIL_INTERNAL &&
+           handled->label == NULL && !job->acked;
+}
+
+/* Why handling fails is what people look for first, so that now and then a failure is a warning;
+ * all of them would be as many lines as messages. Our own trouble has its line already. */
+static void log_failure(struct qe_consumer *consumer, const struct qe_job *job)
+{
+    const struct qe_handled *handled = &job->handled;
+    enum qe_log_level level = QE_LOG_DEBUG;
+    uint64_t unlogged = 0;
+    char unlogged_text[24];
+
+    if (!is_our_trouble(job) &&
+        qe_repeat_failed(&consumer->handler_trouble, QE_ERR_IO, qe_clock_mono_ms(), &unlogged)) {
+        level = QE_LOG_WARN;
+    }
+    (void)snprintf(unlogged_text, sizeof unlogged_text, "%" PRIu64, unlogged);
+    qe_log(level, "message failed", "source", consumer->options.source, "queue",
+           consumer->options.queue, "id", job->message.id, "outcome",
+           qe_outcome_name(handled->outcome), "reason", qe_verdict_reason(handled), "detail",
+           handled->detail, "more_since_last_line", unlogged > 0 ? unlogged_text : NULL, NULL);
+}
+
 /* A handler that was cut short because the consumer stops has not failed. */
 static void count_handled(struct qe_consumer *consumer, const struct qe_job *job)
 {
@@ -63,10 +94,7 @@ static void count_handled(struct qe_consumer *consumer, const struct qe_job *job
     struct qe_reason_stats *labelled = qe_consumer_stats_reason(stats, handled->label);
 
     qe_counter_add(labelled != NULL ? &labelled->failed : &stats->failed[handled->reason], 1);
-    qe_log(QE_LOG_DEBUG, "message failed", "source", consumer->options.source, "queue",
-           consumer->options.queue, "id", job->message.id, "outcome",
-           qe_outcome_name(handled->outcome), "reason", qe_verdict_reason(handled), "detail",
-           handled->detail, NULL);
+    log_failure(consumer, job);
 }
 
 static void normalise(struct qe_job *job)
@@ -101,14 +129,11 @@ void qe_outcome_say_lost(struct qe_consumer *consumer, const struct qe_job *job,
                             &err);
 }
 
-/* Our own trouble is no try of the message's: it goes back as one that no handler saw. What the
- * broker has forgotten already cannot. */
-static bool is_our_trouble(const struct qe_job *job)
+void qe_outcome_count_reply(struct qe_consumer *consumer, struct qe_job *job)
 {
-    const struct qe_handled *handled = &job->handled;
-
-    return handled->outcome == QE_OUTCOME_RETRY && handled->reason == QE_FAIL_INTERNAL &&
-           handled->label == NULL && !job->acked;
+    job->reply_bytes = job->handled.reply.length_bytes;
+    consumer->in_hand_bytes += job->reply_bytes;
+    qe_room_note_reply(consumer, job->reply_bytes);
 }
 
 static void decide(struct qe_consumer *consumer, struct qe_job *job)
@@ -185,69 +210,6 @@ static void schedule(struct qe_consumer *consumer, struct qe_job *job)
     consumer->batch_count += job->in_batch ? 1 : 0;
 }
 
-/* --- a failure holds its group --- */
-
-/* Those of its group that are in hand and not begun go back behind it. */
-static void release_group(struct qe_consumer *consumer, const struct qe_job *failed)
-{
-    pthread_mutex_lock(&consumer->lock);
-    for (struct qe_job *job = consumer->line_first; job != NULL;) {
-        struct qe_job *next = job->next;
-
-        if (job->group_hash == failed->group_hash && job->group != NULL && !job->acked &&
-            qe_line_remove(consumer, job)) {
-            qe_job_leave(consumer, job, QE_JOB_SETTLING);
-            qe_outcome_give_back(job, failed->verdict.delay_ms + HOLD_BEHIND_MS);
-        }
-        job = next;
-    }
-    pthread_mutex_unlock(&consumer->lock);
-}
-
-static bool holds(const struct qe_job *job)
-{
-    return job->group != NULL && !job->acked && job->verdict.verb == QE_SETTLE_RELEASE;
-}
-
-void qe_outcome_hold_next(struct qe_consumer *consumer, struct qe_job *job)
-{
-    const struct qe_driver *driver = consumer->options.driver;
-    int64_t delay_ms = job->verdict.delay_ms;
-
-    if (!holds(job)) {
-        return;
-    }
-    delay_ms = driver->delay_ms != NULL ? driver->delay_ms(delay_ms) : delay_ms;
-    const struct qe_hold hold = {.group_hash = job->group_hash,
-                                 .identity = qe_line_identity(&job->message),
-                                 .until_mono_ms = qe_clock_mono_ms() + delay_ms + HOLD_BEHIND_MS};
-
-    qe_holds_add(consumer->holds, &consumer->holds_count, &hold);
-    job->is_holding = true;
-}
-
-void qe_outcome_hold_group(struct qe_consumer *consumer, struct qe_job *job)
-{
-    qe_outcome_hold_next(consumer, job);
-    if (holds(job)) {
-        release_group(consumer, job);
-    }
-}
-
-void qe_outcome_hold_until_lapse(struct qe_consumer *consumer, const struct qe_job *job)
-{
-    const int64_t now = qe_clock_mono_ms();
-    const int64_t lapse = job->message.visible_until_mono_ms;
-
-    if (job->group != NULL && !job->acked) {
-        const struct qe_hold hold = {.group_hash = job->group_hash,
-                                     .identity = qe_line_identity(&job->message),
-                                     .until_mono_ms = (lapse > now ? lapse : now) + HOLD_BEHIND_MS};
-
-        qe_holds_add(consumer->holds, &consumer->holds_count, &hold);
-    }
-}
-
 void qe_outcome_let_go(struct qe_consumer *consumer)
 {
     bool lapses = true;
@@ -264,16 +226,15 @@ void qe_outcome_let_go(struct qe_consumer *consumer)
         const struct qe_job *job = consumer->picked[i];
 
         lapses = lapses && (job->acked || job->message.visible_until_mono_ms > 0);
-        qe_outcome_hold_until_lapse(consumer, job);
+        qe_hold_until_lapse(consumer, job);
     }
     if (!lapses) { /* only the end of its connection gives it to others */
         qe_handle_close(consumer);
     }
-    qe_turns_pass(consumer->options.turns, &consumer->turn, consumer->holds, consumer->holds_count);
-    consumer->holds_count = 0;
+    pthread_mutex_lock(&consumer->lock);
+    qe_turns_pass(consumer->options.turns, &consumer->turn, consumer->order);
+    pthread_mutex_unlock(&consumer->lock);
 }
-
-/* --- */
 
 void qe_outcome_collect(struct qe_consumer *consumer)
 {
@@ -294,12 +255,13 @@ void qe_outcome_collect(struct qe_consumer *consumer)
 
         if (job->skipped) {
             qe_outcome_give_back(job, 0);
-            qe_outcome_hold_group(consumer, job);
+            qe_hold_group(consumer, job);
             continue;
         }
         normalise(job);
+        qe_outcome_count_reply(consumer, job);
         decide(consumer, job);
-        qe_outcome_hold_group(consumer, job);
+        qe_hold_group(consumer, job);
         schedule(consumer, job);
     }
 }

@@ -16,7 +16,8 @@
 #define LINGER_MS 2
 /* Keeps every wait within what clocks can express. */
 #define LONGEST_WAIT_MS 3600000
-/* Between two looks whether the consumer from before a reload has ended. */
+/* Between two looks whether the consumer from before a reload has ended, and whether the source has
+ * been listed. */
 #define TURN_LOOK_MS 20
 
 static int64_t min_ms(int64_t a, int64_t b)
@@ -173,9 +174,10 @@ static void give_back_due(struct qe_consumer *consumer, int64_t now_mono_ms)
         job = next;
     }
     for (size_t i = 0; i < count; i++) {
-        (void)qe_line_remove(consumer, consumer->picked[i]);
-        qe_job_leave(consumer, consumer->picked[i], QE_JOB_SETTLING);
-        qe_outcome_give_back(consumer->picked[i], 0);
+        struct qe_job *job = consumer->picked[i];
+
+        job->follows = job->is_aside && !consumer->stopping;
+        qe_hold_give_back(consumer, job, job->follows ? qe_hold_delay_ms(consumer, job) : 0);
     }
     const bool all_busy = consumer->running_count >= consumer->options.workers;
     pthread_mutex_unlock(&consumer->lock);
@@ -204,6 +206,7 @@ static void linger(struct qe_consumer *consumer)
 static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono_ms, bool is_whole)
 {
     const struct qe_driver *driver = consumer->options.driver;
+    const int64_t began = qe_clock_mono_ms();
     struct qe_err err = {0};
 
     consumer->is_paused = false;
@@ -221,15 +224,16 @@ static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono
     }
     consumer->receive_failures_in_row = 0;
     qe_consumer_log_recovery(consumer, &consumer->receive_trouble, "receiving works again");
-    if (consumer->incoming.count == 0) {
-        /* One that something else to do has cut short says nothing. */
-        if (is_whole) {
-            qe_intake_note_empty(consumer);
-        }
-        return;
+    const size_t count = consumer->incoming.count;
+    if (count > 0) {
+        qe_intake_accept(consumer);
+    } else if (is_whole) { /* one that something else to do has cut short says nothing */
+        qe_intake_note_empty(consumer);
     }
-    qe_intake_accept(consumer);
-    linger(consumer);
+    qe_hold_note_receive(consumer, began, count >= max);
+    if (count > 0) {
+        linger(consumer);
+    }
 }
 
 /* Opens the handle when it is time; true when it is open. */
@@ -243,6 +247,10 @@ static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
     if (now_mono_ms < consumer->next_receive_mono_ms) {
         return false;
     }
+    if (qe_handle_awaits_list(consumer, now_mono_ms)) {
+        consumer->next_receive_mono_ms = now_mono_ms + TURN_LOOK_MS;
+        return false;
+    }
     if (qe_handle_open(consumer, &err) != 0) {
         receive_failed(consumer, &err);
         return false;
@@ -250,16 +258,22 @@ static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
     return true;
 }
 
+static bool begin_turn(struct qe_consumer *consumer)
+{
+    pthread_mutex_lock(&consumer->lock);
+    const bool begins = qe_turns_begin(consumer->options.turns, &consumer->turn, consumer->order);
+    pthread_mutex_unlock(&consumer->lock);
+    return begins;
+}
+
 /* In an ordered queue nothing is received while a consumer from before a reload has something in
- * hand: it may be of any group. What held a group there holds it here. */
+ * hand: it may be of any group. What a group waits for there it waits for here. */
 static bool may_begin(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     if (consumer->has_begun || now_mono_ms < consumer->next_receive_mono_ms) {
         return consumer->has_begun;
     }
-    consumer->has_begun = consumer->options.order_by == NULL ||
-                          qe_turns_begin(consumer->options.turns, &consumer->turn, consumer->holds,
-                                         &consumer->holds_count);
+    consumer->has_begun = consumer->options.order_by == NULL || begin_turn(consumer);
     if (!consumer->has_begun) {
         consumer->next_receive_mono_ms = now_mono_ms + TURN_LOOK_MS;
         if (!consumer->said_waiting) {
@@ -271,6 +285,14 @@ static bool may_begin(struct qe_consumer *consumer, int64_t now_mono_ms)
         consumer->said_waiting = true;
     }
     return consumer->has_begun;
+}
+
+/* What waits aside does so until what it waits for counts as missing, which a receive finds out. */
+static int64_t aside_until(const struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    const int64_t end = qe_order_end_mono_ms(consumer->order, now_mono_ms);
+
+    return end > now_mono_ms ? end : now_mono_ms + 1;
 }
 
 /* Receives, or sleeps until something is due. */
@@ -290,9 +312,11 @@ static void receive_or_sleep(struct qe_consumer *consumer)
     bool busy = consumer->stopping || consumer->done_count > 0 || wake <= now;
     bool paused = now < consumer->next_receive_mono_ms;
     bool receives = !busy && !paused && is_open && max > 0;
+    int64_t until = min_ms(wake, now + wait_ms);
     if (receives) {
         consumer->receiving = true;
         consumer->batch_open_count = consumer->batch_count;
+        until = consumer->aside_count > 0 ? min_ms(until, aside_until(consumer, now)) : until;
     } else if (!busy) {
         wake = paused ? min_ms(wake, consumer->next_receive_mono_ms) : wake;
         wake = min_ms(wake, qe_handle_pause_mono_ms(consumer));
@@ -301,7 +325,7 @@ static void receive_or_sleep(struct qe_consumer *consumer)
     }
     pthread_mutex_unlock(&consumer->lock);
     if (receives) {
-        receive(consumer, max, min_ms(wake, now + wait_ms), wake >= now + wait_ms);
+        receive(consumer, max, until, until == now + wait_ms);
     }
 }
 
@@ -355,8 +379,13 @@ static bool step(struct qe_consumer *consumer)
     pthread_mutex_lock(&consumer->lock);
     bool stopping = consumer->stopping;
     pthread_mutex_unlock(&consumer->lock);
+    qe_handle_heed(consumer, now);
     cancel_due(consumer, now);
-    qe_handle_pause(consumer, stopping, now);
+    if (stopping) {
+        qe_handle_halt(consumer, now);
+    } else {
+        qe_handle_pause(consumer, false, now);
+    }
     give_back_due(consumer, now);
     qe_outcome_collect(consumer);
     qe_settle_due(consumer, now);
@@ -367,6 +396,7 @@ static bool step(struct qe_consumer *consumer)
     if (stopping) {
         return !stop_or_sleep(consumer);
     }
+    qe_handle_ask(consumer, now);
     receive_or_sleep(consumer);
     return true;
 }
@@ -378,8 +408,8 @@ void *qe_receiver_main(void *argument)
     while (step(consumer)) {
     }
     qe_intake_tell_oldest(consumer);
+    qe_handle_give_back(consumer);
     qe_handle_close(consumer);
-    qe_turns_leave(consumer->options.turns, &consumer->turn, consumer->holds,
-                   consumer->holds_count);
+    qe_turns_leave(consumer->options.turns, &consumer->turn, consumer->order);
     return NULL;
 }

@@ -51,7 +51,8 @@ static size_t ahead(const struct qe_consumer *consumer, int64_t now_mono_ms)
 
 /* One batch per worker, and ahead of them what they will have finished in a moment. A slow handler
  * thus holds back nothing that another consumer could do, and what was given back is not fetched
- * again at once. What only waits for others to be settled with keeps no worker busy. */
+ * again at once. What only waits, for others to be settled with or for one before it that is not
+ * here, keeps no worker busy. */
 static size_t room_for_work(const struct qe_consumer *consumer, size_t in_work, int64_t now_mono_ms)
 {
     size_t target = (size_t)consumer->options.workers * consumer->options.batch_size +
@@ -61,15 +62,28 @@ static size_t room_for_work(const struct qe_consumer *consumer, size_t in_work, 
     return least(room, consumer->jobs_count - consumer->in_hand_count);
 }
 
-/* As many as would still fit if they are as large as the largest were lately. One always does when
- * nothing else is in hand. */
+/* With the lock held. As many as would still fit if they are as large as the largest were lately,
+ * and they and those that are not done yet get as large replies. One always does when nothing else
+ * is in hand. */
 static size_t room_in_memory(const struct qe_consumer *consumer)
 {
+    size_t replies_due = consumer->waiting_count + consumer->running_count + consumer->done_count;
+    size_t taken = consumer->in_hand_bytes + replies_due * consumer->usual_reply_bytes;
     size_t most = consumer->options.max_in_hand_bytes;
-    size_t left = most > consumer->in_hand_bytes ? most - consumer->in_hand_bytes : 0;
-    size_t room = left / consumer->usual_bytes;
+    size_t left = most > taken ? most - taken : 0;
+    size_t room = left / (consumer->usual_bytes + consumer->usual_reply_bytes);
 
     return room == 0 && consumer->in_hand_count == 0 ? 1 : room;
+}
+
+/* What is aside never takes the places of the workers' batches. */
+bool qe_room_aside(const struct qe_consumer *consumer, size_t aside)
+{
+    const struct qe_consumer_options *options = &consumer->options;
+
+    return options->delivery != QE_DELIVERY_AT_MOST_ONCE &&
+           aside < consumer->jobs_count - (size_t)options->workers * options->batch_size &&
+           room_in_memory(consumer) > 0;
 }
 
 static void tell_circuit(struct qe_consumer *consumer)
@@ -80,7 +94,7 @@ static void tell_circuit(struct qe_consumer *consumer)
 
 size_t qe_room_messages(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
-    size_t in_work = consumer->in_hand_count - consumer->batch_count;
+    size_t in_work = consumer->in_hand_count - consumer->batch_count - consumer->aside_count;
     size_t room = room_for_work(consumer, in_work, now_mono_ms);
 
     room = least(room, room_in_memory(consumer));
@@ -107,6 +121,18 @@ void qe_room_note_received(struct qe_consumer *consumer, size_t count, size_t la
     qe_bucket_take(&consumer->bucket, count);
     usual = usual > largest_bytes ? usual : largest_bytes;
     consumer->usual_bytes = usual > 0 ? usual : 1;
+}
+
+void qe_room_note_reply(struct qe_consumer *consumer, size_t bytes)
+{
+    size_t usual = consumer->usual_reply_bytes - consumer->usual_reply_bytes / 64;
+
+    consumer->usual_reply_bytes = usual > bytes ? usual : bytes;
+}
+
+void qe_room_note_unhandled(struct qe_consumer *consumer)
+{
+    qe_bucket_return(&consumer->bucket, 1);
 }
 
 /* One lot of failures is one pause. What is in hand is handled all the same; what the broker has

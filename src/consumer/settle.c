@@ -34,7 +34,8 @@ static void forget(struct qe_consumer *consumer, struct qe_job *job)
 {
     qe_intake_note_gone(consumer, &job->message);
     consumer->in_hand_count--;
-    consumer->in_hand_bytes -= job->message.body_bytes;
+    consumer->in_hand_bytes -= job->message.body_bytes + job->reply_bytes;
+    job->reply_bytes = 0;
     (void)atomic_fetch_sub(&consumer->options.stats->in_progress, 1);
     qe_free(job->key);
     job->key = NULL;
@@ -86,23 +87,32 @@ static void put_in_line(struct qe_consumer *consumer, struct qe_job *job)
     pthread_mutex_unlock(&consumer->lock);
 }
 
-static void settled(struct qe_consumer *consumer, struct qe_job *job)
+/* It is back at the broker, and is to have lost nothing by having been here. */
+static void note_unhandled(struct qe_consumer *consumer, const struct qe_job *job)
 {
     struct qe_err ignored = {0};
 
+    qe_room_note_unhandled(consumer);
+    if ((consumer->options.driver->caps & QE_CAP_UNRECEIVE) == 0) {
+        /* Out of memory: it counts as a try, then. */
+        (void)!qe_memory_add_unhandled(&consumer->memory, job->message.id, &ignored);
+    }
+}
+
+static void settled(struct qe_consumer *consumer, struct qe_job *job)
+{
     qe_consumer_log_recovery(consumer, &consumer->settle_trouble, "settling works again");
     if (job->ack_first) {
         put_in_line(consumer, job);
         return;
     }
     if (job->is_holding) {
-        qe_outcome_hold_next(consumer, job);
+        qe_hold_next(consumer, job);
     }
     if (job->verdict.verb != QE_SETTLE_RELEASE) {
         qe_memory_forget(&consumer->memory, job->message.id);
-    } else if (job->verdict.unhandled && (consumer->options.driver->caps & QE_CAP_UNRECEIVE) == 0) {
-        /* Out of memory: it counts as a try, then. */
-        (void)!qe_memory_add_unhandled(&consumer->memory, job->message.id, &ignored);
+    } else if (job->verdict.unhandled) {
+        note_unhandled(consumer, job);
     }
     if (job->acked && job->verdict.unhandled) {
         qe_outcome_say_lost(consumer, job, "the consumer stopped before a worker was free");
@@ -120,7 +130,40 @@ static void release_instead(struct qe_consumer *consumer, struct qe_job *job)
     job->letter_due = job->reply_due = job->ack_first = false;
     job->settle_attempts = 0;
     job->settle_at_mono_ms = 0;
-    qe_outcome_hold_group(consumer, job);
+    qe_hold_group(consumer, job);
+}
+
+/* Waited too long for a worker, and cannot go back to others now. Its claim, and its place in its
+ * group, were given up with it. */
+static bool may_wait_again(const struct qe_consumer *consumer, const struct qe_job *job)
+{
+    return job->verdict.verb == QE_SETTLE_RELEASE && job->verdict.unhandled &&
+           job->verdict.delay_ms == 0 && job->started_mono_ms == 0 && !job->acked &&
+           job->message.visible_until_mono_ms == 0 && job->group == NULL && job->key == NULL &&
+           !consumer->stopping;
+}
+
+/* Kept here for nothing, it would only take the place of one that a worker could have. */
+static bool wait_again(struct qe_consumer *consumer, struct qe_job *job, const struct qe_err *err)
+{
+    pthread_mutex_lock(&consumer->lock);
+    const bool may = may_wait_again(consumer, job);
+
+    if (may) {
+        job->verdict = (struct qe_verdict){0};
+        job->has_verdict = false;
+        job->settle_attempts = 0;
+        job->give_back_mono_ms =
+            qe_clock_mono_ms() + QE_WAIT_FOR_WORKER_MS + consumer->options.batch_wait_ms;
+        qe_line_put(consumer, job);
+    }
+    pthread_mutex_unlock(&consumer->lock);
+    if (may) {
+        qe_log(QE_LOG_DEBUG, "cannot be given back now, and waits for a worker again", "source",
+               consumer->options.source, "queue", consumer->options.queue, "id", job->message.id,
+               "error", err->message, NULL);
+    }
+    return may;
 }
 
 /* Tried again while the receipt is good; after that the visibility timeout brings it back. */
@@ -134,8 +177,11 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
     if (job->verdict.verb == QE_SETTLE_DEAD_LETTER && !job->acked &&
         qe_verdict_lacks_dead_letter_queue(err->code)) {
         qe_outcome_lacks_dead_letter_queue(consumer, job, err);
-        qe_outcome_hold_group(consumer, job);
+        qe_hold_group(consumer, job);
         job->settle_at_mono_ms = 0;
+        return;
+    }
+    if (wait_again(consumer, job, err)) {
         return;
     }
     qe_consumer_log_trouble(consumer, &consumer->settle_trouble,
@@ -155,22 +201,33 @@ static void settle_failed(struct qe_consumer *consumer, struct qe_job *job,
         if (job->acked) {
             qe_outcome_say_lost(consumer, job, "its letter or reply could not be sent");
         }
-        qe_outcome_hold_until_lapse(consumer, job);
+        qe_hold_until_lapse(consumer, job);
         forget(consumer, job);
     }
 }
 
-static void tell_delay(struct qe_consumer *consumer, const struct qe_job *job,
-                       const struct qe_err *err)
+static void heed_delay(struct qe_consumer *consumer, struct qe_job *job,
+                       const struct qe_settlement *settlement)
 {
-    if (err->code != QE_OK) {
+    job->is_delayed = job->verdict.verb == QE_SETTLE_RELEASE && job->verdict.delay_ms > 0 &&
+                      !settlement->undelayed;
+    if (settlement->err.code != QE_OK) {
         qe_consumer_log_trouble(consumer, &consumer->delay_trouble,
                                 "the broker takes no delays: messages wait for their next try in "
-                                "this process, unsettled",
-                                err);
-    } else if (job->verdict.verb == QE_SETTLE_RELEASE && job->verdict.delay_ms > 0) {
+                                "this process, unsettled, and those it has no room for go back at "
+                                "once",
+                                &settlement->err);
+    } else if (job->is_delayed) {
         qe_consumer_log_recovery(consumer, &consumer->delay_trouble, "delays work again");
     }
+}
+
+/* The queue's own limit, which the driver kept to, came before the consumer's. */
+static void become_dead_letter(struct qe_consumer *consumer, struct qe_job *job)
+{
+    job->verdict =
+        (struct qe_verdict){.verb = QE_SETTLE_DEAD_LETTER, .reason = QE_FAIL_MAX_RECEIVES};
+    qe_hold_no_more(consumer, job);
 }
 
 static void take_result(struct qe_consumer *consumer, struct qe_job *job,
@@ -178,7 +235,10 @@ static void take_result(struct qe_consumer *consumer, struct qe_job *job,
 {
     switch (settlement->result) {
     case QE_SETTLED:
-        tell_delay(consumer, job, &settlement->err);
+        if (settlement->dead_lettered) {
+            become_dead_letter(consumer, job);
+        }
+        heed_delay(consumer, job, settlement);
         settled(consumer, job);
         break;
     case QE_SETTLE_STALE:
@@ -195,8 +255,7 @@ static void take_result(struct qe_consumer *consumer, struct qe_job *job,
     }
 }
 
-/* A consumer that stops has until its deadline and a moment more. */
-static int64_t call_deadline(struct qe_consumer *consumer, int64_t now_mono_ms)
+int64_t qe_settle_deadline_mono_ms(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
     int64_t deadline = now_mono_ms + QE_CONSUMER_CALL_MS;
 
@@ -209,6 +268,30 @@ static int64_t call_deadline(struct qe_consumer *consumer, int64_t now_mono_ms)
     pthread_mutex_unlock(&consumer->lock);
     /* One earnest try, however late it is. */
     return deadline > now_mono_ms + CALL_LEAST_MS ? deadline : now_mono_ms + CALL_LEAST_MS;
+}
+
+/* With the lock held. One of its group that came after it is acknowledged already, and waits for it
+ * here: that one cannot go back, and would be lost. */
+static bool is_awaited(const struct qe_consumer *consumer, const struct qe_job *job)
+{
+    for (const struct qe_job *at = consumer->line_first; at != NULL && job->group != NULL;
+         at = at->next) {
+        if (at->acked && at->group != NULL && at->group_hash == job->group_hash &&
+            at->rank > job->rank) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* With the lock held. At most once: somebody else may have what is neither begun nor acknowledged
+ * when the consumer stops. */
+static void give_back_unbegun(struct qe_consumer *consumer, struct qe_job *job)
+{
+    if (job->ack_first && consumer->stopping && !is_awaited(consumer, job)) {
+        job->ack_first = false;
+        qe_hold_give_back(consumer, job, 0);
+    }
 }
 
 /* Once a call is to be made, it takes along whatever waits for one. */
@@ -232,13 +315,12 @@ static size_t pick_due(struct qe_consumer *consumer, int64_t now_mono_ms)
             consumer->picked[count++] = job;
             consumer->batch_count -= job->in_batch ? 1 : 0;
             job->in_batch = false;
-            if (job->ack_first && consumer->stopping) { /* not begun: somebody else may have it */
-                job->ack_first = false;
-                qe_outcome_give_back(job, 0);
-            }
         }
     }
     qe_job_sort(consumer, count);
+    for (size_t i = 0; i < count; i++) {
+        give_back_unbegun(consumer, consumer->picked[i]);
+    }
     pthread_mutex_unlock(&consumer->lock);
     return count;
 }
@@ -318,7 +400,7 @@ static struct qe_settlement settlement_of(const struct qe_consumer *consumer,
                                   .delay_ms = job->verdict.delay_ms,
                                   .unhandled = job->verdict.unhandled && can_wait,
                                   .reason = is_letter ? job->verdict.text : NULL,
-                                  .notes = is_letter ? &job->notes : NULL};
+                                  .notes = &job->notes};
 }
 
 void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
@@ -330,7 +412,7 @@ void qe_settle_due(struct qe_consumer *consumer, int64_t now_mono_ms)
         return;
     }
     size_t count = pick_due(consumer, now_mono_ms);
-    int64_t deadline_mono_ms = count > 0 ? call_deadline(consumer, now_mono_ms) : 0;
+    int64_t deadline_mono_ms = count > 0 ? qe_settle_deadline_mono_ms(consumer, now_mono_ms) : 0;
 
     count = finish_keys(consumer, count);
     if (consumer->handle == NULL) {
@@ -379,6 +461,7 @@ void qe_settle_abandon(struct qe_consumer *consumer)
                                                  : "no worker was free before the stop");
         }
         back += job->acked ? 0 : 1;
+        qe_hold_until_lapse(consumer, job);
         forget(consumer, job);
     }
     if (back > 0) {

@@ -7,29 +7,8 @@
 struct qe_turns {
     pthread_mutex_t lock; /* guards all below, every turn, and the gauges; held for no call */
     struct qe_turn *first;
-    struct qe_hold holds[QE_HOLDS_MAX]; /* of those that have left */
-    size_t holds_count;
+    struct qe_order *order; /* owned; of those that have left; NULL: none keeps an order */
 };
-
-void qe_holds_add(struct qe_hold *holds, size_t *count, const struct qe_hold *hold)
-{
-    size_t place = 0;
-
-    for (size_t i = 0; i < *count; i++) {
-        if (holds[i].group_hash == hold->group_hash && holds[i].identity == hold->identity) {
-            holds[i] = *hold;
-            return;
-        }
-    }
-    if (*count < QE_HOLDS_MAX) {
-        holds[(*count)++] = *hold;
-        return;
-    }
-    for (size_t i = 1; i < QE_HOLDS_MAX; i++) {
-        place = holds[i].until_mono_ms < holds[place].until_mono_ms ? i : place;
-    }
-    holds[place] = *hold;
-}
 
 struct qe_turns *qe_turns_new(struct qe_err *err)
 {
@@ -53,8 +32,26 @@ void qe_turns_destroy(struct qe_turns *turns)
 {
     if (turns != NULL) {
         (void)pthread_mutex_destroy(&turns->lock);
+        qe_free(turns->order);
         qe_free(turns);
     }
+}
+
+int qe_turns_keep_order(struct qe_turns *turns)
+{
+    struct qe_order *order = turns == NULL ? NULL : qe_calloc(1, sizeof *order);
+
+    if (order == NULL) {
+        return turns == NULL ? 0 : -1;
+    }
+    pthread_mutex_lock(&turns->lock);
+    if (turns->order == NULL) {
+        turns->order = order;
+        order = NULL;
+    }
+    pthread_mutex_unlock(&turns->lock);
+    qe_free(order);
+    return 0;
 }
 
 void qe_turns_join(struct qe_turns *turns, struct qe_turn *turn)
@@ -71,16 +68,14 @@ void qe_turns_join(struct qe_turns *turns, struct qe_turn *turn)
     pthread_mutex_unlock(&turns->lock);
 }
 
-/* With the lock held. */
-static void leave_holds(struct qe_turns *turns, const struct qe_hold *holds, size_t holds_count)
+static void move(struct qe_order *order, struct qe_order *from)
 {
-    for (size_t i = 0; i < holds_count; i++) {
-        qe_holds_add(turns->holds, &turns->holds_count, &holds[i]);
+    if (order != NULL && from != NULL) {
+        qe_order_move(order, from);
     }
 }
 
-void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
-                    size_t holds_count)
+void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, struct qe_order *order)
 {
     if (turns == NULL) {
         return;
@@ -92,24 +87,24 @@ void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, const struct q
             break;
         }
     }
-    leave_holds(turns, holds, holds_count);
+    if (!turn->has_passed) {
+        move(turns->order, order);
+    }
     pthread_mutex_unlock(&turns->lock);
 }
 
-void qe_turns_pass(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
-                   size_t holds_count)
+void qe_turns_pass(struct qe_turns *turns, struct qe_turn *turn, struct qe_order *order)
 {
     if (turns == NULL) {
         return;
     }
     pthread_mutex_lock(&turns->lock);
     turn->has_passed = true;
-    leave_holds(turns, holds, holds_count);
+    move(turns->order, order);
     pthread_mutex_unlock(&turns->lock);
 }
 
-bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct qe_hold *holds,
-                    size_t *holds_count)
+bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct qe_order *order)
 {
     if (turns == NULL) {
         return true;
@@ -120,10 +115,9 @@ bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct q
         first = first->next;
     }
     bool is_first = first == turn;
-    for (size_t i = 0; is_first && i < turns->holds_count; i++) {
-        qe_holds_add(holds, holds_count, &turns->holds[i]);
+    if (is_first) {
+        move(order, turns->order);
     }
-    turns->holds_count = is_first ? 0 : turns->holds_count;
     pthread_mutex_unlock(&turns->lock);
     return is_first;
 }

@@ -10,20 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "consumer/order.h"
 #include "model/stats.h"
 #include "util/err.h"
-
-/* A group that a failed message holds: the others of it wait until that one is back. */
-struct qe_hold {
-    uint64_t group_hash;
-    uint64_t identity; /* of the one that failed */
-    int64_t until_mono_ms;
-};
-#define QE_HOLDS_MAX 256 /* past that the one that ends first is let go */
-
-/* Adds one, in place of what was known of the same message; where there is no room, in place of the
- * one that ends first. */
-void qe_holds_add(struct qe_hold *holds, size_t *count, const struct qe_hold *hold);
 
 /* One consumer's; zeroed before. */
 struct qe_turn {
@@ -38,19 +27,21 @@ void qe_turns_destroy(struct qe_turns *turns); /* accepts NULL; after the last t
 
 /* `turns` may be NULL below: then nobody works on the queue before or after. */
 
+/* Before the first consumer that keeps an order begins. -1: out of memory. */
+int qe_turns_keep_order(struct qe_turns *turns) QE_MUST_CHECK;
 /* A consumer begins: behind all that are there. */
 void qe_turns_join(struct qe_turns *turns, struct qe_turn *turn);
-/* It has nothing in hand any more. The groups that it still holds are left to the next one. */
-void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
-                    size_t holds_count);
+/* It has nothing in hand any more. What its groups wait for is left to the next one, unless it has
+ * passed: then that was left before, and what came of it since the next one sees for itself. NULL:
+ * it keeps no order, or never began. */
+void qe_turns_leave(struct qe_turns *turns, struct qe_turn *turn, struct qe_order *order);
 /* What it has in hand it cannot end, and is no reason for the next one to wait: but for the groups
- * of it, which are left to that one, as are those that it holds. */
-void qe_turns_pass(struct qe_turns *turns, struct qe_turn *turn, const struct qe_hold *holds,
-                   size_t holds_count);
-/* True once all that came before have left, or passed: then their holds are added to those of the
- * caller. */
-bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct qe_hold *holds,
-                    size_t *holds_count);
+ * of it, which are left to that one, as is all that its groups wait for. */
+void qe_turns_pass(struct qe_turns *turns, struct qe_turn *turn, struct qe_order *order);
+/* True once all that came before have left, or passed: then what they left is added to the
+ * caller's.
+ */
+bool qe_turns_begin(struct qe_turns *turns, const struct qe_turn *turn, struct qe_order *order);
 
 /* Gauges, which one writer would overwrite with what holds for it alone. Of ages the oldest of all
  * counts; of circuits the newest consumer's, which alone receives. */

@@ -7,6 +7,13 @@ static void note_longest(struct qe_dlq_kept *kept, int64_t for_ms)
     kept->left.for_ms = for_ms > kept->left.for_ms ? for_ms : kept->left.for_ms;
 }
 
+void qe_dlq_kept_begin(const struct qe_driver *driver, void *handle, const struct qe_queue *queue)
+{
+    if (driver->halt != NULL) {
+        driver->halt(handle, queue, qe_clock_mono_ms() + QE_DLQ_STOP_MS);
+    }
+}
+
 void qe_dlq_kept_add(struct qe_dlq_kept *kept, const struct qe_message *message,
                      const struct qe_err *why)
 {

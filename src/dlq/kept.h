@@ -15,6 +15,9 @@ struct qe_dlq_kept {
     struct qe_unreturned left; /* they come back when their visibility ends */
     struct qe_err why;         /* of the first that was refused; QE_OK: see left.in_doubt */
 };
+/* Before the first is given back: the driver takes nothing more ahead. What goes back would else
+ * come again at once, and a broker may count that as one more delivery. */
+void qe_dlq_kept_begin(const struct qe_driver *driver, void *handle, const struct qe_queue *queue);
 /* One more, which was not taken. */
 void qe_dlq_kept_add(struct qe_dlq_kept *kept, const struct qe_message *message,
                      const struct qe_err *why);

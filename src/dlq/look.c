@@ -1,12 +1,9 @@
 #include "dlq/look.h"
 
-#include "dlq/receive.h"
 #include "util/clock.h"
 #include "util/mem.h"
 
 #define LOT_MAX 100
-/* So often a receive may bring nothing but messages that are in hand already. */
-#define KNOWN_ROUNDS_MAX 3
 #define RELEASE_TRIES 3
 
 static int by_peeking(const struct qe_dlq_look *look, size_t *out_seen, struct qe_err *err)
@@ -23,6 +20,18 @@ static int by_peeking(const struct qe_dlq_look *look, size_t *out_seen, struct q
     return rc;
 }
 
+/* Without memory to keep it in hand. */
+static void give_back_one(const struct qe_dlq_look *look, struct qe_message *message)
+{
+    struct qe_settlement settlement = {
+        .message = message, .verb = QE_SETTLE_RELEASE, .unhandled = true};
+    struct qe_err ignored = {0}; /* the look fails anyway */
+
+    (void)!look->driver->settle(look->handle, look->queue, &settlement, 1,
+                                qe_clock_mono_ms() + look->call_timeout_ms, &ignored);
+    qe_message_deinit(message);
+}
+
 /* What one receive brought. Takes the messages, also on failure. *out_fresh: not seen before. */
 static int visit_lot(const struct qe_dlq_look *look, struct qe_message_list *lot,
                      struct qe_aside *hand, size_t *out_fresh, struct qe_err *err)
@@ -35,13 +44,14 @@ static int visit_lot(const struct qe_dlq_look *look, struct qe_message_list *lot
         struct qe_aside_item *known = qe_aside_find(hand, &lot->items[i]);
 
         if (known != NULL) {
-            qe_aside_renew_take(known, &lot->items[i]);
+            qe_aside_renew_take(hand, known, &lot->items[i]);
             continue;
         }
         *out_fresh += 1;
         rc = rc == 0 ? look->visit(look->context, &lot->items[i], err) : rc;
-        if (qe_aside_add_take(hand, &lot->items[i], QE_ASIDE_STAYED, &why) != 0 && rc == 0) {
-            *err = why;
+        if (qe_aside_add_take(hand, &lot->items[i], QE_ASIDE_STAYED, &why) != 0) {
+            give_back_one(look, &lot->items[i]);
+            *err = rc == 0 ? why : *err;
             rc = -1;
         }
     }
@@ -49,29 +59,36 @@ static int visit_lot(const struct qe_dlq_look *look, struct qe_message_list *lot
     return rc;
 }
 
-static int receive_all(const struct qe_dlq_look *look, struct qe_aside *hand, struct qe_err *err)
+static int receive_all(const struct qe_dlq_look *look, struct qe_aside *hand,
+                       struct qe_dlq_rest *out_rest, struct qe_err *err)
 {
-    unsigned known_rounds = 0;
+    struct qe_dlq_intake intake = {.hand = hand,
+                                   .call_timeout_ms = look->call_timeout_ms,
+                                   .stopped = look->stopped,
+                                   .context = look->context};
+    bool goes_round = false;
     int rc = 0;
 
-    while (rc == 0 && hand->count < look->max && known_rounds < KNOWN_ROUNDS_MAX &&
-           !look->stopped(look->context)) {
+    qe_dlq_intake_begin(&intake);
+    while (rc == 0 && hand->count < look->max && !goes_round && !look->stopped(look->context)) {
         struct qe_message_list lot = {0};
         size_t room = look->max - hand->count;
         size_t fresh = 0;
 
-        rc = qe_dlq_receive(look->driver, look->handle, look->queue,
-                            room < LOT_MAX ? room : LOT_MAX, &lot, err);
-        bool is_empty = lot.count == 0;
+        intake.seen = hand->count;
+        rc = qe_dlq_receive(&intake, room < LOT_MAX ? room : LOT_MAX, &lot, err);
+        const size_t count = lot.count;
 
-        if (rc == 0 && !is_empty) {
+        if (rc == 0 && count > 0) {
             rc = visit_lot(look, &lot, hand, &fresh, err);
+            rc = rc == 0 ? qe_aside_check_bytes(hand, err) : rc;
         }
         qe_message_list_deinit(&lot);
-        if (is_empty) {
+        if (count == 0) {
+            *out_rest = intake.rest;
             break;
         }
-        known_rounds = fresh > 0 ? 0 : known_rounds + 1;
+        goes_round = qe_aside_goes_round(hand, count, fresh);
     }
     return rc;
 }
@@ -148,6 +165,7 @@ static void give_back(const struct qe_dlq_look *look, const struct qe_aside *han
     struct qe_dlq_kept kept = {0};
     struct qe_err why = {0};
 
+    qe_dlq_kept_begin(look->driver, look->handle, look->queue);
     if (settlements == NULL) {
         (void)qe_err_set(&why, QE_ERR_NOMEM, "a lot of %d messages", LOT_MAX);
         keep_rest(hand, 0, &why, &kept);
@@ -161,15 +179,17 @@ static void give_back(const struct qe_dlq_look *look, const struct qe_aside *han
     }
 }
 
-int qe_dlq_look(const struct qe_dlq_look *look, size_t *out_seen, struct qe_err *err)
+int qe_dlq_look(const struct qe_dlq_look *look, size_t *out_seen, struct qe_dlq_rest *out_rest,
+                struct qe_err *err)
 {
-    struct qe_aside hand = {0};
+    struct qe_aside hand = {.driver = look->driver, .handle = look->handle, .queue = look->queue};
 
     *out_seen = 0;
+    *out_rest = (struct qe_dlq_rest){0};
     if (look->driver->peek != NULL) {
         return by_peeking(look, out_seen, err);
     }
-    int rc = receive_all(look, &hand, err);
+    int rc = receive_all(look, &hand, out_rest, err);
 
     *out_seen = hand.count;
     give_back(look, &hand);

@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "dlq/aside.h"
 #include "dlq/kept.h"
+#include "dlq/receive.h"
 #include "util/err.h"
 
 #define QE_DLQ_LOOK_MAX QE_DLQ_ASIDE_MAX
@@ -28,8 +29,10 @@ struct qe_dlq_look {
     void *context;
 };
 
-/* *out_seen is set in either case. It may not have seen all when it is `max`, and of an ordered
- * group that is looked at by receiving, only its first messages can be seen. */
-int qe_dlq_look(const struct qe_dlq_look *look, size_t *out_seen, struct qe_err *err) QE_MUST_CHECK;
+/* *out_seen and *out_rest are set in either case. It may not have seen all when *out_seen is `max`,
+ * and of an ordered group that is looked at by receiving, only its first messages can be seen.
+ * *out_rest: what the broker counts beside them, where the look ended with an empty hand. */
+int qe_dlq_look(const struct qe_dlq_look *look, size_t *out_seen, struct qe_dlq_rest *out_rest,
+                struct qe_err *err) QE_MUST_CHECK;
 
 #endif

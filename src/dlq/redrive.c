@@ -4,20 +4,14 @@
 #include <string.h>
 
 #include "dlq/facts.h"
-#include "dlq/receive.h"
 #include "dlq/redrive_internal.h"
 #include "util/clock.h"
 #include "util/mem.h"
 
-/* The first lot is small; it grows while its messages are. */
-#define LOT_FIRST 10
-#define LOT_BYTES_MAX ((size_t)16 << 20)
 /* Of a lot, so many are sent, and then deleted, in one go: a wish to stop is heard between two of
  * them. More where that is quick, down to what Amazon SQS takes in one call where it is not. */
 #define BITE_FIRST 10
 #define BITE_QUICK_MS 50
-/* So often a receive may bring nothing but messages that are aside already. */
-#define KNOWN_ROUNDS_MAX 3
 
 static int64_t call_deadline(const struct qe_redrive *run)
 {
@@ -37,7 +31,15 @@ static int put_aside(struct qe_redrive *run, size_t index, enum qe_aside_why why
                      struct qe_err *err)
 {
     run->fates[index] = QE_FATE_DONE;
-    return qe_aside_add_take(&run->aside, &run->lot.items[index], why, err);
+    if (qe_aside_add_take(&run->aside, &run->lot.items[index], why, err) == 0) {
+        return 0;
+    }
+    if (why == QE_ASIDE_SENT) {
+        qe_dlq_kept_add(&run->out->kept, &run->lot.items[index], err);
+    } else {
+        run->fates[index] = QE_FATE_SEND; /* given back with the rest of the lot */
+    }
+    return -1;
 }
 
 static int stay(struct qe_redrive *run, size_t index, const struct qe_err *why, struct qe_err *err)
@@ -57,15 +59,12 @@ static int stay_behind(struct qe_redrive *run, size_t index, struct qe_err *err)
 
 /* --- what is to become of each message --- */
 
-/* Kept in hand to the end. With no room for more of them it ends now, and what is still in the
- * queue was not looked at. */
+/* Kept in hand to the end. */
 static int leave(struct qe_redrive *run, size_t index, enum qe_aside_why why, uint64_t *counter,
                  struct qe_err *err)
 {
     *counter += 1;
-    run->is_full = run->aside.count >= QE_DLQ_ASIDE_MAX;
-    run->out->is_partial = run->out->is_partial || run->is_full;
-    return run->is_full ? 0 : put_aside(run, index, why, err);
+    return put_aside(run, index, why, err);
 }
 
 /* 1, 0, or -1 when it cannot be decided. */
@@ -77,23 +76,36 @@ static int is_meant(const struct qe_redrive *run, const struct qe_message *messa
     return filter == NULL ? 1 : qe_dlq_filter_matches(filter, message, run->start_unix_ms, err);
 }
 
+/* What came since it began, which may be what it has moved. A publisher's clock may be ahead: a
+ * time that is still to come says nothing, and the broker's word when it came here is better. */
+static bool is_newer(const struct qe_redrive *run, const struct qe_message *message)
+{
+    const int64_t enqueued = message->enqueued_unix_ms;
+    const bool is_wrong =
+        message->sent_is_told && (message->sent_unix_ms > qe_clock_unix_ms() ||
+                                  (enqueued != 0 && enqueued < run->start_unix_ms));
+
+    return message->sent_unix_ms >= run->start_unix_ms && !is_wrong;
+}
+
 static int decide(struct qe_redrive *run, size_t index, struct qe_err *err)
 {
     struct qe_message *message = &run->lot.items[index];
     struct qe_aside_item *known = qe_aside_find(&run->aside, message);
     struct qe_err why = {0};
 
-    run->fates[index] = QE_FATE_DONE;
+    run->fates[index] = known != NULL ? QE_FATE_DONE : QE_FATE_SEND; /* or given back */
     if (known != NULL) {
         if (known->why == QE_ASIDE_SENT) {
             run->fates[index] = QE_FATE_DELETE_AGAIN;
+            qe_aside_remove(&run->aside, known); /* one message is not deleted for two */
         } else {
-            qe_aside_renew_take(known, message);
+            qe_aside_renew_take(&run->aside, known, message);
         }
         return 0;
     }
     run->fresh_count++;
-    if (message->sent_unix_ms >= run->start_unix_ms) {
+    if (is_newer(run, message)) {
         return leave(run, index, QE_ASIDE_NEWER, &run->out->counts.newer, err);
     }
     int meant = is_meant(run, message, &why);
@@ -112,7 +124,6 @@ static int decide(struct qe_redrive *run, size_t index, struct qe_err *err)
         return why.code == QE_ERR_NOMEM ? qe_err_set(err, QE_ERR_NOMEM, "%s", why.message)
                                         : stay(run, index, &why, err);
     }
-    run->fates[index] = QE_FATE_SEND;
     return 0;
 }
 
@@ -148,7 +159,8 @@ static int fill(struct qe_redrive *run, size_t index, struct qe_outgoing *out, s
                                 .group = message->group,
                                 .deduplication_id = deduplication_id,
                                 .correlation_id = message->correlation_id,
-                                .reply_to = message->reply_to};
+                                .reply_to = message->reply_to,
+                                .message_id = message->id};
     return strip(&message->attributes, &run->attributes[index], err);
 }
 
@@ -209,6 +221,7 @@ static int send_bite(struct qe_redrive *run, size_t first, struct qe_err *err)
     struct qe_err why = {0};
     size_t count = 0;
     bool failed = true;
+    int rc = 0;
 
     if (pick(run, first, &count, err) != 0) {
         return -1;
@@ -223,16 +236,14 @@ static int send_bite(struct qe_redrive *run, size_t first, struct qe_err *err)
             break;
         }
     }
-    for (size_t k = 0; k < count; k++) {
-        if (note_sent(run, k, failed ? &why : &run->outgoing[k].result, err) != 0) {
-            return -1;
-        }
+    for (size_t k = 0; k < count; k++) { /* each of them: what is sent must not be given back */
+        rc = note_sent(run, k, failed ? &why : &run->outgoing[k].result, err) != 0 ? -1 : rc;
     }
-    if (failed && !is_of_the_target(run, why.code)) {
+    if (rc == 0 && failed && !is_of_the_target(run, why.code)) {
         *err = why;
         return qe_err_wrap(err, "send to %s", run->targets[first]->name);
     }
-    return 0;
+    return rc;
 }
 
 /* --- deleting --- */
@@ -243,22 +254,14 @@ static int note_deleted(struct qe_redrive *run, size_t index,
     struct qe_message *message = &run->lot.items[index];
     struct qe_redrive_counts *counts = &run->out->counts;
     bool again = run->fates[index] == QE_FATE_DELETE_AGAIN;
-    struct qe_aside_item *known = again ? qe_aside_find(&run->aside, message) : NULL;
 
     run->fates[index] = QE_FATE_DONE;
     if (settlement->result == QE_SETTLED) {
         counts->moved++;
         counts->doubled -= again ? 1 : 0;
-        if (known != NULL) {
-            qe_aside_remove(&run->aside, known);
-        }
         return 0;
     }
-    if (known != NULL) {
-        qe_aside_renew_take(known, message);
-        return 0;
-    }
-    counts->doubled++;
+    counts->doubled += again ? 0 : 1;
     note_first(&run->out->why_doubled, message, &settlement->err);
     return put_aside(run, index, QE_ASIDE_SENT, err);
 }
@@ -346,54 +349,13 @@ static void give_back_rest(struct qe_redrive *run)
                 .message = &run->lot.items[i], .verb = QE_SETTLE_RELEASE, .unhandled = true};
         }
     }
+    if (count > 0) {
+        qe_dlq_kept_begin(run->options->driver, run->options->handle, run->options->from);
+    }
     qe_redrive_settle(run, count);
     for (size_t i = 0; i < count; i++) {
         qe_redrive_note_release(run, &run->settlements[i]);
         run->out->counts.untried += run->settlements[i].result != QE_SETTLE_FAILED ? 1 : 0;
-    }
-}
-
-/* How many may be received now; 0: no more are wanted, or the caller wants to stop. */
-static size_t next_lot(struct qe_redrive *run)
-{
-    const struct qe_redrive_options *options = run->options;
-    double rate = options->messages_per_second;
-    size_t count = run->lot_max;
-    int64_t due_mono_ms = 0;
-
-    if (options->max > 0 && options->max - run->tried < count) {
-        count = (size_t)(options->max - run->tried);
-    }
-    if (count == 0) {
-        return 0;
-    }
-    if (rate > 0) {
-        due_mono_ms = run->start_mono_ms + (int64_t)((double)run->tried * 1000.0 / rate);
-    }
-    if (!qe_redrive_pause(run, due_mono_ms)) {
-        return 0;
-    }
-    if (rate > 0) {
-        double elapsed_seconds = (double)(qe_clock_mono_ms() - run->start_mono_ms) / 1000.0;
-        double due = elapsed_seconds * rate - (double)run->tried + 1;
-
-        count = due < (double)count ? (size_t)(due < 1 ? 1 : due) : count;
-    }
-    return count;
-}
-
-static void adapt_lot(struct qe_redrive *run)
-{
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < run->lot.count; i++) {
-        bytes += run->lot.items[i].body_bytes;
-    }
-    if (bytes > LOT_BYTES_MAX) {
-        run->lot_max = LOT_FIRST;
-    } else if (bytes < LOT_BYTES_MAX / 2 && run->lot.count == run->lot_max) {
-        run->lot_max =
-            run->lot_max * 2 < QE_REDRIVE_LOT_MAX ? run->lot_max * 2 : QE_REDRIVE_LOT_MAX;
     }
 }
 
@@ -405,7 +367,7 @@ static int move_lot(struct qe_redrive *run, struct qe_err *err)
     run->fresh_count = 0;
     for (size_t i = 0; i < run->lot.count; i++) {
         if (rc != 0) {
-            run->fates[i] = QE_FATE_DONE; /* left to its visibility */
+            run->fates[i] = QE_FATE_SEND; /* given back below */
         } else {
             rc = decide(run, i, err);
         }
@@ -420,49 +382,43 @@ static int move_lot(struct qe_redrive *run, struct qe_err *err)
     return rc;
 }
 
-static int receive(struct qe_redrive *run, size_t count, struct qe_err *err)
-{
-    const struct qe_redrive_options *options = run->options;
-    struct qe_err why = {0};
-    int rc = -1;
-
-    for (unsigned tries = 1; rc != 0; tries++) {
-        rc =
-            qe_dlq_receive(options->driver, options->handle, options->from, count, &run->lot, &why);
-        if (rc != 0 && !qe_redrive_try_again(run, tries, why.code)) {
-            *err = why;
-            return qe_err_wrap(err, "receive from %s", options->from->name);
-        }
-    }
-    return 0;
-}
-
 /* 1: there may be more, 0: it is done, -1. */
 static int step(struct qe_redrive *run, struct qe_err *err)
 {
-    size_t count = next_lot(run);
+    const size_t count = qe_redrive_next_lot(run);
+    size_t received = 0;
 
     if (count == 0) {
         return 0;
     }
-    if (receive(run, count, err) != 0) {
+    /* Without room at the end nothing could be given back. */
+    if (qe_redrive_make_room(run, err) != 0 || qe_redrive_receive(run, count, err) != 0) {
         return -1;
     }
     if (run->lot.count == 0) {
         return 0;
     }
-    adapt_lot(run);
-    int rc = qe_redrive_make_room(run, err) != 0 ? -1 : move_lot(run, err);
+    received = run->lot.count;
+    int rc = qe_redrive_make_room(run, err);
+
+    if (rc == 0) {
+        rc = move_lot(run, err);
+    } else {
+        for (size_t i = 0; i < run->lot.count; i++) {
+            qe_dlq_kept_add(&run->out->kept, &run->lot.items[i], err);
+        }
+    }
 
     for (size_t i = 0; i < run->lot.count; i++) {
         qe_message_deinit(&run->lot.items[i]);
     }
     run->lot.count = 0;
-    run->known_rounds = run->fresh_count > 0 ? 0 : run->known_rounds + 1;
-    if (rc != 0) {
+    if (rc != 0 || qe_aside_check_bytes(&run->aside, err) != 0) {
         return -1;
     }
-    return run->known_rounds < KNOWN_ROUNDS_MAX && !run->is_full;
+    /* With no room for more it ends, and what is still in the queue was not looked at. */
+    run->out->is_partial = qe_aside_is_full(&run->aside);
+    return !qe_aside_goes_round(&run->aside, received, run->fresh_count) && !run->out->is_partial;
 }
 
 int qe_redrive_run(const struct qe_redrive_options *options, struct qe_redrive_result *out,
@@ -472,7 +428,7 @@ int qe_redrive_run(const struct qe_redrive_options *options, struct qe_redrive_r
         .options = options,
         .out = out,
         .origins = {.from = options->from, .queues = options->queues},
-        .lot_max = LOT_FIRST,
+        .aside = {.driver = options->driver, .handle = options->handle, .queue = options->from},
         .bite_max = BITE_FIRST,
         .start_unix_ms = options->start_unix_ms != 0 ? options->start_unix_ms : qe_clock_unix_ms(),
         .start_mono_ms = qe_clock_mono_ms(),
@@ -484,6 +440,7 @@ int qe_redrive_run(const struct qe_redrive_options *options, struct qe_redrive_r
         return qe_err_set(err, QE_ERR_INVALID, "%s cannot be redriven to itself",
                           options->from->name);
     }
+    qe_redrive_receive_begin(&run);
     while (rc == 1) {
         rc = step(&run, err);
     }

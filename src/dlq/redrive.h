@@ -2,13 +2,13 @@
  * the broker cannot do it itself.
  *
  * A message is sent first and deleted after: a crash in between gives a duplicate, never a loss.
- * Body, attributes (with their types), group, correlation id and reply-to stay; the attributes
- * "dead-letter-..." go. A deduplication id is replaced by one made of the message's id: the old one
- * may still be in the target's window, which would then swallow the message, while the new one
- * makes sure that trying again adds none. Of an ordered group the next message comes only when the
- * one before it is deleted, which is the driver's doing, so their order stays. Where the
- * dead-letter queue keeps no order, those of a group go one after the other, and one that stays
- * holds those that come behind it.
+ * Body, attributes (with their types), group, correlation id and reply-to stay, and the id where
+ * the broker lets publishers choose it; the attributes "dead-letter-..." go. A deduplication id is
+ * replaced by one made of the message's id: the old one may still be in the target's window, which
+ * would then swallow the message, while the new one makes sure that trying again adds none. Of an
+ * ordered group the next message comes only when the one before it is deleted, which is the
+ * driver's doing, so their order stays. Where the dead-letter queue keeps no order, those of a
+ * group go one after the other, and one that stays holds those that come behind it.
  *
  * What cannot be moved is kept in hand, so that it does not come again and again, and given back at
  * the end. Messages that were sent after the redrive began are left where they are: they are those
@@ -24,6 +24,7 @@
 #include "backend/backend.h"
 #include "dlq/filter.h"
 #include "dlq/kept.h"
+#include "dlq/receive.h"
 #include "model/queue.h"
 #include "util/err.h"
 
@@ -36,14 +37,17 @@ struct qe_redrive_counts {
     uint64_t untried;   /* received when it ended before its time, and given back */
 };
 
+/* All that came, each counted once as far as it was known again. */
+uint64_t qe_redrive_seen(const struct qe_redrive_counts *counts);
+
 struct qe_redrive_hooks {
     /* Called before each receive and before each send: waits until then (a past time: not at all).
      * False: the caller wants to stop, and the redrive ends well. */
     bool (*pause)(void *context, int64_t until_mono_ms);
     /* Whenever the counts may have changed; may be NULL. */
     void (*progress)(void *context, const struct qe_redrive_counts *counts);
-    /* Each message that the target has, before it is deleted here; its new id, or "". May be NULL.
-     */
+    /* Each message that the target has, before it is deleted here; its id there, or "". May be
+     * NULL. */
     void (*sent)(void *context, const struct qe_message *message, const char *new_id);
     void *context;
 };
@@ -65,10 +69,11 @@ struct qe_redrive_options {
 
 struct qe_redrive_result {
     struct qe_redrive_counts counts;
-    bool is_partial; /* ended with QE_DLQ_ASIDE_MAX messages in hand: there may be more to move */
+    bool is_partial; /* ended with more than QE_DLQ_ASIDE_MAX in hand: there may be more to move */
     struct qe_err why_stayed;  /* the first one's reason, with its id; QE_OK: none stayed */
     struct qe_err why_doubled; /* the first one's */
     struct qe_dlq_kept kept;   /* what could not be given back */
+    struct qe_dlq_rest rest;   /* what the broker counts beside these, when nothing came any more */
 };
 
 /* 0: the queue was found empty, `max` were tried, or the caller wanted to stop. -1: something that

@@ -8,34 +8,39 @@
 #define SETTLE_PAUSE_MS 100
 #define CALL_PAUSE_MS 1000
 
+/* The array that `place` points to, for `count` items. */
+static bool widen(void *place, size_t before, size_t count, size_t item_bytes)
+{
+    void *array;
+
+    memcpy(&array, place, sizeof array);
+    array = qe_reallocarray(array, count, item_bytes);
+    if (array == NULL) {
+        return false;
+    }
+    memset((char *)array + before * item_bytes, 0, (count - before) * item_bytes);
+    memcpy(place, &array, sizeof array);
+    return true;
+}
+
 int qe_redrive_make_room(struct qe_redrive *run, struct qe_err *err)
 {
-    size_t count = run->lot.count > QE_REDRIVE_LOT_MAX ? run->lot.count : QE_REDRIVE_LOT_MAX;
+    const size_t before = run->room_count;
+    const size_t count = run->lot.count > QE_REDRIVE_LOT_MAX ? run->lot.count : QE_REDRIVE_LOT_MAX;
 
-    if (run->room_count >= count) {
+    if (before >= count) {
         return 0;
     }
-    qe_free(run->fates);
-    qe_free(run->targets);
-    qe_free(run->attributes);
-    qe_free(run->deduplication_ids);
-    qe_free(run->picked);
-    qe_free(run->outgoing);
-    qe_free(run->settlements);
-    run->fates = qe_calloc(count, sizeof *run->fates);
-    run->targets = qe_calloc(count, sizeof(const struct qe_queue *));
-    run->attributes = qe_calloc(count, sizeof *run->attributes);
-    run->deduplication_ids = qe_calloc(count, sizeof *run->deduplication_ids);
-    run->picked = qe_calloc(count, sizeof *run->picked);
-    run->outgoing = qe_calloc(count, sizeof *run->outgoing);
-    run->settlements = qe_calloc(count, sizeof *run->settlements);
-    run->room_count = count;
-    if (run->fates == NULL || run->targets == NULL || run->attributes == NULL ||
-        run->deduplication_ids == NULL || run->picked == NULL || run->outgoing == NULL ||
-        run->settlements == NULL) {
-        run->room_count = 0;
+    if (!widen(&run->fates, before, count, sizeof *run->fates) ||
+        !widen(&run->targets, before, count, sizeof(const struct qe_queue *)) ||
+        !widen(&run->attributes, before, count, sizeof *run->attributes) ||
+        !widen(&run->deduplication_ids, before, count, sizeof *run->deduplication_ids) ||
+        !widen(&run->picked, before, count, sizeof *run->picked) ||
+        !widen(&run->outgoing, before, count, sizeof *run->outgoing) ||
+        !widen(&run->settlements, before, count, sizeof *run->settlements)) {
         return qe_err_set(err, QE_ERR_NOMEM, "a lot of %zu messages", count);
     }
+    run->room_count = count;
     return 0;
 }
 
@@ -147,6 +152,7 @@ static void settle_aside(struct qe_redrive *run, size_t first, size_t count)
 
 void qe_redrive_end(struct qe_redrive *run)
 {
+    qe_dlq_kept_begin(run->options->driver, run->options->handle, run->options->from);
     for (size_t i = 0; i < run->aside.count && run->room_count > 0; i += run->room_count) {
         size_t left = run->aside.count - i;
 

@@ -1,5 +1,5 @@
-/* One redrive that runs: redrive.c (the loop), redrive_order.c (groups), redrive_end.c (settling,
- * and what is left at the end). */
+/* One redrive that runs: redrive.c (the loop), redrive_receive.c (what comes), redrive_order.c
+ * (groups), redrive_end.c (settling, and what is left at the end). */
 #ifndef QE_DLQ_REDRIVE_INTERNAL_H
 #define QE_DLQ_REDRIVE_INTERNAL_H
 
@@ -31,6 +31,7 @@ struct qe_redrive {
     struct qe_redrive_result *out;
     struct qe_dlq_origins origins;
     struct qe_aside aside;
+    struct qe_dlq_intake intake;
     int64_t start_unix_ms;
     int64_t start_mono_ms;
     bool is_stopping;     /* the caller wants to stop */
@@ -39,8 +40,6 @@ struct qe_redrive {
     size_t lot_max;
     size_t bite_max;    /* of the lot, sent and deleted in one go */
     size_t fresh_count; /* of the lot: not seen before */
-    unsigned known_rounds;
-    bool is_full; /* of messages that are not of this redrive: it ends here */
     struct qe_message_list lot;
 
     /* Owned; parallel to the lot, with room for room_count messages. */
@@ -55,6 +54,13 @@ struct qe_redrive {
     struct qe_settlement *settlements;
 };
 
+/* Before the first lot. */
+void qe_redrive_receive_begin(struct qe_redrive *run);
+/* How many may be received now; 0: no more are wanted, or the caller wants to stop. */
+size_t qe_redrive_next_lot(struct qe_redrive *run);
+/* Up to `count` messages into the lot; none: the queue was found empty, and out->rest says what is
+ * in it all the same. */
+int qe_redrive_receive(struct qe_redrive *run, size_t count, struct qe_err *err) QE_MUST_CHECK;
 /* Of the lot's message `index`, when the first `picked_count` of run->picked are of this bite.
  * Drivers hand out one message of an ordered group at a time; this is for the group whose
  * dead-letter queue keeps no order, while the target may. */

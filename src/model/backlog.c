@@ -52,6 +52,7 @@ static void begin(struct qe_backlog *backlog, const struct qe_backlog_reading *r
                                    .empty_mono_ms = INT64_MAX,
                                    .no_consumer_mono_ms = INT64_MAX,
                                    .none_in_flight_mono_ms = INT64_MAX,
+                                   .only_own_in_flight_mono_ms = INT64_MAX,
                                    .settled_mono_ms = reading->now_mono_ms,
                                    .released_mono_ms = INT64_MAX,
                                    .own_settled = reading->own_settled,
@@ -88,6 +89,7 @@ static void take_marks(struct qe_backlog *backlog, const struct qe_backlog_readi
 {
     const struct qe_sample *sample = reading->sample;
     const int64_t now = reading->now_mono_ms;
+    const double in_flight = value_or(sample, QE_FIELD_IN_FLIGHT_MESSAGES, (double)INFINITY);
     const bool has_acknowledged = qe_sample_has(sample, QE_FIELD_ACKNOWLEDGED_TOTAL);
 
     /* A counter that comes or goes tells nothing of what was before. */
@@ -98,8 +100,8 @@ static void take_marks(struct qe_backlog *backlog, const struct qe_backlog_readi
     note(&backlog->empty_mono_ms, messages <= 0, now);
     /* Unknown counts as seen: only what is known to be 0 proves anything. */
     note(&backlog->no_consumer_mono_ms, value_or(sample, QE_FIELD_CONSUMERS, 1) <= 0, now);
-    note(&backlog->none_in_flight_mono_ms, value_or(sample, QE_FIELD_IN_FLIGHT_MESSAGES, 1) <= 0,
-         now);
+    note(&backlog->none_in_flight_mono_ms, in_flight <= 0, now);
+    note(&backlog->only_own_in_flight_mono_ms, in_flight <= (double)reading->own_in_hand, now);
     backlog->has_acknowledged = has_acknowledged;
     backlog->acknowledged_total = value_or(sample, QE_FIELD_ACKNOWLEDGED_TOTAL, 0);
     backlog->own_settled = reading->own_settled;
@@ -271,7 +273,7 @@ static enum qe_backlog_state judge_trend(const struct qe_backlog *backlog,
 static bool is_stalled(const struct qe_backlog *backlog, const struct qe_backlog_reading *reading)
 {
     return lasts(backlog->settled_mono_ms, reading) &&
-           (backlog->has_acknowledged || lasts(backlog->none_in_flight_mono_ms, reading));
+           (backlog->has_acknowledged || lasts(backlog->only_own_in_flight_mono_ms, reading));
 }
 
 /* Who asks for each message anew is attached to nothing, but what it holds or settles shows that it

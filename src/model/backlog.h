@@ -16,11 +16,12 @@
  *                 stream, whose messages stay when they are settled
  *
  * "Nothing settled" needs a proof: the broker's own counter of acknowledged messages stands still;
- * or, where it has none, nothing was ever in flight, the backlog never fell, and our own consumer
- * settled nothing. A window is counted from the first reading that says so: what is empty, and read
- * again after an hour, may have got its messages a moment ago. A dead-letter or delay queue is
- * there to hold messages: never no_consumers nor stalled. Hysteresis: a trend ends later than it
- * begins, and a new state has to be found twice in a row. */
+ * or, where it has none, nothing was ever in flight but what our own consumer has in hand, the
+ * backlog never fell, and our own consumer settled nothing. A window is counted from the first
+ * reading that says so: what is empty, and read again after an hour, may have got its messages a
+ * moment ago. A dead-letter or delay queue is there to hold messages: never no_consumers nor
+ * stalled. Hysteresis: a trend ends later than it begins, and a new state has to be found twice in
+ * a row. */
 #ifndef QE_MODEL_BACKLOG_H
 #define QE_MODEL_BACKLOG_H
 
@@ -66,8 +67,9 @@ struct qe_backlog {
     uint8_t candidate;     /* what the last reading found */
     int64_t since_mono_ms; /* the first reading of this history */
     /* The first of the readings up to now that all say: not empty, empty, no consumer, nothing in
-     * flight. INT64_MAX: the newest one says otherwise. */
-    int64_t not_empty_mono_ms, empty_mono_ms, no_consumer_mono_ms, none_in_flight_mono_ms;
+     * flight, nothing but what our own consumer has. INT64_MAX: the newest one says otherwise. */
+    int64_t not_empty_mono_ms, empty_mono_ms, no_consumer_mono_ms, none_in_flight_mono_ms,
+        only_own_in_flight_mono_ms;
     int64_t settled_mono_ms;   /* the newest reading before which something was settled, or before
                                   which it cannot be told; else since_mono_ms */
     double acknowledged_total; /* the broker's, at the last reading; so the next three */
@@ -90,6 +92,7 @@ struct qe_backlog_reading {
     int64_t window_ms;    /* > 0 */
     uint64_t own_settled; /* what our own consumer of this queue has settled since the start: acked
                              or dead-lettered; 0 without one */
+    uint64_t own_in_hand; /* what our own consumer has of it now */
     bool is_stream;
     bool may_stand_still; /* a dead-letter or a delay queue */
 };

@@ -10,6 +10,7 @@
 
 #define QE_MESSAGE_ATTRIBUTES_MAX 64
 #define QE_MESSAGE_BODY_MAX_BYTES ((size_t)16 << 20)
+#define QE_MESSAGE_ID_BYTES 256 /* with its end: AMQP's are the longest */
 
 struct qe_attribute {
     char *name;  /* owned */
@@ -39,9 +40,10 @@ void qe_attributes_deinit(struct qe_attributes *attributes);
 
 /* One delivery. Times are absent as 0. */
 struct qe_message {
-    char *id;      /* owned; the broker's, or "" */
-    char *receipt; /* owned; belongs to this delivery only; "" for a peeked message */
-    char *body;    /* owned; any bytes, one uncounted NUL behind */
+    char *id;              /* owned; the broker's, or "" */
+    bool id_is_publishers; /* the id is its publisher's word: it goes along when it is sent again */
+    char *receipt;         /* owned; belongs to this delivery only; "" for a peeked message */
+    char *body;            /* owned; any bytes, one uncounted NUL behind */
     size_t body_bytes;
     struct qe_attributes attributes;
     char *group;             /* owned; ordered group, or "" */
@@ -54,10 +56,13 @@ struct qe_message {
                                 never shown, since it may have been more; 0 unknown, too */
     int64_t sent_unix_ms; /* when its first sender sent it; survives dead-lettering where the broker
                              keeps it */
+    bool sent_is_told;    /* that is its publisher's word alone, whose clock may be wrong */
     int64_t enqueued_unix_ms;      /* when it came into this queue: what age is counted from */
     int64_t visible_unix_ms;       /* peek: when it is (again) available; 0 now */
     int64_t visible_until_mono_ms; /* receive: when this delivery lapses unless extended; 0 never */
-    uint64_t tag; /* the driver's own (delivery tag, row id); nobody else reads it */
+    bool is_last_delivery; /* the broker drops it, or dead-letters it, when it is given back: a
+                              driver that spares it that when no handler saw it needs its body */
+    uint64_t tag;          /* the driver's own (delivery tag, row id); nobody else reads it */
 };
 /* For people: its id, or "(no id)", as publishers to RabbitMQ often give none. Borrowed. */
 const char *qe_message_name(const struct qe_message *message);
@@ -88,9 +93,12 @@ struct qe_outgoing {
     const char *deduplication_id;           /* NULL or "": none */
     const char *correlation_id;
     const char *reply_to;
+    /* NULL or "": the driver makes one. Kept by a broker whose publishers choose ids, which may
+     * have others of the same; elsewhere ids are the broker's own, and this is passed over. */
+    const char *message_id;
     /* results, set by send() for each message even when others failed */
-    struct qe_err result; /* code QE_OK: the broker has it, durably as far as it promises */
-    char id[64];          /* the broker's id, or "" */
+    struct qe_err result;         /* code QE_OK: the broker has it, durably as far as it promises */
+    char id[QE_MESSAGE_ID_BYTES]; /* the message's id at the broker, or "" */
 };
 
 enum qe_settle_verb {
@@ -114,12 +122,17 @@ struct qe_settlement {
                          its dead-letter queue */
     const char *reason; /* DEAD_LETTER: short, borrowed; kept with the message as attribute
                            "dead-letter-reason" (model/dead_letter.h) */
-    const struct qe_attributes *notes; /* DEAD_LETTER: more to keep with it, as far as it has room;
-                                          borrowed, may be NULL; names begin "dead-letter-" */
+    const struct qe_attributes *notes; /* DEAD_LETTER, and RELEASE in case it becomes one: more to
+                                          keep with it, as far as it has room; borrowed, may be
+                                          NULL; names begin "dead-letter-" */
     /* results */
     enum qe_settle_result result;
-    struct qe_err err; /* set when result is not QE_SETTLED; with QE_SETTLED and a code: why the
-                          driver keeps the message for its delay, which the broker does not */
+    struct qe_err err;  /* set when result is not QE_SETTLED; with `undelayed` and a code: why the
+                           broker takes no delays */
+    bool dead_lettered; /* RELEASE, QE_SETTLED: the driver has moved it to its dead-letter queue
+                           instead, since the queue's own limit was reached */
+    bool undelayed;     /* RELEASE with a delay, QE_SETTLED: the broker has not taken it. The driver
+                           keeps the message for it, or where it cannot, has given it back at once */
 };
 
 /* A delivery that is to last longer. */

@@ -172,6 +172,10 @@ int qe_queue_copy(struct qe_queue *out, const struct qe_queue *from, struct qe_e
         .returns_by_time = from->returns_by_time,
         .is_delay_queue = from->is_delay_queue,
         .is_dead_letter_elsewhere = from->is_dead_letter_elsewhere,
+        .delivery_known = from->delivery_known,
+        .is_single_active = from->is_single_active,
+        .may_refuse = from->may_refuse,
+        .deliveries_most = from->deliveries_most,
     };
     int rc = 0;
 

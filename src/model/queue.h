@@ -61,6 +61,12 @@ struct qe_queue {
                                       of a queue that is not watched */
     struct qe_dead_letter_link *links; /* owned */
     size_t links_count;
+    /* How the broker delivers, for a driver whose working half learns it from lists only. */
+    bool delivery_known;     /* the three below are as the broker says */
+    bool is_single_active;   /* one consumer at a time gets its messages */
+    bool may_refuse;         /* what is sent to it, and waits for no answer, may be lost */
+    int64_t deliveries_most; /* given back after so many, a message is dropped or dead-lettered by
+                                the broker; < 0: never */
     struct qe_queue_label *labels; /* owned; sorted by name, no name twice */
     size_t labels_count;
 };

@@ -256,6 +256,12 @@ static bool equal_labels(const struct qe_queue *a, const struct qe_queue *b)
     return true;
 }
 
+static bool equal_delivery(const struct qe_queue *a, const struct qe_queue *b)
+{
+    return a->delivery_known == b->delivery_known && a->is_single_active == b->is_single_active &&
+           a->may_refuse == b->may_refuse && a->deliveries_most == b->deliveries_most;
+}
+
 static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
 {
     return a->kind == b->kind && a->retention_from_first_send == b->retention_from_first_send &&
@@ -265,7 +271,8 @@ static bool equal_facts(const struct qe_queue *a, const struct qe_queue *b)
            a->is_dead_letter_elsewhere == b->is_dead_letter_elsewhere &&
            qe_queue_compare(a, b) == 0 && strcmp(a->address, b->address) == 0 &&
            strcmp(a->arn, b->arn) == 0 && strcmp(a->region, b->region) == 0 &&
-           strcmp(a->account_id, b->account_id) == 0 && equal_links(a, b) && equal_labels(a, b);
+           strcmp(a->account_id, b->account_id) == 0 && equal_delivery(a, b) && equal_links(a, b) &&
+           equal_labels(a, b);
 }
 
 bool qe_queue_set_equal(const struct qe_queue_set *a, const struct qe_queue_set *b)

@@ -256,6 +256,13 @@ void qe_snapshot_take_poll(struct qe_snapshot *snapshot, const struct qe_batch *
     take_report(&snapshot->status, batch, report);
 }
 
+static uint64_t in_hand(const struct qe_consumer_stats *own)
+{
+    const int64_t count = atomic_load(&own->in_progress);
+
+    return count > 0 ? (uint64_t)count : 0;
+}
+
 void qe_snapshot_judge_backlogs(struct qe_snapshot *snapshot, const struct qe_batch *batch,
                                 const struct qe_poll_report *report, const struct qe_stats *stats)
 {
@@ -281,6 +288,7 @@ void qe_snapshot_judge_backlogs(struct qe_snapshot *snapshot, const struct qe_ba
                 .now_mono_ms = report->now_mono_ms,
                 .window_ms = report->state_window_ms,
                 .own_settled = own == NULL ? 0 : qe_consumer_stats_settled(own),
+                .own_in_hand = own == NULL ? 0 : in_hand(own),
                 .is_stream = queue->kind == QE_KIND_STREAM,
                 .may_stand_still = set->is_dead_letter_queue[i] || queue->is_delay_queue});
     }

@@ -63,8 +63,8 @@ struct qe_http_reply {
     /* QE_OK: a complete answer, whatever its status. Else QE_ERR_TIMEOUT (deadline, connect
      * timeout), _NETWORK (resolve, connect, TLS, reset, cut short; with sys_errno EMFILE or ENFILE
      * where there was no descriptor for a connection), _PROTOCOL (not HTTP),
-     * _LIMIT (too large), _INVALID (the URL), _CANCELLED (aborted); with host and port, never with
-     * headers or body. */
+     * _LIMIT (too large), _INVALID (the URL, or a file of the options), _CANCELLED (aborted); with
+     * host and port, never with headers or body. */
     struct qe_err err;
     unsigned status;          /* also of an answer that is too large; 0 without one */
     struct qe_strbuf body;    /* NUL-terminated */

@@ -6,6 +6,7 @@
 
 #include "net/http_internal.h"
 #include "util/clock.h"
+#include "util/url.h"
 
 /* The text of one part of the URL, to be freed with curl_free(); NULL: none. */
 static char *url_part(CURLU *url, CURLUPart part)
@@ -130,6 +131,21 @@ static int system_error(const struct http_exchange *exchange, CURLcode code)
     return reason != 0 ? (int)reason : lacks_descriptors();
 }
 
+/* curl's own words: they repeat the address of a proxy that it does not understand, in quotes and
+ * with its password. */
+static void show(const char *text, char out[CURL_ERROR_SIZE])
+{
+    const size_t quote = strcspn(text, "'");
+    char shown[QE_URL_SHOWN_BYTES];
+
+    if (text[quote] == '\0' || strchr(text, '@') == NULL) {
+        (void)snprintf(out, CURL_ERROR_SIZE, "%s", text);
+        return;
+    }
+    (void)snprintf(out, CURL_ERROR_SIZE, "%.*s'%s", (int)quote, text,
+                   qe_url_show(text + quote + 1, shown));
+}
+
 void http_error(const struct http_exchange *exchange, CURLcode code, struct qe_err *err)
 {
     const enum qe_err_code ours = code_of(exchange, code);
@@ -159,9 +175,7 @@ void http_error(const struct http_exchange *exchange, CURLcode code, struct qe_e
     } else if (ours == QE_ERR_NOMEM) {
         (void)snprintf(why, sizeof why, "out of memory");
     } else {
-        (void)snprintf(why, sizeof why, "%s",
-                       exchange->curl_text[0] != '\0' ? exchange->curl_text
-                                                      : curl_easy_strerror(code));
+        show(exchange->curl_text[0] != '\0' ? exchange->curl_text : curl_easy_strerror(code), why);
     }
     (void)qe_err_set(err, ours, "%s: %s", place, why);
 }

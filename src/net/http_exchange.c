@@ -167,17 +167,6 @@ static bool is_token(const char *text)
     return text[0] != '\0';
 }
 
-/* A value that comes from a file or an environment variable must not add headers of its own. */
-static bool is_value(const char *text)
-{
-    for (const char *c = text; *c != '\0'; c++) {
-        if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool has_header(const struct qe_http_request *request, const char *name)
 {
     for (size_t i = 0; i < request->headers_count; i++) {
@@ -195,7 +184,8 @@ static int append_header(struct qe_strbuf *out, const struct qe_http_header *hea
     if (!is_token(header->name)) {
         return qe_err_set(err, QE_ERR_INVALID, "not a header's name");
     }
-    if (!is_value(header->value)) {
+    /* One that comes from a file or an environment variable must not add headers of its own. */
+    if (!qe_text_is_header_value(header->value)) {
         return qe_err_set(err, QE_ERR_INVALID, "header %s has a control character in its value",
                           header->name);
     }

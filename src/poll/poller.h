@@ -6,11 +6,13 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "model/directory.h"
 #include "model/store.h"
 #include "util/err.h"
 #include "util/regex.h"
 
-/* Adds links that the driver does not know of to the queues that it listed. */
+/* Adds the links and marks of dead-letter queues that the driver does not know of to the queues
+ * that it listed. */
 typedef int qe_links_fn(const void *context, const char *source, struct qe_queue_list *list,
                         struct qe_err *err);
 
@@ -31,11 +33,10 @@ struct qe_poller_options {
     size_t include_count;
     struct qe_regex *const *exclude;
     size_t exclude_count;
-    struct qe_regex *const *dead_letter; /* dead-letter queues beside those that links name */
-    size_t dead_letter_count;
     qe_objective_fn *objective; /* may be NULL */
     const void *objective_context;
-    qe_links_fn *links; /* may be NULL */
+    struct qe_directory *directory; /* gets each list's queues; may be NULL */
+    qe_links_fn *links;             /* may be NULL */
     const void *links_context;
     uint64_t jitter_seed; /* 0: from the kernel */
 };

@@ -112,8 +112,6 @@ static int list_queues(struct round *round, struct qe_err *err)
                                           .include_count = options->include_count,
                                           .exclude = options->exclude,
                                           .exclude_count = options->exclude_count,
-                                          .dead_letter = options->dead_letter,
-                                          .dead_letter_count = options->dead_letter_count,
                                           .max_queues = options->max_queues};
     struct qe_queue_list list = {0};
     struct qe_queue_set *fresh = NULL;
@@ -213,7 +211,7 @@ static void log_partial(struct qe_poller *poller, const struct qe_batch *batch, 
         return;
     }
     count_text(failed_text, tally.failed);
-    count_text(total_text, tally.asked);
+    count_text(total_text, batch->set->count); /* those that were not asked this time, too */
     /* That queues are deleted is nobody's fault: the next list is without them. */
     qe_log(tally.failed == tally.missing ? QE_LOG_INFO : QE_LOG_WARN,
            "some queues could not be read", "source", poller->options.source, "failed", failed_text,
@@ -355,6 +353,37 @@ static void sample_queues(struct round *round)
     round->err = err;
 }
 
+/* Whoever works on these queues hears of it, also of one that brought nothing. */
+static void tell_directory(struct qe_poller *poller)
+{
+    if (poller->options.directory != NULL && !qe_poll_is_stopping(poller)) {
+        qe_directory_put(poller->options.directory, poller->set);
+    }
+}
+
+/* 0: there are queues to read. */
+static int list_if_due(struct round *round)
+{
+    struct qe_poller *poller = round->poller;
+    struct qe_err err = {0};
+
+    if (qe_clock_mono_ms() < poller->next_list_mono_ms) {
+        return 0;
+    }
+    if (list_queues(round, &err) == 0) {
+        tell_directory(poller);
+        return 0;
+    }
+    tell_directory(poller);
+    if (poller->set == NULL || err.code == QE_ERR_CANCELLED) {
+        round->err = err;
+        return -1;
+    }
+    (void)qe_err_wrap(&err, "list"); /* the known queues are still worth reading */
+    round->list_err = err;
+    return 0;
+}
+
 static void read_source(struct round *round)
 {
     struct qe_poller *poller = round->poller;
@@ -364,15 +393,9 @@ static void read_source(struct round *round)
         round->err = err;
         return;
     }
-    if (qe_clock_mono_ms() >= poller->next_list_mono_ms && list_queues(round, &err) != 0) {
-        if (poller->set == NULL || err.code == QE_ERR_CANCELLED) {
-            round->err = err;
-            return;
-        }
-        (void)qe_err_wrap(&err, "list"); /* the known queues are still worth reading */
-        round->list_err = err;
+    if (list_if_due(round) == 0) {
+        sample_queues(round);
     }
-    sample_queues(round);
 }
 
 /* Queues that are read are not down because new ones would not be seen; but who cannot list for

@@ -109,15 +109,15 @@ static void mark_dead_letter(struct selection *selection, size_t index)
     }
 }
 
-/* Known by their names, or by the links of queues that the filters took: who watches dead-letter
- * queues only must be told when they grow. Not by those of a delay queue, whose messages go on. */
-static void mark_dead_letter_queues(struct selection *selection,
-                                    const struct qe_select_rules *rules)
+/* Marked by whoever listed them, or by the links of queues that the filters took: who watches
+ * dead-letter queues only must be told when they grow. Not by those of a delay queue, whose
+ * messages go on. */
+static void mark_dead_letter_queues(struct selection *selection)
 {
     for (size_t i = 0; i < selection->list->count; i++) {
         const struct qe_queue *queue = &selection->list->items[i];
 
-        if (matches_any(rules->dead_letter, rules->dead_letter_count, queue->name)) {
+        if (queue->is_dead_letter_elsewhere) {
             mark_dead_letter(selection, i);
         }
         if (selection->verdicts[i] != DROP || queue->returns_by_time) {
@@ -189,7 +189,7 @@ int qe_select_queues(struct qe_queue_list *list, const struct qe_select_rules *r
     }
     apply_filters(&selection, rules);
     keep_dead_letter_queues(&selection);
-    mark_dead_letter_queues(&selection, rules);
+    mark_dead_letter_queues(&selection);
     *out_dropped = apply_cap(&selection, rules->max_queues);
     remove_dropped(&selection);
 done:

@@ -10,13 +10,11 @@ struct qe_select_rules {
     size_t include_count;
     struct qe_regex *const *exclude;
     size_t exclude_count;
-    struct qe_regex *const *dead_letter; /* dead-letter queues beside those that links name */
-    size_t dead_letter_count;
     uint64_t max_queues; /* 0: no cap */
 };
 
 /* Removes what is not to be watched from `list` (in place; leaves it sorted, duplicates dropped).
- * Sets is_dead_letter_elsewhere of what stays, by the rules and by the links of what goes. A
+ * Sets is_dead_letter_elsewhere of what stays by the links of what goes, too. A
  * dead-letter queue that a kept queue points at is kept whatever the filters say, and so is its own
  * dead-letter queue. The cap takes other queues only, from the end of the alphabet: dead-letter
  * queues stay even when they alone are more than max_queues, since a growing one must never go

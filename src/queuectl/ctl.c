@@ -130,12 +130,7 @@ int ctl_open(struct ctl *ctl, const char *name, struct qe_err *err)
 {
     const struct qe_config *config = ctl->generation->config;
 
-    ctl->source = NULL;
-    for (size_t i = 0; i < config->sources_count; i++) {
-        if (strcmp(config->sources[i].name, name) == 0) {
-            ctl->source = &config->sources[i];
-        }
-    }
+    ctl->source = qe_config_source(config, name);
     if (ctl->source == NULL) {
         (void)ctl_no_such_source(config, name, err);
         return -1;
@@ -204,7 +199,11 @@ int ctl_find(const struct ctl *ctl, const struct qe_queue_list *list, bool is_li
     const char *vhost = ctl_vhost(ctl);
 
     if (!is_listed) {
-        return qe_queue_init(out, vhost, name, QE_KIND_EMBEDDED, err);
+        if (qe_queue_init(out, vhost, name, QE_KIND_EMBEDDED, err) != 0) {
+            return -1;
+        }
+        qe_links_mark(ctl->source, out);
+        return 0;
     }
     for (size_t i = 0; i < list->count; i++) {
         if (strcmp(list->items[i].name, name) == 0 && strcmp(list->items[i].vhost, vhost) == 0) {

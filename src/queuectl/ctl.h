@@ -226,8 +226,6 @@ size_t ctl_write_name(FILE *out, const char *name);
 size_t ctl_columns(const char *name); /* as ctl_write_name() would show it */
 /* The name, and blanks up to `width` columns. */
 void ctl_put_padded(const char *name, size_t width);
-/* One line of JSON; what a terminal would obey is escaped. */
-void ctl_put_json(const char *text);
 /* All that was printed, where the reader can get it. -1 also for what failed earlier: a buffer that
  * could not be written is gone, and the next flush of an empty one succeeds. */
 int ctl_flush(struct qe_err *err) QE_MUST_CHECK;

@@ -99,44 +99,47 @@ size_t ctl_dlq_look_cap(const struct ctl *ctl)
     return (ctl->driver->caps & QE_CAP_PEEK) != 0 ? CTL_PEEK_MAX : QE_DLQ_LOOK_MAX;
 }
 
-uint64_t ctl_dlq_count(const struct ctl *ctl, const struct qe_queue *queue, enum qe_field field)
+int ctl_dlq_sample_take(const struct ctl *ctl, struct qe_queue_list *list, struct qe_batch *out,
+                        struct qe_err *err)
 {
-    struct qe_queue_list list = {0};
-    struct qe_batch batch = {0};
-    struct qe_err ignored = {0};
-    struct qe_queue *asked = NULL;
-    uint64_t count = UINT64_MAX;
+    struct qe_queue_set *set = NULL;
+    int rc = -1;
 
-    if ((ctl->driver->caps & QE_CAP_DEPTH) != 0) {
-        asked = qe_queue_list_add(&list, &ignored);
+    if ((ctl->driver->caps & QE_CAP_DEPTH) == 0) {
+        (void)qe_err_set(err, QE_ERR_UNSUPPORTED, "depths cannot be read");
+        return -1;
     }
-    if (asked != NULL && qe_queue_copy(asked, queue, &ignored) == 0) {
-        struct qe_queue_set *set = qe_queue_set_new_take(&list, &ignored);
-
-        if (set != NULL && qe_batch_init(&batch, set, &ignored) == 0 &&
-            ctl->driver->sample(ctl->handle, ctl_deadline(ctl), &batch, &ignored) == 0 &&
-            batch.entries[0].error == QE_OK && qe_sample_has(&batch.entries[0].sample, field)) {
-            count = (uint64_t)batch.entries[0].sample.values[field];
-        }
-        qe_queue_set_release(set);
+    set = qe_queue_set_new_take(list, err);
+    if (set != NULL && qe_batch_init(out, set, err) == 0) {
+        rc = ctl->driver->sample(ctl->handle, ctl_deadline(ctl), out, err);
     }
-    qe_batch_deinit(&batch);
-    qe_queue_list_deinit(&list);
-    return count;
+    qe_queue_set_release(set);
+    return rc;
 }
 
-void ctl_dlq_tell_in_flight(const struct ctl *ctl, const struct qe_queue *queue)
+bool ctl_dlq_tell_rest(const struct ctl *ctl, const struct qe_queue *queue, uint64_t seen,
+                       const struct qe_dlq_rest *rest)
 {
-    uint64_t count = ctl_dlq_count(ctl, queue, QE_FIELD_IN_FLIGHT_MESSAGES);
+    char label[CTL_LABEL_BYTES];
 
-    if (count > 0 && count != UINT64_MAX) {
-        char label[CTL_LABEL_BYTES];
-
-        (void)fprintf(stderr,
-                      "queuectl dlq: nothing could be received, but about %" PRIu64
-                      " of %s are in flight: somebody holds them; try again when they are back\n",
-                      count, ctl_label(ctl, queue, label));
+    if (rest->ready + rest->in_flight == 0) {
+        return false;
     }
+    (void)fprintf(stderr,
+                  "queuectl dlq: saw %" PRIu64 " of about %" PRIu64 " messages of %s: ", seen,
+                  seen + rest->ready + rest->in_flight, ctl_label(ctl, queue, label));
+    if (rest->ready > 0) {
+        (void)fprintf(stderr, "%" PRIu64 " %s", rest->ready,
+                      rest->is_behind ? "still waiting, behind others of their groups most likely"
+                                      : "still ready: the broker is slow, or its count late; "
+                                        "run it again");
+    }
+    if (rest->in_flight > 0) {
+        (void)fprintf(stderr, "%s%" PRIu64 " in flight, held by somebody; run it again later",
+                      rest->ready > 0 ? "; " : "", rest->in_flight);
+    }
+    (void)fputc('\n', stderr);
+    return rest->ready > 0;
 }
 
 void ctl_dlq_tell_kept(const struct qe_dlq_kept *kept)
@@ -186,10 +189,12 @@ static int visit_whole(void *context, const struct qe_message *message, struct q
 }
 
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
-                 const struct ctl_visitor *visitor, size_t *out_seen, struct qe_err *err)
+                 const struct ctl_visitor *visitor, struct ctl_seen *out, struct qe_err *err)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     size_t cap = ctl_dlq_look_cap(ctl);
+
+    *out = (struct ctl_seen){0};
     const struct qe_dlq_look look = {
         .driver = ctl->driver,
         .handle = ctl->handle,
@@ -208,5 +213,5 @@ int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t m
     }
     /* A reader that goes away is an error like any other: what is in hand is given back. */
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    return qe_dlq_look(&look, out_seen, err);
+    return qe_dlq_look(&look, &out->count, &out->rest, err);
 }

@@ -49,15 +49,25 @@ struct ctl_visitor {
     int (*visit)(void *context, const struct qe_message *message, struct qe_err *err);
     void *context;
 };
-/* What the broker says of the queue now, one of the counts of messages; UINT64_MAX unknown. */
-uint64_t ctl_dlq_count(const struct ctl *ctl, const struct qe_queue *queue, enum qe_field field);
-/* For who could receive nothing: says when others hold messages of the queue. */
-void ctl_dlq_tell_in_flight(const struct ctl *ctl, const struct qe_queue *queue);
+/* What the broker says of the queues now. Takes the items out of `list`; *out is {0} before, and
+ * the caller's to deinit in any case. */
+int ctl_dlq_sample_take(const struct ctl *ctl, struct qe_queue_list *list, struct qe_batch *out,
+                        struct qe_err *err) QE_MUST_CHECK;
+/* Says what the broker counts beside those that came, if anything. True: there are some that nobody
+ * holds, so that what came may not be taken for all. */
+bool ctl_dlq_tell_rest(const struct ctl *ctl, const struct qe_queue *queue, uint64_t seen,
+                       const struct qe_dlq_rest *rest);
 /* Says what could not be given back, if anything, and for how long others do not see it. */
 void ctl_dlq_tell_kept(const struct qe_dlq_kept *kept);
-/* Looks at up to `max` messages; see qe_dlq_look(). A wish to stop ends it well. */
+/* What a look has seen, and what not. */
+struct ctl_seen {
+    size_t count;
+    struct qe_dlq_rest rest;
+};
+/* Looks at up to `max` messages; see qe_dlq_look(). A wish to stop ends it well. *out is set in any
+ * case. */
 int ctl_dlq_look(const struct ctl *ctl, const struct qe_queue *queue, uint64_t max,
-                 const struct ctl_visitor *visitor, size_t *out_seen,
+                 const struct ctl_visitor *visitor, struct ctl_seen *out,
                  struct qe_err *err) QE_MUST_CHECK;
 /* Up to what number, for --look. */
 int ctl_take_look(void *context, const char *value, struct qe_err *err);

@@ -33,7 +33,8 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
 {
     struct exporting exporting = {.ctl = ctl};
     const struct ctl_visitor visitor = {.visit = visit, .context = &exporting};
-    size_t seen = 0;
+    struct ctl_seen seen;
+    bool is_short = false;
     char label[CTL_LABEL_BYTES];
 
     (void)count;
@@ -51,18 +52,18 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         return QE_EXIT_FAILURE;
     }
     (void)fputs(ctl_stopped != 0 ? "queuectl dlq export: stopped before the end\n" : "", stderr);
-    (void)fprintf(stderr, "exported %" PRIu64 " of %zu messages of %s\n", exporting.written, seen,
-                  ctl_label(ctl, &ctl->queue, label));
-    if (seen == 0) {
-        ctl_dlq_tell_in_flight(ctl, &ctl->queue);
+    (void)fprintf(stderr, "exported %" PRIu64 " of %zu messages of %s\n", exporting.written,
+                  seen.count, ctl_label(ctl, &ctl->queue, label));
+    if (ctl_stopped == 0) {
+        is_short = ctl_dlq_tell_rest(ctl, &ctl->queue, seen.count, &seen.rest);
     }
-    if (seen >= cap && (ctl->options.look == 0 || ctl->options.look > cap)) {
+    if (seen.count >= cap && (ctl->options.look == 0 || ctl->options.look > cap)) {
         qe_err_set(err, QE_ERR_LIMIT,
                    "%.120s holds %zu messages or more, and no more can be looked at in one go",
-                   label, seen);
+                   label, seen.count);
         return QE_EXIT_FAILURE;
     }
-    return ctl_stopped == 0 ? QE_EXIT_OK : QE_EXIT_FAILURE;
+    return ctl_stopped == 0 && !is_short ? QE_EXIT_OK : QE_EXIT_FAILURE;
 }
 
 const struct ctl_command ctl_dlq_export = {

@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dlq/facts.h"
-#include "model/message_json.h"
 #include "queuectl/dlq.h"
-#include "util/json.h"
+#include "queuectl/line.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
 #include "util/text.h"
@@ -71,39 +69,15 @@ static int read_line(struct import *import, struct qe_err *err)
     return import->line.length_bytes > 0;
 }
 
-static int drop_facts(struct qe_attributes *attributes, struct qe_err *err)
-{
-    struct qe_attributes kept = {0};
-    int rc = 0;
-
-    for (size_t i = 0; i < attributes->count && rc == 0; i++) {
-        const struct qe_attribute *one = &attributes->items[i];
-
-        if (!qe_dlq_is_own_attribute(one->name)) {
-            rc = qe_attributes_add_typed(&kept, one->name, one->type, one->value, err);
-        }
-    }
-    qe_attributes_deinit(attributes);
-    *attributes = kept;
-    return rc;
-}
-
 /* The line becomes one more message of the lot. */
 static int take_line(struct import *import, struct qe_err *err)
 {
-    struct qe_json *object =
-        qe_json_parse(qe_strbuf_text(&import->line), import->line.length_bytes, err);
-    struct qe_message *message = object != NULL ? qe_message_list_add(&import->lot, err) : NULL;
-    int rc = message != NULL ? qe_message_from_json(object, message, err) : -1;
+    struct qe_message *message = qe_message_list_add(&import->lot, err);
+    int rc = message != NULL
+                 ? ctl_line_read(qe_strbuf_text(&import->line), import->line.length_bytes,
+                                 import->keeps_facts, message, err)
+                 : -1;
 
-    if (rc == 0 && message->body_bytes > QE_MESSAGE_BODY_MAX_BYTES) {
-        rc = qe_err_set(err, QE_ERR_LIMIT, "a body of %zu bytes: at most %zu can be sent",
-                        message->body_bytes, QE_MESSAGE_BODY_MAX_BYTES);
-    }
-    if (rc == 0 && !import->keeps_facts) {
-        rc = drop_facts(&message->attributes, err);
-    }
-    qe_json_destroy(object);
     if (rc != 0) {
         if (message != NULL) {
             qe_message_deinit(message);
@@ -126,14 +100,17 @@ static void fill(struct import *import, size_t index)
         /* The old one may still be in the target's window; this one keeps a second import out. */
         (void)snprintf(id, ID_BYTES, "import-%.120s", message->id);
     }
-    import->outgoing[index] = (struct qe_outgoing){.body = message->body,
-                                                   .body_bytes = message->body_bytes,
-                                                   .attributes = &message->attributes,
-                                                   .delay_ms = -1,
-                                                   .group = message->group,
-                                                   .deduplication_id = id,
-                                                   .correlation_id = message->correlation_id,
-                                                   .reply_to = message->reply_to};
+    /* An id that a store has counted out is another message's in another store. */
+    import->outgoing[index] =
+        (struct qe_outgoing){.body = message->body,
+                             .body_bytes = message->body_bytes,
+                             .attributes = &message->attributes,
+                             .delay_ms = -1,
+                             .group = message->group,
+                             .deduplication_id = id,
+                             .correlation_id = message->correlation_id,
+                             .reply_to = message->reply_to,
+                             .message_id = message->id_is_publishers ? message->id : NULL};
 }
 
 /* Those that the broker did not take are named, the others are in. */

@@ -7,6 +7,7 @@
 #include "dlq/facts.h"
 #include "model/message_json.h"
 #include "queuectl/dlq.h"
+#include "queuectl/line.h"
 #include "util/clock.h"
 #include "util/json.h"
 #include "util/mem.h"
@@ -164,7 +165,6 @@ static int print_json(const struct qe_message *message, const struct qe_dlq_fact
                       struct qe_err *err)
 {
     struct qe_json *object = qe_message_to_json(message);
-    char *text = NULL;
     const char *const texts[][2] = {{"reason", facts->reason},
                                     {"detail", facts->detail},
                                     {"dead_letter_source", facts->source},
@@ -182,14 +182,7 @@ static int print_json(const struct qe_message *message, const struct qe_dlq_fact
     if (rc == 0 && facts->age_ms >= 0) {
         rc = qe_json_add_number(object, "age_seconds", (double)facts->age_ms / 1000);
     }
-    text = rc == 0 ? qe_json_print(object) : NULL;
-    qe_json_destroy(object);
-    if (text == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "message %s", message->id);
-    }
-    ctl_put_json(text);
-    qe_free(text);
-    return 0;
+    return ctl_write_object(stdout, rc, object, "message", message->id, err);
 }
 
 /* --- the command --- */
@@ -254,7 +247,8 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
 {
     struct inspection inspection = {.ctl = ctl};
     const struct ctl_visitor visitor = {.visit = visit, .context = &inspection};
-    size_t seen = 0;
+    struct ctl_seen seen;
+    bool is_short = false;
 
     (void)count;
     ctl->options.look = ctl->options.look > 0 ? ctl->options.look : LOOK_DEFAULT;
@@ -265,19 +259,21 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
     ctl_catch_signals();
     int rc = ctl_dlq_look(ctl, &ctl->queue, ctl->options.look, &visitor, &seen, err);
 
-    if (rc == 0 && seen == 0) {
+    if (rc == 0 && seen.count == 0 && ctl_stopped == 0) {
         char label[CTL_LABEL_BYTES];
 
         (void)fprintf(stderr, "no message can be seen in %s\n", ctl_label(ctl, &ctl->queue, label));
-        ctl_dlq_tell_in_flight(ctl, &ctl->queue);
-    } else if (rc == 0 && !ctl->options.json) {
-        print_groups(&inspection, seen);
+    } else if (rc == 0 && seen.count > 0 && !ctl->options.json) {
+        print_groups(&inspection, seen.count);
     }
+    (void)fflush(stdout);
     if (rc == 0 && ctl_stopped != 0) {
-        (void)fprintf(stderr, "queuectl dlq inspect: stopped after %zu messages\n", seen);
+        (void)fprintf(stderr, "queuectl dlq inspect: stopped after %zu messages\n", seen.count);
+    } else if (rc == 0) {
+        is_short = ctl_dlq_tell_rest(ctl, &ctl->queue, seen.count, &seen.rest);
     }
     qe_free(inspection.groups);
-    return rc == 0 && ctl_stopped == 0 ? QE_EXIT_OK : QE_EXIT_FAILURE;
+    return rc == 0 && ctl_stopped == 0 && !is_short ? QE_EXIT_OK : QE_EXIT_FAILURE;
 }
 
 const struct ctl_command ctl_dlq_inspect = {

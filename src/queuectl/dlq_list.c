@@ -1,4 +1,5 @@
-/* queuectl dlq list: every dead-letter link, and what waits at its end. */
+/* queuectl dlq list: every dead-letter link, and what waits at its end; and the dead-letter queues
+ * that no link leads to. */
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -6,6 +7,7 @@
 #include <string.h>
 
 #include "model/derive.h"
+#include "queuectl/line.h"
 #include "queuectl/trend.h"
 #include "queuectl/view.h"
 #include "util/json.h"
@@ -30,7 +32,7 @@ static const struct qe_cli_flag s_flags[] = {
 struct row {
     const char *source;
     const char *vhost;
-    const char *queue;
+    const char *queue; /* "": whose dead letters they are is not known */
     const char *dlq_vhost;
     const char *dlq;
     const struct ctl_trend *trend; /* NULL: the exporter does not tell */
@@ -50,20 +52,11 @@ struct listing {
     size_t capacity;
 };
 
-static void add_depth(const struct qe_snapshot *snapshot, size_t queue, size_t link,
-                      struct row *row)
+/* How old what waits in queue `dlq` is, and for how long it may stay. */
+static void add_ages(const struct qe_snapshot *snapshot, size_t dlq, struct row *row)
 {
-    size_t dlq = snapshot->set->link_targets[queue][link];
-    double value = 0;
-
-    row->depth = row->oldest_seconds = row->expires_seconds = -1;
-    if (qe_derive_dead_letter_messages(snapshot, queue, link, &value)) {
-        row->depth = value;
-    }
-    if (dlq == SIZE_MAX) {
-        return;
-    }
     const struct qe_sample *sample = &snapshot->states[dlq].sample;
+    double value = 0;
 
     if (qe_sample_has(sample, QE_FIELD_OLDEST_AGE_SECONDS) && row->depth > 0) {
         row->oldest_seconds = sample->values[QE_FIELD_OLDEST_AGE_SECONDS];
@@ -73,33 +66,81 @@ static void add_depth(const struct qe_snapshot *snapshot, size_t queue, size_t l
     }
 }
 
+/* The depth is in the row; `target` is SIZE_MAX where the dead-letter queue is not listed. */
+static int add_row(struct listing *listing, const struct qe_snapshot *snapshot, size_t target,
+                   struct row row, struct qe_err *err)
+{
+    if (qe_grow(&listing->rows, listing->count, &listing->capacity, ROWS_MAX, sizeof row) != 0) {
+        return qe_err_set(err, QE_ERR_NOMEM, "%zu dead-letter links", listing->count);
+    }
+    row.source = snapshot->source;
+    row.trend = ctl_trends_find(&listing->trends, row.source, row.dlq_vhost, row.dlq);
+    row.oldest_seconds = row.expires_seconds = -1;
+    if (target != SIZE_MAX) {
+        add_ages(snapshot, target, &row);
+    }
+    listing->rows[listing->count++] = row;
+    return 0;
+}
+
+static int add_link(struct listing *listing, const struct qe_snapshot *snapshot, size_t index,
+                    size_t link, struct qe_err *err)
+{
+    const struct qe_queue *queue = &snapshot->set->items[index];
+    const size_t target = snapshot->set->link_targets[index][link];
+    double messages = 0;
+    struct row row = {.vhost = queue->vhost,
+                      .queue = queue->name,
+                      .dlq_vhost = queue->links[link].vhost,
+                      .dlq = queue->links[link].queue,
+                      .depth = -1};
+
+    if (target != SIZE_MAX && !snapshot->set->is_dead_letter_queue[target]) {
+        return 0; /* to or from a queue that sends everything back after a while */
+    }
+    if (qe_derive_dead_letter_messages(snapshot, index, link, &messages)) {
+        row.depth = messages;
+    }
+    return add_row(listing, snapshot, target, row, err);
+}
+
+/* One that only the configuration says to be one. */
+static int add_unlinked(struct listing *listing, const struct qe_snapshot *snapshot, size_t index,
+                        struct qe_err *err)
+{
+    const struct qe_queue_set *set = snapshot->set;
+    const struct qe_queue *queue = &set->items[index];
+    double messages = 0;
+    struct row row = {.vhost = queue->vhost,
+                      .queue = "",
+                      .dlq_vhost = queue->vhost,
+                      .dlq = queue->name,
+                      .depth = -1};
+
+    if (!set->is_dead_letter_queue[index] ||
+        set->link_source_starts[index] != set->link_source_starts[index + 1]) {
+        return 0;
+    }
+    if (qe_derive_own_dead_letter_messages(snapshot, index, &messages)) {
+        row.depth = messages;
+    }
+    return add_row(listing, snapshot, index, row, err);
+}
+
 static int add_queue(struct listing *listing, const struct qe_snapshot *snapshot, size_t index,
                      struct qe_err *err)
 {
     const struct qe_queue *queue = &snapshot->set->items[index];
+    const size_t before = listing->count;
+    int rc = add_unlinked(listing, snapshot, index, err);
 
-    for (size_t i = 0; i < queue->links_count; i++) {
-        struct row row = {.source = snapshot->source,
-                          .vhost = queue->vhost,
-                          .queue = queue->name,
-                          .dlq_vhost = queue->links[i].vhost,
-                          .dlq = queue->links[i].queue};
-        const size_t target = snapshot->set->link_targets[index][i];
-
-        if (target != SIZE_MAX && !snapshot->set->is_dead_letter_queue[target]) {
-            continue; /* to or from a queue that sends everything back after a while */
-        }
-        if (qe_grow(&listing->rows, listing->count, &listing->capacity, ROWS_MAX, sizeof row) !=
-            0) {
-            return qe_err_set(err, QE_ERR_NOMEM, "%zu dead-letter links", listing->count);
-        }
-        row.trend = ctl_trends_find(&listing->trends, row.source, row.dlq_vhost, row.dlq);
-        add_depth(snapshot, index, i, &row);
-        listing->rows[listing->count++] = row;
-        listing->has_vhosts |=
-            *qe_queue_foreign_vhost(queue, listing->ctl->driver->default_vhost) != '\0';
+    for (size_t i = 0; rc == 0 && i < queue->links_count; i++) {
+        rc = add_link(listing, snapshot, index, i, err);
     }
-    return 0;
+    listing->has_vhosts |=
+        listing->count > before &&
+        *qe_queue_foreign_vhost(queue, listing->ctl->driver->default_vhost) != '\0';
+    return rc;
 }
 
 static int add_source(struct listing *listing, const char *name, struct qe_err *err)
@@ -132,7 +173,8 @@ static int by_depth(const void *a, const void *b)
     int order = strcmp(left->source, right->source);
 
     order = order != 0 ? order : strcmp(left->vhost, right->vhost);
-    return order != 0 ? order : strcmp(left->queue, right->queue);
+    order = order != 0 ? order : strcmp(left->queue, right->queue);
+    return order != 0 ? order : strcmp(left->dlq, right->dlq);
 }
 
 static bool has_change(const struct row *row)
@@ -157,8 +199,8 @@ static int fill_json(struct qe_json *object, const struct row *row)
 {
     int rc = qe_json_add_text(object, "source", row->source);
 
-    rc = rc == 0 ? add_name(object, "vhost", row->vhost) : rc;
-    rc = rc == 0 ? qe_json_add_text(object, "queue", row->queue) : rc;
+    rc = rc == 0 && *row->queue != '\0' ? add_name(object, "vhost", row->vhost) : rc;
+    rc = rc == 0 ? add_name(object, "queue", row->queue) : rc;
     rc = rc == 0 ? add_name(object, "dead_letter_vhost", row->dlq_vhost) : rc;
     rc = rc == 0 ? qe_json_add_text(object, "dead_letter_queue", row->dlq) : rc;
     rc = rc == 0 ? add_known(object, "messages", row->depth) : rc;
@@ -175,15 +217,8 @@ static int fill_json(struct qe_json *object, const struct row *row)
 static int print_json(const struct row *row, struct qe_err *err)
 {
     struct qe_json *object = qe_json_new_object();
-    char *text = fill_json(object, row) == 0 ? qe_json_print(object) : NULL;
 
-    qe_json_destroy(object);
-    if (text == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "queue %s", row->queue);
-    }
-    ctl_put_json(text);
-    qe_free(text);
-    return 0;
+    return ctl_write_object(stdout, fill_json(object, row), object, "queue", row->dlq, err);
 }
 
 /* --- table --- */
@@ -192,7 +227,7 @@ static int print_json(const struct row *row, struct qe_err *err)
 static const char *name_of(const struct row *row, size_t column)
 {
     const char *const names[NAMES] = {row->source, *row->vhost != '\0' ? row->vhost : "-",
-                                      row->queue, row->dlq};
+                                      *row->queue != '\0' ? row->queue : "-", row->dlq};
 
     return names[column];
 }

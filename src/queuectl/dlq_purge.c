@@ -35,6 +35,7 @@ static int open_dlq(struct ctl *ctl, char **operands, struct qe_err *err)
     rc = rc == 0 ? ctl_require(ctl, QE_CAP_PURGE, "purge", err) : rc;
     rc = rc == 0 ? ctl_list(ctl, &list, &is_listed, err) : rc;
     rc = rc == 0 ? ctl_find(ctl, &list, is_listed, operands[1], &ctl->queue, err) : rc;
+    is_dlq = rc == 0 && ctl->queue.is_dead_letter_elsewhere; /* also where nothing is listed */
     if (rc == 0 && is_listed) {
         rc = ctl_is_dead_letter_queue(&list, &ctl->queue, &is_dlq, err);
     }

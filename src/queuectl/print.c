@@ -4,37 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/message_json.h"
 #include "queuectl/ctl.h"
+#include "queuectl/line.h"
 #include "util/clock.h"
 #include "util/columns.h"
-#include "util/json.h"
-#include "util/mem.h"
-#include "util/strbuf.h"
 #include "util/text.h"
-
-static int print_json(const struct qe_message *message, struct qe_err *err)
-{
-    struct qe_json *object = qe_message_to_json(message);
-    char *text = object != NULL ? qe_json_print(object) : NULL;
-
-    qe_json_destroy(object);
-    if (text == NULL) {
-        return qe_err_set(err, QE_ERR_NOMEM, "message %s", message->id);
-    }
-    ctl_put_json(text);
-    qe_free(text);
-    return 0;
-}
-
-/* C0, DEL and C1: U+009B is as good as ESC [ to a terminal. */
-static bool is_control(const char *character, size_t bytes)
-{
-    unsigned char first = (unsigned char)character[0];
-
-    return first < 0x20 || first == 0x7f ||
-           (bytes == 2 && first == 0xc2 && ((unsigned char)character[1] & 0xe0u) == 0x80);
-}
 
 static size_t write_safely(FILE *out, const char *text, size_t count, bool with_layout)
 {
@@ -82,23 +56,6 @@ void ctl_put_padded(const char *name, size_t width)
     size_t columns = ctl_write_name(stdout, name);
 
     (void)printf("%*s", columns < width ? (int)(width - columns) : 0, "");
-}
-
-void ctl_put_json(const char *text)
-{
-    for (const char *at = text; *at != '\0'; at++) {
-        unsigned char c = (unsigned char)*at;
-
-        if (c == 0x7f) {
-            (void)fputs("\\u007f", stdout);
-        } else if (c == 0xc2 && is_control(at, 2)) {
-            at++;
-            (void)printf("\\u00%02x", (unsigned char)*at);
-        } else {
-            (void)putchar(c);
-        }
-    }
-    (void)putchar('\n');
 }
 
 void ctl_complain(const char *command, const struct qe_err *err)
@@ -163,7 +120,7 @@ static void print_for_people(const struct qe_message *message)
 int ctl_print_message(const struct qe_message *message, bool json, struct qe_err *err)
 {
     if (json) {
-        return print_json(message, err);
+        return ctl_line_write(stdout, message, err);
     }
     print_for_people(message);
     return 0;

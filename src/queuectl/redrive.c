@@ -129,11 +129,12 @@ static void print_result(const struct ctl_redrive_job *job, const struct qe_redr
     }
     (void)fflush(stdout);
     if (result->is_partial) {
-        (void)fprintf(stderr,
-                      "queuectl dlq redrive: ended with %d messages in hand that are not to be "
-                      "moved; there may be more behind them: run it again when those are purged "
-                      "or moved\n",
-                      QE_DLQ_ASIDE_MAX);
+        (void)fprintf(
+            stderr,
+            "queuectl dlq redrive: ended with over %d messages in hand that are not to be "
+            "moved; there may be more behind them: run it again when those are purged "
+            "or moved\n",
+            QE_DLQ_ASIDE_MAX);
     }
     print_complaint(counts->stayed, "stayed", &result->why_stayed);
     print_complaint(counts->doubled, "are in both queues: sent, but not deleted",
@@ -155,20 +156,14 @@ static bool went_well(const struct qe_redrive_result *result)
     return result->counts.stayed == 0 && result->counts.doubled == 0 && !result->is_partial;
 }
 
-static bool saw_nothing(const struct qe_redrive_counts *counts)
-{
-    return counts->moved + counts->doubled + counts->stayed + counts->newer + counts->unmatched ==
-           0;
-}
-
 enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t max,
                                    const struct ctl_redrive_listener *listener, uint64_t *out_moved,
                                    struct qe_err *err)
 {
     struct ctl *ctl = job->ctl;
-    struct own own = {.ctl = ctl,
-                      .total = ctl_dlq_count(ctl, &job->from, QE_FIELD_READY_MESSAGES),
-                      .listener = listener};
+    struct own own = {.ctl = ctl, .listener = listener};
+    struct qe_dlq_depth depth;
+    bool is_short = false;
     struct qe_redrive_result result = {0};
     const struct qe_redrive_options options = {
         .driver = ctl->driver,
@@ -188,7 +183,8 @@ enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t m
     if (ctl_require(ctl, QE_CAP_RECEIVE | QE_CAP_SEND, "receive and send", err) != 0) {
         return QE_EXIT_FAILURE;
     }
-    own.total = max > 0 && max < own.total ? max : own.total;
+    qe_dlq_depth_read(ctl->driver, ctl->handle, &job->from, ctl->options.timeout_ms, &depth);
+    own.total = max > 0 && max < depth.ready ? max : depth.ready;
     int rc = qe_redrive_run(&options, &result, err);
 
     ctl_progress_end(&own.progress);
@@ -199,10 +195,12 @@ enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t m
     print_result(job, &result);
     if (rc == 0 && ctl_stopped != 0) {
         say_stopped(&result.counts);
-    } else if (rc == 0 && saw_nothing(&result.counts)) {
-        ctl_dlq_tell_in_flight(ctl, &job->from);
+    } else if (rc == 0) {
+        is_short =
+            ctl_dlq_tell_rest(ctl, &job->from, qe_redrive_seen(&result.counts), &result.rest);
     }
-    return rc == 0 && ctl_stopped == 0 && went_well(&result) ? QE_EXIT_OK : QE_EXIT_FAILURE;
+    return rc == 0 && ctl_stopped == 0 && !is_short && went_well(&result) ? QE_EXIT_OK
+                                                                          : QE_EXIT_FAILURE;
 }
 
 /* --- the command --- */

@@ -11,7 +11,7 @@
 #define LOOK_RECEIVE_MS 5000 /* each look delivers what is there, and may cost money */
 
 /* Until one has failed, or the time is over. */
-static int watch(struct ctl_flock *flock, struct qe_err *err)
+static int watch(struct ctl_flock *flock, int64_t sent_mono_ms, struct qe_err *err)
 {
     const struct ctl *ctl = flock->job->ctl;
     bool peeks = (ctl->driver->caps & QE_CAP_PEEK) != 0;
@@ -33,6 +33,11 @@ static int watch(struct ctl_flock *flock, struct qe_err *err)
         now = qe_clock_mono_ms();
     }
     ctl_progress_end(&progress);
+    if (rc == 0 && !peeks && ctl_stopped == 0 && flock->failed == 0) {
+        ctl_flock_count(flock, sent_mono_ms);
+        /* What left its queue meanwhile may have been dead-lettered. */
+        rc = ctl_stopped == 0 ? ctl_flock_look(flock, err) : 0;
+    }
     return rc;
 }
 
@@ -67,8 +72,12 @@ static enum qe_exit conclude(struct ctl_flock *flock, int64_t start_mono_ms, boo
     bool any_waits = false;
     char span[32];
 
-    (void)qe_text_from_duration((qe_clock_mono_ms() - start_mono_ms) / 1000 * 1000, span);
+    int64_t spent_ms = qe_clock_mono_ms() - start_mono_ms;
+
+    /* Whole seconds: what came back did so within the next, what did not has been watched for the
+     * last. */
     if (flock->failed > 0) {
+        (void)qe_text_from_duration(spent_ms / 1000 * 1000 + 1000, span);
         tell_failed(flock, span);
         return QE_EXIT_FAILURE;
     }
@@ -76,11 +85,21 @@ static enum qe_exit conclude(struct ctl_flock *flock, int64_t start_mono_ms, boo
         (void)fputs("queuectl dlq redrive: stopped while the canaries were watched\n", stderr);
         return QE_EXIT_FAILURE;
     }
-    (void)printf("none of %zu canaries came back within %s\n", flock->count, span);
-    if (ctl_flock_tell_waiting(flock, &any_waits, err) != 0 || any_waits) {
-        (void)fflush(stdout);
+    (void)qe_text_from_duration(spent_ms / 1000 * 1000, span);
+    (void)printf("none of %zu canaries came back within %s: none was dead-lettered again\n",
+                 flock->count, span);
+    if (ctl_flock_tell_waiting(flock, &any_waits, err) != 0) {
         return QE_EXIT_FAILURE;
     }
+    if (any_waits) {
+        (void)fflush(stdout);
+        (void)fputs("queuectl dlq redrive: try again with a longer --canary-wait, or look at the "
+                    "consumer's failures and, if they are none of the canaries, move the rest "
+                    "without --canary\n",
+                    stderr);
+        return QE_EXIT_FAILURE;
+    }
+    (void)puts("as far as can be seen, all were handled");
     (void)fflush(stdout);
     *out_go_on = max == 0 || max > flock->count;
     return QE_EXIT_OK;
@@ -100,11 +119,15 @@ static enum qe_exit try_canaries(struct ctl_flock *flock, uint64_t *out_moved, b
     }
     enum qe_exit code = ctl_redrive_from_here(job, max, &listener, out_moved, err);
 
+    int64_t sent_mono_ms = qe_clock_mono_ms();
+
     if (code != QE_EXIT_OK || *out_moved == 0) {
         return code;
     }
-    return watch(flock, err) == 0 ? conclude(flock, start_mono_ms, out_go_on, err)
-                                  : QE_EXIT_FAILURE;
+    if (watch(flock, sent_mono_ms, err) != 0) {
+        return QE_EXIT_FAILURE;
+    }
+    return conclude(flock, start_mono_ms, out_go_on, err);
 }
 
 enum qe_exit ctl_redrive_canary(const struct ctl_redrive_job *job, uint64_t *out_moved,

@@ -131,7 +131,8 @@ enum qe_exit ctl_redrive_dry(const struct ctl_redrive_job *job, struct qe_err *e
     struct rehearsal rehearsal = {.job = job,
                                   .origins = {.from = &job->from, .queues = job->queues}};
     const struct ctl_visitor visitor = {.visit = visit, .context = &rehearsal};
-    size_t seen = 0;
+    struct ctl_seen seen;
+    bool is_short = false;
 
     if (ctl_dlq_confirm_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), err) != 0) {
         return QE_EXIT_FAILURE;
@@ -140,12 +141,12 @@ enum qe_exit ctl_redrive_dry(const struct ctl_redrive_job *job, struct qe_err *e
     int rc = ctl_dlq_look(job->ctl, &job->from, ctl_dlq_look_cap(job->ctl), &visitor, &seen, err);
 
     if (rc == 0) {
-        print_sums(&rehearsal, seen);
+        print_sums(&rehearsal, seen.count);
     }
-    if (rc == 0 && seen == 0) {
-        ctl_dlq_tell_in_flight(job->ctl, &job->from);
+    if (rc == 0 && ctl_stopped == 0) {
+        is_short = ctl_dlq_tell_rest(job->ctl, &job->from, seen.count, &seen.rest);
     }
     qe_free(rehearsal.targets);
     qe_dlq_origins_deinit(&rehearsal.origins);
-    return rc == 0 && ctl_stopped == 0 ? QE_EXIT_OK : QE_EXIT_FAILURE;
+    return rc == 0 && ctl_stopped == 0 && !is_short ? QE_EXIT_OK : QE_EXIT_FAILURE;
 }

@@ -13,6 +13,12 @@
 
 /* A broker across a network has a clock of its own, which may be that much behind ours. */
 #define CLOCK_SKEW_MS 2000
+/* RabbitMQ tells of each queue every 5 s: so long a look may be behind, and so long they must last
+ * to see each queue's news once. */
+#define COUNTS_LAG_MS 6000
+#define COUNTS 4
+#define COUNTS_PAUSE_MS 2000
+#define COUNTS_LATE_MAX_MS 20000
 #define KNOWN_MAX ((size_t)1 << 20)
 
 static bool peeks(const struct ctl_flock *flock)
@@ -34,21 +40,10 @@ static struct ctl_place *find_place(struct ctl_place *places, size_t *count,
     if (*count == CTL_PLACES_MAX) {
         return NULL;
     }
-    places[*count] = (struct ctl_place){.queue = queue, .before = UINT64_MAX};
+    places[*count] =
+        (struct ctl_place){.queue = queue, .before = CTL_DEPTH_UNKNOWN, .after = CTL_DEPTH_UNKNOWN};
     *count += 1;
     return &places[*count - 1];
-}
-
-static uint64_t depth_of(const struct ctl_flock *flock, const struct qe_queue *queue)
-{
-    const struct ctl *ctl = flock->job->ctl;
-    uint64_t ready = ctl_dlq_count(ctl, queue, QE_FIELD_READY_MESSAGES);
-    uint64_t in_flight = ctl_dlq_count(ctl, queue, QE_FIELD_IN_FLIGHT_MESSAGES);
-
-    if (ready == UINT64_MAX) {
-        return UINT64_MAX;
-    }
-    return ready + (in_flight == UINT64_MAX ? 0 : in_flight);
 }
 
 /* The dead-letter queues of a target; one that sends everything back is none. */
@@ -120,6 +115,7 @@ static int visit_before(void *context, const struct qe_message *message, struct 
     return 0;
 }
 
+/* Behind what did not come a canary may hide; of ordered groups nobody sees more than the first. */
 static int look_at(struct ctl_flock *flock, const struct qe_queue *queue,
                    int (*visit)(void *context, const struct qe_message *message,
                                 struct qe_err *err),
@@ -127,8 +123,66 @@ static int look_at(struct ctl_flock *flock, const struct qe_queue *queue,
 {
     const struct ctl *ctl = flock->job->ctl;
     const struct ctl_visitor visitor = {.visit = visit, .context = flock};
+    struct ctl_seen seen;
+    int rc = ctl_dlq_look(ctl, queue, ctl_dlq_look_cap(ctl), &visitor, &seen, err);
 
-    return ctl_dlq_look(ctl, queue, ctl_dlq_look_cap(ctl), &visitor, out_seen, err);
+    *out_seen = seen.count;
+    if (rc == 0 && seen.rest.ready > 0 && !seen.rest.is_behind) {
+        rc = qe_err_set(err, QE_ERR_TIMEOUT,
+                        "about %" PRIu64 " messages are ready and did not come", seen.rest.ready);
+    }
+    return rc;
+}
+
+/* The first delay of a length makes its queue. NULL: as before. */
+static struct qe_queue_set *list_again(const struct ctl_flock *flock)
+{
+    struct qe_queue_list list = {0};
+    struct qe_queue_set *set = NULL;
+    struct qe_err ignored = {0};
+    bool is_listed = false;
+
+    if (ctl_list(flock->job->ctl, &list, &is_listed, &ignored) == 0 && is_listed) {
+        set = qe_queue_set_new_take(&list, &ignored);
+    }
+    qe_queue_list_deinit(&list);
+    return set;
+}
+
+/* One look: depths[i] is of flock->targets[i]. */
+static void count_targets(const struct ctl_flock *flock, struct ctl_depth *depths)
+{
+    struct qe_queue_set *listed = list_again(flock);
+
+    ctl_depths_read(flock->job->ctl, listed != NULL ? listed : flock->job->queues, flock->targets,
+                    flock->targets_count, depths);
+    qe_queue_set_release(listed);
+}
+
+/* A broker that has just begun, or has a new leader, is given the time that it takes to know. */
+static void count_before(struct ctl_flock *flock)
+{
+    const int64_t end_mono_ms = qe_clock_mono_ms() + COUNTS_LATE_MAX_MS;
+    struct ctl_progress progress = {0};
+    bool is_late = true;
+
+    while (is_late && ctl_stopped == 0) {
+        struct ctl_depth depths[CTL_PLACES_MAX];
+        const int64_t next_mono_ms = qe_clock_mono_ms() + COUNTS_PAUSE_MS;
+
+        count_targets(flock, depths);
+        is_late = false;
+        for (size_t i = 0; i < flock->targets_count; i++) {
+            flock->targets[i].before = depths[i];
+            is_late = is_late || depths[i].is_late;
+        }
+        is_late = is_late && next_mono_ms < end_mono_ms;
+        if (is_late) {
+            ctl_progress_say(&progress, "the broker does not know yet how many messages wait");
+            ctl_sleep_until(flock->job->ctl, next_mono_ms);
+        }
+    }
+    ctl_progress_end(&progress);
 }
 
 int ctl_flock_prepare(struct ctl_flock *flock, struct qe_err *err)
@@ -159,8 +213,8 @@ int ctl_flock_prepare(struct ctl_flock *flock, struct qe_err *err)
     if (flock->known_count > 0) {
         qsort(flock->known, flock->known_count, sizeof flock->known[0], by_hash);
     }
-    for (size_t i = 0; i < flock->targets_count && !peeks(flock); i++) {
-        flock->targets[i].before = depth_of(flock, flock->targets[i].queue);
+    if (rc == 0 && !peeks(flock)) {
+        count_before(flock);
     }
     return rc;
 }
@@ -174,7 +228,30 @@ void ctl_flock_deinit(struct ctl_flock *flock)
     flock->known = NULL;
 }
 
+/* One with this id that was there before; NULL: none was, but for canaries. */
+static uint64_t *find_known(const struct ctl_flock *flock, const char *id)
+{
+    const uint64_t hash = hash_of(id);
+
+    return id[0] == '\0' || flock->known_count == 0
+               ? NULL
+               : bsearch(&hash, flock->known, flock->known_count, sizeof hash, by_hash);
+}
+
 /* --- who is a canary --- */
+
+/* A canary has left its grave, and may come back with the id that it had. */
+static void leave_known(struct ctl_flock *flock, const char *id)
+{
+    uint64_t *known = find_known(flock, id);
+
+    if (known != NULL) {
+        const size_t behind = flock->known_count - (size_t)(known - flock->known) - 1;
+
+        memmove(known, known + 1, behind * sizeof *known);
+        flock->known_count--;
+    }
+}
 
 void ctl_flock_remember(void *context, const struct qe_message *message, const char *new_id)
 {
@@ -191,6 +268,7 @@ void ctl_flock_remember(void *context, const struct qe_message *message, const c
 
         (void)snprintf(one->id, sizeof one->id, "%s", new_id);
         one->fingerprint = qe_dlq_fingerprint(message);
+        leave_known(flock, message->id);
     }
 }
 
@@ -200,18 +278,30 @@ static int64_t time_of(const struct qe_message *message)
     return message->sent_unix_ms != 0 ? message->sent_unix_ms : message->enqueued_unix_ms;
 }
 
+static bool is_id_of_canary(const struct ctl_flock *flock, const char *id)
+{
+    for (size_t i = 0; i < flock->count; i++) {
+        if (strcmp(flock->canaries[i].id, id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One that waits for its turn, maybe of the same body. Who publishes to RabbitMQ often says neither
- * id nor time; the canaries have both, and the broker tells when it dead-lettered. */
+ * id nor time, or gives many messages one id; the canaries have both, the time is in this driver's
+ * own word, and the broker tells when it dead-lettered. */
 static bool was_there_before(const struct ctl_flock *flock, const struct qe_message *message)
 {
     int64_t since = time_of(message);
-    uint64_t hash = hash_of(message->id);
 
     if (since != 0 && since < flock->job->start_unix_ms - (peeks(flock) ? 0 : CLOCK_SKEW_MS)) {
         return true;
     }
-    return message->id[0] != '\0' && flock->known_count > 0 &&
-           bsearch(&hash, flock->known, flock->known_count, sizeof hash, by_hash) != NULL;
+    if (find_known(flock, message->id) == NULL) {
+        return false;
+    }
+    return since == 0 || message->sent_is_told || !is_id_of_canary(flock, message->id);
 }
 
 /* The canary that this message is, if it is none that was found; NULL. */
@@ -343,29 +433,23 @@ static int tell_by_peeking(struct ctl_flock *flock, const struct ctl_place *targ
     return 0;
 }
 
-/* Looking at them would take them from those who are to handle them. */
-static void tell_by_depth(const struct ctl_flock *flock, const struct ctl_place *target,
-                          bool *out_any)
+void ctl_flock_count(struct ctl_flock *flock, int64_t sent_mono_ms)
 {
-    uint64_t consumers = ctl_dlq_count(flock->job->ctl, target->queue, QE_FIELD_CONSUMERS);
-    uint64_t now = depth_of(flock, target->queue);
-    char what[160];
+    const struct ctl *ctl = flock->job->ctl;
+    int64_t next_mono_ms = sent_mono_ms + COUNTS_LAG_MS;
 
-    const bool may_stay = now == UINT64_MAX || target->before == UINT64_MAX ||
-                          now >= target->before + target->canaries;
+    for (int look = 0; look < COUNTS && !peeks(flock); look++) {
+        struct ctl_depth depths[CTL_PLACES_MAX];
 
-    if (consumers == 0 && may_stay) {
-        *out_any = true;
-        say_waiting(flock->job->ctl, target->canaries, target->queue,
-                    ", which has no consumers: nobody has "
-                    "handled them");
-    } else if (now != UINT64_MAX && target->before != UINT64_MAX && may_stay) {
-        *out_any = true;
-        (void)snprintf(what, sizeof what,
-                       ", which holds %" PRIu64 " messages, and %" PRIu64
-                       " before them: nobody seems to have handled them",
-                       now, target->before);
-        say_waiting(flock->job->ctl, target->canaries, target->queue, what);
+        ctl_sleep_until(ctl, next_mono_ms);
+        if (ctl_stopped != 0) {
+            return;
+        }
+        count_targets(flock, depths);
+        for (size_t i = 0; i < flock->targets_count; i++) {
+            ctl_depth_merge(&flock->targets[i].after, &depths[i]);
+        }
+        next_mono_ms = qe_clock_mono_ms() + COUNTS_PAUSE_MS;
     }
 }
 
@@ -379,7 +463,7 @@ int ctl_flock_tell_waiting(struct ctl_flock *flock, bool *out_any, struct qe_err
             continue;
         }
         if (!peeks(flock)) {
-            tell_by_depth(flock, target, out_any);
+            *out_any = ctl_depth_tell(flock->job->ctl, target) || *out_any;
         } else if (tell_by_peeking(flock, target, out_any, err) != 0) {
             return -1;
         }

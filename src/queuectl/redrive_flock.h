@@ -4,20 +4,12 @@
 
 #include "dlq/destination.h"
 #include "queuectl/redrive.h"
-
-/* Of the queues that the canaries go to; what goes elsewhere is watched less well. */
-#define CTL_PLACES_MAX 64
+#include "queuectl/redrive_depth.h"
 
 struct ctl_canary {
-    char id[64]; /* where it was sent to; "" unknown */
+    char id[QE_MESSAGE_ID_BYTES]; /* where it was sent to; "" unknown */
     uint64_t fingerprint;
     bool is_found; /* in the look that runs, or an earlier one */
-};
-
-struct ctl_place {
-    const struct qe_queue *queue; /* borrowed */
-    uint64_t before;              /* messages of it before the canaries; UINT64_MAX unknown */
-    size_t canaries;              /* sent there; of a grave: found there */
 };
 
 struct ctl_flock {
@@ -35,8 +27,8 @@ struct ctl_flock {
     size_t failed; /* canaries found in graves */
     bool is_sure;  /* `why` is of one that failed, not of one like it that was there before */
     char why[360]; /* of the first that failed */
-    /* Owned; of the ids that were in the graves before, sorted. Only where messages cannot be told
-     * apart by their times: by a clock that is not ours. */
+    /* Owned; of the ids that were in the graves before, but for the canaries, sorted. Only where
+     * messages cannot be told apart by their times: by a clock that is not ours. */
     uint64_t *known;
     size_t known_count;
     size_t known_capacity;
@@ -50,6 +42,9 @@ int ctl_flock_prepare(struct ctl_flock *flock, struct qe_err *err) QE_MUST_CHECK
 void ctl_flock_remember(void *context, const struct qe_message *message, const char *new_id);
 /* Looks for failed ones in the graves: flock->failed. */
 int ctl_flock_look(struct ctl_flock *flock, struct qe_err *err) QE_MUST_CHECK;
+/* Where looking is receiving: counts, a few times, what is where they were sent. Not before the
+ * broker's counts can know of what was sent at `sent_mono_ms`. */
+void ctl_flock_count(struct ctl_flock *flock, int64_t sent_mono_ms);
 /* Says where canaries still wait that nobody has handled. *out_any: there are some, or it cannot be
  * ruled out. */
 int ctl_flock_tell_waiting(struct ctl_flock *flock, bool *out_any,

@@ -75,7 +75,7 @@ static bool broker_knows_the_sources(const struct ctl_redrive_job *job)
     bool foreign = false;
     const struct ctl_visitor visitor = {.visit = note_foreign, .context = &foreign};
     struct qe_err ignored = {0}; /* who may not receive may still have it moved */
-    size_t seen = 0;
+    struct ctl_seen seen;
 
     if (job->to.name == NULL && (ctl->driver->caps & QE_CAP_RECEIVE) != 0 && !task_runs(job)) {
         (void)!ctl_dlq_look(ctl, &job->from, LOOK_COUNT, &visitor, &seen, &ignored);
@@ -98,15 +98,17 @@ static enum qe_exit go_on_from_here(const struct ctl_redrive_job *job, struct qe
     say("moving the rest from here", err->message);
     *err = (struct qe_err){0};
     enum qe_exit code = from_here(job, 0, err);
-    uint64_t held = ctl_dlq_count(job->ctl, &job->from, QE_FIELD_IN_FLIGHT_MESSAGES);
+    struct qe_dlq_depth depth;
 
-    if (code == QE_EXIT_OK && held > 0 && held != UINT64_MAX) {
+    qe_dlq_depth_read(job->ctl->driver, job->ctl->handle, &job->from, job->ctl->options.timeout_ms,
+                      &depth);
+    if (code == QE_EXIT_OK && depth.in_flight > 0 && depth.in_flight != QE_DLQ_UNKNOWN) {
         char label[CTL_LABEL_BYTES];
 
         qe_err_set(err, QE_ERR_LIMIT,
                    "about %" PRIu64 " of %.100s are in flight, held by the broker's redrive, most "
                    "likely: run it again when their visibility has ended",
-                   held, ctl_label(job->ctl, &job->from, label));
+                   depth.in_flight, ctl_label(job->ctl, &job->from, label));
         return QE_EXIT_FAILURE;
     }
     return code;

@@ -19,13 +19,20 @@ static const char *state_name(enum qe_redrive_state state)
     return (unsigned)state < sizeof names / sizeof names[0] ? names[state] : "unknown";
 }
 
+/* The broker's total is what was ready when it began. What came back from somebody's hand since is
+ * moved, too, and then it says nothing. */
 static int read_status(const struct ctl_redrive_job *job, struct qe_redrive_task *out,
                        struct qe_err *err)
 {
     const struct ctl *ctl = job->ctl;
 
     *out = (struct qe_redrive_task){0};
-    return ctl->driver->redrive_status(ctl->handle, &job->from, ctl_deadline(ctl), out, err);
+    int rc = ctl->driver->redrive_status(ctl->handle, &job->from, ctl_deadline(ctl), out, err);
+
+    if (out->to_move_messages < out->moved_messages) {
+        out->to_move_messages = UINT64_MAX;
+    }
+    return rc;
 }
 
 /* "moved about 120 of 500" */

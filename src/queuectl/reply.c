@@ -17,7 +17,8 @@
 static const struct qe_cli_flag s_flags[] = {
     {"exec", "COMMAND",
      "for each request, by /bin/sh: the body on its standard input; what it "
-     "prints is the reply, if it ends with 0",
+     "prints is the reply, if it ends with 0; it may take as long as the queue's "
+     "visibility timeout, less a second",
      NULL, CTL_AT(exec)},
     {"max", "N", "end after so many requests; 0: when stopped", "0", .take = ctl_take_count_max},
     CTL_FLAG_VHOST,
@@ -43,11 +44,14 @@ static int send_reply(struct ctl *ctl, const struct qe_message *request,
                       const struct qe_strbuf *body, struct qe_err *err)
 {
     struct qe_queue to = {0};
+    /* As the consumer does: who sent it knows its id at least. */
+    const char *correlation =
+        request->correlation_id[0] != '\0' ? request->correlation_id : request->id;
     struct qe_outgoing message = {.body = qe_strbuf_text(body),
                                   .body_bytes = body->length_bytes,
                                   .delay_ms = -1,
                                   .group = request->group,
-                                  .correlation_id = request->correlation_id};
+                                  .correlation_id = correlation};
 
     if (find_replies(ctl, request->reply_to, &to, err) != 0) {
         return -1;
@@ -75,8 +79,8 @@ static int answer(struct ctl *ctl, const struct qe_message *request, struct qe_e
 
     if (rc == 0 && request->reply_to[0] != '\0') {
         rc = send_reply(ctl, request, &out, err);
-        if (rc != 0 && err->code == QE_ERR_NOT_FOUND) {
-            ctl_complain("reply", err); /* who asked is gone */
+        if (rc != 0 && qe_err_is_hopeless(err->code)) {
+            ctl_complain("reply", err); /* who asked is gone, or can never get this */
             *err = (struct qe_err){0};
             rc = 0;
         }

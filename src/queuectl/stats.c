@@ -5,9 +5,9 @@
 
 #include "model/batch.h"
 #include "queuectl/ctl.h"
+#include "queuectl/line.h"
 #include "util/clock.h"
 #include "util/json.h"
-#include "util/mem.h"
 #include "util/number.h"
 #include "util/text.h"
 
@@ -104,13 +104,11 @@ static int print_json(const char *source, const struct qe_batch *batch, struct q
 {
     for (size_t i = 0; i < batch->set->count; i++) {
         struct qe_json *object = qe_json_new_object();
-        char *text = fill_json(object, source, batch, i) == 0 ? qe_json_print(object) : NULL;
-        qe_json_destroy(object);
-        if (text == NULL) {
-            return qe_err_set(err, QE_ERR_NOMEM, "queue %s", batch->set->items[i].name);
+        const int rc = fill_json(object, source, batch, i);
+
+        if (ctl_write_object(stdout, rc, object, "queue", batch->set->items[i].name, err) != 0) {
+            return -1;
         }
-        ctl_put_json(text);
-        qe_free(text);
     }
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "util/mem.h"
 #include "util/strbuf.h"
 #include "util/text.h"
+#include "util/url.h"
 
 #define LABEL_MAX_BYTES 1024
 #define TRENDS_MAX 1000000
@@ -234,17 +235,20 @@ int ctl_trends_read(struct ctl_trends *out, const char *page, struct qe_err *err
 int ctl_trends_take(struct ctl_trends *out, const char *url, const struct qe_http_reply *reply,
                     struct qe_err *err)
 {
+    char shown[QE_URL_SHOWN_BYTES];
+
     if (reply->err.code != QE_OK) {
         *err = reply->err;
         return -1;
     }
     if (reply->status != 200) {
-        return qe_err_set(err, QE_ERR_PROTOCOL, "%.200s answered %u: is that an exporter's page?",
-                          url, reply->status);
+        return qe_err_set(err, QE_ERR_PROTOCOL, "%s answered %u: is that an exporter's page?",
+                          qe_url_show(url, shown), reply->status);
     }
     if (strstr(qe_strbuf_text(&reply->body), "\nqueue_exporter_") == NULL) {
         return qe_err_set(err, QE_ERR_PROTOCOL,
-                          "%.200s is no exporter's metrics page, which ends in /metrics", url);
+                          "%s is no exporter's metrics page, which ends in /metrics",
+                          qe_url_show(url, shown));
     }
     return ctl_trends_read(out, qe_strbuf_text(&reply->body), err);
 }

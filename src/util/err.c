@@ -163,3 +163,9 @@ bool qe_err_is_retryable(enum qe_err_code code)
 {
     return code == QE_ERR_THROTTLED || code == QE_ERR_TIMEOUT || code == QE_ERR_NETWORK;
 }
+
+bool qe_err_is_hopeless(enum qe_err_code code)
+{
+    return code == QE_ERR_NOT_FOUND || code == QE_ERR_INVALID || code == QE_ERR_UNSUPPORTED ||
+           code == QE_ERR_LIMIT;
+}

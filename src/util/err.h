@@ -49,5 +49,7 @@ const char *qe_err_code_name(enum qe_err_code code);
 
 /* True for what may succeed when tried again unchanged: throttled, timeout, network. */
 bool qe_err_is_retryable(enum qe_err_code code);
+/* True for what was asked of a broker and will never be done, whoever asks again, and when. */
+bool qe_err_is_hopeless(enum qe_err_code code);
 
 #endif

@@ -69,5 +69,10 @@ size_t qe_json_count(const struct qe_json *parent);
 bool qe_json_pointer_is_valid(const char *text) QE_MUST_CHECK;
 /* What a valid pointer points at (of keys that stand twice the first); NULL: nothing is there. */
 const struct qe_json *qe_json_at(const struct qe_json *root, const char *pointer);
+/* The same as it stands in `text`, of which qe_json_parse() has made `root`: a number in full, of
+ * which qe_json_number() tells the nearest double. Borrowed from `text`, without blanks around it;
+ * NULL: nothing is there. */
+const char *qe_json_written_at(const char *text, size_t bytes, const struct qe_json *root,
+                               const char *pointer, size_t *out_bytes);
 
 #endif

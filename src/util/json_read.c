@@ -242,7 +242,7 @@ int qe_json_each(const char *text, size_t bytes, qe_json_item_fn *item, void *co
     }
     scan.at = skip_space(text, bytes, 0);
     if (!has(&scan, '[')) {
-        return qe_err_set(err, QE_ERR_PROTOCOL, "no list");
+        return qe_err_set(err, QE_ERR_PROTOCOL, "no JSON array");
     }
     scan.at = skip_space(text, bytes, scan.at + 1);
     is_last = has(&scan, ']');

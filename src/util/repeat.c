@@ -10,7 +10,8 @@ bool qe_repeat_failed(struct qe_repeat *repeat, enum qe_err_code code, int64_t n
     *out_unlogged = repeat->unlogged_count;
     repeat->code = code;
     repeat->unlogged_count = 0;
-    repeat->next_log_mono_ms = now_mono_ms + QE_REPEAT_INTERVAL_MS;
+    repeat->next_log_mono_ms =
+        now_mono_ms + (repeat->interval_ms > 0 ? repeat->interval_ms : QE_REPEAT_INTERVAL_MS);
     return true;
 }
 
@@ -18,6 +19,6 @@ bool qe_repeat_ended(struct qe_repeat *repeat)
 {
     bool was_failing = repeat->code != QE_OK;
 
-    *repeat = (struct qe_repeat){0};
+    *repeat = (struct qe_repeat){.interval_ms = repeat->interval_ms};
     return was_failing;
 }

@@ -12,6 +12,7 @@
 
 /* = {0} is valid: nothing fails. One thread. */
 struct qe_repeat {
+    int64_t interval_ms;   /* 0: QE_REPEAT_INTERVAL_MS */
     enum qe_err_code code; /* QE_OK: not failing */
     int64_t next_log_mono_ms;
     uint64_t unlogged_count;

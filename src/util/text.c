@@ -332,6 +332,16 @@ bool qe_text_starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+bool qe_text_is_header_value(const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        if (((unsigned char)*c < 0x20 && *c != '\t') || *c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
 size_t qe_text_char_bytes(const char *bytes, size_t count)
 {
     if (count == 0) {

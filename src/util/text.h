@@ -28,6 +28,9 @@ char *qe_text_from_unix_ms(int64_t unix_ms, char out[32]);
 
 bool qe_text_equal_nocase(const char *a, const char *b); /* ASCII only, independent of the locale */
 bool qe_text_starts_with(const char *text, const char *prefix);
+/* No control characters but the tab, so that it adds no header of its own. Source: RFC 9110, 5.5.
+ */
+bool qe_text_is_header_value(const char *text);
 bool qe_text_is_utf8(const char *bytes, size_t count);
 /* Bytes of the UTF-8 character at the front of `bytes` (1..4), 0 when there is no valid one. */
 size_t qe_text_char_bytes(const char *bytes, size_t count);

@@ -39,6 +39,7 @@ struct qe_contract_fixture {
     bool takes_text_only;
     bool sent_time_restarts; /* dead-lettered by us, a message has a new time of sending */
     bool never_lapses;       /* a delivery ends with its connection, not after a time */
+    bool keeps_ids;          /* a message has the id that is given with it; publishers choose it */
     bool hides_arrival;      /* when a message came into its queue is not known */
     const char *topic;       /* NULL: any name is one */
     const char *keyed_topic; /* whose subscribers choose by routing key; NULL: there is none */

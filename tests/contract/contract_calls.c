@@ -94,6 +94,23 @@ static void *interrupt_later(void *context)
     return NULL;
 }
 
+static void who_wants_no_message_gets_none_at_once(void **state)
+{
+    struct world *world = *state;
+    struct qe_message_list list = {0};
+    struct qe_err err = {0};
+    const int64_t start = qe_clock_mono_ms();
+
+    send_text(world, QE_CONTRACT_WORK, "kept");
+    assert_ok(world->driver->receive(world->handle, &world->queues[QE_CONTRACT_WORK], 0,
+                                     in_ms(10000), &list, &err),
+              err);
+    assert_int_equal(list.count, 0);
+    assert_in_range(qe_clock_mono_ms() - start, 0, 5000);
+    list = receive_count(world, QE_CONTRACT_WORK, 1);
+    qe_message_list_deinit(&list);
+}
+
 static void an_interrupt_ends_a_waiting_receive(void **state)
 {
     struct world *world = *state;
@@ -282,6 +299,8 @@ const struct contract_test qe_contract_calls[] = {
      an_empty_receive_returns_nothing_at_its_deadline, QE_CAP_RECEIVE},
     {"a receive whose deadline has passed still takes what is there",
      a_receive_whose_deadline_has_passed_still_takes_what_is_there, QE_CAP_SEND | QE_CAP_RECEIVE},
+    {"who wants no message gets none, at once", who_wants_no_message_gets_none_at_once,
+     QE_CAP_SEND | QE_CAP_RECEIVE},
     {"an interrupt ends a waiting receive", an_interrupt_ends_a_waiting_receive, QE_CAP_RECEIVE},
     {"an interrupt waits for the next call and ends only that",
      an_interrupt_waits_for_the_next_call_and_ends_only_that, QE_CAP_SEND | QE_CAP_RECEIVE},

@@ -208,6 +208,45 @@ static void a_type_travels_with_its_attribute(void **state)
     qe_message_list_deinit(&list);
 }
 
+#define LONGEST_BYTES 255
+
+/* Where it cannot be kept it spoils nothing: the broker has its own. */
+static void an_id_that_is_given_is_kept_where_publishers_choose_it(void **state)
+{
+    struct world *world = *state;
+    char longest[LONGEST_BYTES + 1] = "";
+    const char *const ids[] = {"same", "same", longest};
+
+    memset(longest, 'i', LONGEST_BYTES);
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        struct qe_outgoing message = {
+            .body = "b", .body_bytes = 1, .delay_ms = -1, .message_id = ids[i]};
+
+        send_one(world, QE_CONTRACT_WORK, &message);
+        struct qe_message_list list = receive_count(world, QE_CONTRACT_WORK, 1);
+        const struct qe_message *got = &list.items[0];
+
+        assert_string_equal(got->id, message.id);
+        assert_int_equal(strcmp(got->id, ids[i]) == 0, world->fixture->keeps_ids);
+        assert_int_equal(got->id_is_publishers, world->fixture->keeps_ids);
+        (void)settle_one(world, QE_CONTRACT_WORK, &list.items[0], QE_SETTLE_ACK, 0, NULL);
+        qe_message_list_deinit(&list);
+    }
+}
+
+static void an_id_that_is_too_long_is_refused_where_it_would_be_kept(void **state)
+{
+    struct world *world = *state;
+    char longer[LONGEST_BYTES + 2] = "";
+    const struct qe_outgoing refused = {
+        .body = "b", .body_bytes = 1, .delay_ms = -1, .message_id = longer};
+
+    memset(longer, 'i', LONGEST_BYTES + 1);
+    if (world->fixture->keeps_ids) {
+        refuse_around_a_good_one(world, &refused);
+    }
+}
+
 #define BATCH 12
 
 static void a_batch_of_any_size_is_sent_received_and_settled(void **state)
@@ -378,6 +417,10 @@ const struct contract_test qe_contract_messages[] = {
      BOTH},
     {"an attribute is any UTF-8", an_attribute_is_any_utf8, BOTH},
     {"a type travels with its attribute", a_type_travels_with_its_attribute, BOTH},
+    {"an id that is given is kept where publishers choose it",
+     an_id_that_is_given_is_kept_where_publishers_choose_it, BOTH},
+    {"an id that is too long is refused where it would be kept",
+     an_id_that_is_too_long_is_refused_where_it_would_be_kept, BOTH},
     {"a batch of any size is sent, received and settled",
      a_batch_of_any_size_is_sent_received_and_settled, BOTH},
     {"one bad message does not spoil its batch", one_bad_message_does_not_spoil_its_batch, BOTH},

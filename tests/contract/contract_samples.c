@@ -45,7 +45,7 @@ static void a_sample_counts_ready_in_flight_and_delayed(void **state)
 
     if (!world->fixture->counts_exactly) {
         print_message("skipped: this broker's counts are approximate\n");
-        return;
+        skip();
     }
     struct qe_sample sample = sample_of(world, QE_CONTRACT_WORK);
     assert_double_equal(field(&sample, QE_FIELD_READY_MESSAGES), 0);
@@ -81,7 +81,7 @@ static void true_counters_follow_a_message(void **state)
     if (!qe_sample_has(&(struct qe_sample){.known = sample_of(world, QE_CONTRACT_WORK).known},
                        QE_FIELD_PUBLISHED_TOTAL)) {
         print_message("skipped: this broker has no true counters\n");
-        return;
+        skip();
     }
     const struct qe_sample before = sample_of(world, QE_CONTRACT_WORK);
     send_text(world, QE_CONTRACT_WORK, "x");
@@ -113,7 +113,7 @@ static void an_unhandled_delivery_is_counted_but_the_next_is_no_redelivery(void 
 
     if (!qe_sample_has(&before, QE_FIELD_REDELIVERED_TOTAL)) {
         print_message("skipped: this broker does not count redeliveries\n");
-        return;
+        skip();
     }
     send_text(world, QE_CONTRACT_WORK, "x");
     struct qe_message_list list = receive_count(world, QE_CONTRACT_WORK, 1);
@@ -149,7 +149,7 @@ static void a_receiver_counts_as_consumer(void **state)
 
     if (!qe_sample_has(&sample, QE_FIELD_CONSUMERS)) {
         print_message("skipped: this broker does not know its consumers\n");
-        return;
+        skip();
     }
     assert_double_equal(field(&sample, QE_FIELD_CONSUMERS), 0);
     struct qe_message_list none = receive_now(world, QE_CONTRACT_WORK, 1);
@@ -175,8 +175,9 @@ static void a_queue_that_is_gone_fails_alone(void **state)
     assert_ok(world->driver->sample(world->handle, in_ms(5000), &batch, &err), err);
     const size_t index = qe_queue_set_find(set, world->queues[QE_CONTRACT_ABSENT].vhost,
                                            world->queues[QE_CONTRACT_ABSENT].name);
-    for (size_t i = 0; i < set->count; i++) {
-        assert_int_equal(batch.entries[i].error, i == index ? QE_ERR_NOT_FOUND : QE_OK);
+    assert_int_equal(batch.entries[index].error, QE_ERR_NOT_FOUND);
+    for (size_t i = 0; i < set->count; i++) { /* what is not told of yet is skipped: no failure */
+        assert_true(i == index || batch.entries[i].skipped || batch.entries[i].error == QE_OK);
     }
     assert_int_equal(batch.failed_count, 1);
     qe_batch_deinit(&batch);

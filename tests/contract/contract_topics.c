@@ -225,7 +225,7 @@ static void a_topic_that_has_to_be_made_before_is_not_found(void **state)
 
     if (world->fixture->topic == NULL) {
         print_message("skipped: here any name is a topic\n");
-        return;
+        skip();
     }
     topic.name = "no-such-topic";
     assert_int_equal(world->driver->subscribe(world->handle, &topic, in_ms(5000), &queue, &err),

@@ -167,6 +167,7 @@ struct qe_contract_fixture rabbitmq_fixture_contract(struct rabbitmq_fixture *fi
         .work_visibility_ms = WORK_MS,
         .wake_ms = WAKE_MS,
         .never_lapses = true,
+        .keeps_ids = true,
         .hides_arrival = true,
         .topic = fixture->topic,
         .keyed_topic = fixture->keyed_topic,

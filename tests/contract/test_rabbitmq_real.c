@@ -3,7 +3,7 @@
 
 #define LAPSE                                                                                      \
     "a delivery of RabbitMQ ends with its connection, or after the broker's own half an hour"
-#define STATISTICS "RabbitMQ's statistics come seconds later: test_rabbitmq_watch.py waits for them"
+#define LATER "RabbitMQ's counts come seconds later: test_rabbitmq_watch.py waits for them"
 
 #define GAPS                                                                                       \
     {"a lapsed delivery comes again and the old receipt is stale", LAPSE},                         \
@@ -11,10 +11,10 @@
          "RabbitMQ purges what is ready, not what is in flight or delayed: see "                   \
          "test_rabbitmq_work.py"},                                                                 \
         {"settings of the queue are sampled", "RabbitMQ has no visibility timeout"},               \
-        {"true counters follow a message", STATISTICS},                                            \
-        {"a receiver counts as consumer", STATISTICS},                                             \
+        {"a sample counts ready, in flight and delayed", LATER},                                   \
+        {"true counters follow a message", LATER},                                                 \
     {                                                                                              \
-        "a queue that is gone fails alone", STATISTICS                                             \
+        "a receiver counts as consumer", LATER                                                     \
     }
 
 static const struct qe_contract_gap s_classic_gaps[] = {

@@ -64,15 +64,14 @@ static void fake_destroy(void *self)
 {
     struct handle *handle = self;
 
-    if (handle == NULL) {
-        return;
+    if (handle != NULL) {
+        pthread_mutex_lock(&handle->fake->lock);
+        handle->fake->calls[QE_FAKE_DESTROY]++;
+        handle->fake->open_handles--;
+        qe_fake_requeue(handle->fake, handle);
+        pthread_mutex_unlock(&handle->fake->lock);
+        qe_free(handle);
     }
-    pthread_mutex_lock(&handle->fake->lock);
-    handle->fake->calls[QE_FAKE_DESTROY]++;
-    handle->fake->open_handles--;
-    qe_fake_requeue(handle->fake, handle);
-    pthread_mutex_unlock(&handle->fake->lock);
-    qe_free(handle);
 }
 
 static void fake_interrupt(void *self)
@@ -210,7 +209,7 @@ static int deliver(struct qe_fake *fake, const void *holder, size_t index,
     (void)snprintf(receipt, sizeof receipt, "%llu", (unsigned long long)from->delivery);
     qe_free(message->id);
     qe_free(message->receipt);
-    message->id = qe_strdup(from->id);
+    message->id = qe_strdup(fake->ids_by_copies && !from->is_copy ? "" : from->id);
     message->receipt = qe_strdup(receipt);
     message->receives = from->receives;
     message->sent_unix_ms = from->sent_unix_ms;
@@ -219,6 +218,24 @@ static int deliver(struct qe_fake *fake, const void *holder, size_t index,
     message->tag = index;
     (void)note(fake, QE_FAKE_RECEIVE, index);
     return fill(from, message, err);
+}
+
+/* The message that is to be delivered next; SIZE_MAX: none. */
+static size_t find_ready(const struct qe_fake *fake, int64_t now_mono_ms)
+{
+    size_t found = SIZE_MAX;
+
+    for (size_t i = 0; i < fake->messages_count; i++) {
+        const struct qe_fake_message *message = &fake->messages[i];
+
+        if (is_ready(message, now_mono_ms) &&
+            (found == SIZE_MAX || fake->newest_first ||
+             (fake->by_time &&
+              message->visible_from_mono_ms < fake->messages[found].visible_from_mono_ms))) {
+            found = i;
+        }
+    }
+    return found;
 }
 
 /* Ready messages now; *out_next: when the next one will be. */
@@ -230,15 +247,20 @@ static int deliver_ready(const struct handle *handle, size_t max, struct qe_mess
 
     *out_next_mono_ms = INT64_MAX;
     fake->largest_receive = max > fake->largest_receive ? max : fake->largest_receive;
-    for (size_t i = 0; i < fake->messages_count && out->count < max; i++) {
+    while (out->count < max) {
+        const size_t index = find_ready(fake, now);
+
+        if (index == SIZE_MAX) {
+            break;
+        }
+        if (deliver(fake, handle, index, out, err) != 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < fake->messages_count; i++) {
         const struct qe_fake_message *message = &fake->messages[i];
 
-        if (is_ready(message, now)) {
-            if (deliver(fake, handle, i, out, err) != 0) {
-                return -1;
-            }
-        } else if (!message->gone && !message->dead &&
-                   message->visible_from_mono_ms < *out_next_mono_ms) {
+        if (!message->gone && !message->dead && message->visible_from_mono_ms < *out_next_mono_ms) {
             *out_next_mono_ms = message->visible_from_mono_ms;
         }
     }
@@ -254,7 +276,7 @@ static int fake_receive(void *self, const struct qe_queue *from, size_t max,
     (void)from;
     pthread_mutex_lock(&fake->lock);
     int rc = enter(fake, QE_FAKE_RECEIVE, err);
-    while (rc == 0 && out->count == 0) {
+    while (rc == 0 && out->count == 0 && max > 0) {
         int64_t next = INT64_MAX;
 
         if (handle->interrupted) {
@@ -283,12 +305,11 @@ static struct qe_fake_message *current(struct qe_fake *fake, const struct qe_mes
     return strcmp(receipt, message->receipt) == 0 && !found->gone && !found->dead ? found : NULL;
 }
 
-static void copy_note(const struct qe_attributes *notes, const char *name, char *out,
-                      size_t size_bytes)
+static void copy_note(const struct qe_attributes *notes, const char *name, char *out, size_t bytes)
 {
     const char *value = notes == NULL ? NULL : qe_attributes_get(notes, name);
 
-    (void)snprintf(out, size_bytes, "%s", value == NULL ? "" : value);
+    (void)snprintf(out, bytes, "%s", value == NULL ? "" : value);
 }
 
 static int64_t delay_of(const struct qe_fake *fake, int64_t asked_ms)
@@ -298,7 +319,17 @@ static int64_t delay_of(const struct qe_fake *fake, int64_t asked_ms)
     return step_ms > 0 ? (asked_ms + step_ms - 1) / step_ms * step_ms : asked_ms;
 }
 
-static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
+static void bury(struct qe_fake_message *found, const char *why, const struct qe_attributes *notes)
+{
+    found->dead = true;
+    (void)snprintf(found->dead_reason, sizeof found->dead_reason, "%s", why);
+    copy_note(notes, QE_DEAD_LETTER_FIRST_ERROR, found->first_error, sizeof found->first_error);
+    copy_note(notes, QE_DEAD_LETTER_LAST_ERROR, found->last_error, sizeof found->last_error);
+    copy_note(notes, QE_DEAD_LETTER_FIRST_SEEN, found->first_seen, sizeof found->first_seen);
+}
+
+static void settle_one(struct qe_fake *fake, const struct qe_queue *queue,
+                       struct qe_settlement *settlement)
 {
     struct qe_fake_message *message = current(fake, settlement->message);
     struct qe_fake_event *event = note(fake, QE_FAKE_SETTLE, settlement->message->tag);
@@ -312,23 +343,23 @@ static void settle_one(struct qe_fake *fake, struct qe_settlement *settlement)
         (void)qe_err_set(&settlement->err, QE_ERR_NOT_FOUND, "stale receipt");
     } else if (settlement->verb == QE_SETTLE_ACK) {
         message->gone = true;
+    } else if (settlement->verb == QE_SETTLE_RELEASE && !settlement->unhandled &&
+               fake->delivery_limit > 0 && message->receives > fake->delivery_limit) {
+        settlement->dead_lettered = true;
+        bury(message, "delivery_limit", settlement->notes);
     } else if (settlement->verb == QE_SETTLE_RELEASE) {
         message->delivery = 0;
+        message->is_copy = message->is_copy || settlement->delay_ms > 0;
         message->receives -= settlement->unhandled && !fake->counts_all ? 1 : 0;
         message->visible_from_mono_ms = qe_clock_mono_ms() + delay_of(fake, settlement->delay_ms);
-    } else if (!fake->has_dead_letter_queue) {
+    } else if (fake->heeds_links ? queue->links_count == 0 : !fake->has_dead_letter_queue) {
         settlement->result = QE_SETTLE_FAILED;
         (void)qe_err_set(&settlement->err, QE_ERR_UNSUPPORTED,
                          "the queue has no dead-letter queue");
     } else {
-        message->dead = true;
-        (void)snprintf(message->dead_reason, sizeof message->dead_reason, "%s", settlement->reason);
-        copy_note(settlement->notes, QE_DEAD_LETTER_FIRST_ERROR, message->first_error,
-                  sizeof message->first_error);
-        copy_note(settlement->notes, QE_DEAD_LETTER_LAST_ERROR, message->last_error,
-                  sizeof message->last_error);
-        copy_note(settlement->notes, QE_DEAD_LETTER_FIRST_SEEN, message->first_seen,
-                  sizeof message->first_seen);
+        bury(message, settlement->reason, settlement->notes);
+        (void)snprintf(message->dead_queue, sizeof message->dead_queue, "%s",
+                       fake->heeds_links ? queue->links[0].queue : "");
     }
     event->result = settlement->result;
 }
@@ -338,7 +369,6 @@ static int fake_settle(void *self, const struct qe_queue *queue, struct qe_settl
 {
     struct qe_fake *fake = ((struct handle *)self)->fake;
 
-    (void)queue;
     (void)deadline_mono_ms;
     pthread_mutex_lock(&fake->lock);
     int rc = enter(fake, QE_FAKE_SETTLE, err);
@@ -347,9 +377,9 @@ static int fake_settle(void *self, const struct qe_queue *queue, struct qe_settl
         if (rc != 0) {
             settlements[i].result = QE_SETTLE_FAILED;
             settlements[i].err = *err;
-            continue;
+        } else {
+            settle_one(fake, queue, &settlements[i]);
         }
-        settle_one(fake, &settlements[i]);
     }
     (void)pthread_cond_broadcast(&fake->changed);
     pthread_mutex_unlock(&fake->lock);

@@ -42,7 +42,9 @@ struct qe_fake_message {
     char simulate[16]; /* the attribute; "" none */
     bool gone;         /* acknowledged */
     bool dead;         /* dead-lettered */
+    bool is_copy;      /* was released with a delay */
     char dead_reason[160];
+    char dead_queue[32]; /* which dead-letter queue it is in; "" none, or nobody asked for links */
     uint32_t receives;
     uint64_t delivery; /* what the receipt names; 0: not in flight */
     int64_t visible_from_mono_ms;
@@ -90,10 +92,15 @@ struct qe_fake {
     const char *vhost;     /* static text: of them all; NULL: none */
     int64_t visibility_ms; /* 0: a delivery never lapses */
     int64_t delay_step_ms; /* delays are rounded up to a multiple of it; 0: they are not */
+    bool by_time;          /* what may be had first comes first, as in a queue; else the oldest */
+    bool newest_first;     /* of what may be had */
+    bool ids_by_copies;    /* a message has its id from its first release with a delay on */
     bool has_dead_letter_queue;
-    bool can_find;     /* else find() leaves it to list() */
-    bool hang_sample;  /* sample() answers for no queue before its deadline */
-    bool stuck_sample; /* sample() heeds neither deadline nor interrupt while this is true */
+    bool heeds_links;        /* it dead-letters where the links of the settled queue lead */
+    uint32_t delivery_limit; /* a release past so many receives dead-letters; 0: none */
+    bool can_find;           /* else find() leaves it to list() */
+    bool hang_sample;        /* sample() answers for no queue before its deadline */
+    bool stuck_sample;       /* sample() heeds neither deadline nor interrupt while this is true */
     unsigned fail_times[QE_FAKE_CALL_COUNT]; /* the next so many calls fail... */
     enum qe_err_code fail_code[QE_FAKE_CALL_COUNT];
     bool relist;                   /* the next batch asks for another list */
@@ -138,6 +145,8 @@ void qe_fake_send_like(struct qe_fake *fake, const char *id, const struct qe_fak
 /* What was sent through the driver; nth from 0. False: not so many. */
 bool qe_fake_sent(struct qe_fake *fake, size_t nth, struct qe_fake_sent *out);
 struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index);
+/* Somebody else takes the message away. */
+void qe_fake_delete(struct qe_fake *fake, size_t index);
 /* Gives the message to "another consumer": the delivery in hand is stale from now on. */
 void qe_fake_steal(struct qe_fake *fake, size_t index);
 /* With the lock held: deliveries that never lapse end with the handle that has them. */

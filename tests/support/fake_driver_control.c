@@ -86,6 +86,9 @@ void qe_fake_send_like(struct qe_fake *fake, const char *id, const struct qe_fak
     *message = *like;
     (void)snprintf(message->id, sizeof message->id, "%s", id);
     message->sent_unix_ms = qe_clock_unix_ms();
+    if (like->visible_from_mono_ms == 0) {
+        message->visible_from_mono_ms = qe_clock_mono_ms();
+    }
     (void)pthread_cond_broadcast(&fake->changed);
     pthread_mutex_unlock(&fake->lock);
 }
@@ -116,6 +119,13 @@ struct qe_fake_message qe_fake_message(struct qe_fake *fake, size_t index)
     struct qe_fake_message message = fake->messages[index];
     pthread_mutex_unlock(&fake->lock);
     return message;
+}
+
+void qe_fake_delete(struct qe_fake *fake, size_t index)
+{
+    pthread_mutex_lock(&fake->lock);
+    fake->messages[index].gone = true;
+    pthread_mutex_unlock(&fake->lock);
 }
 
 void qe_fake_steal(struct qe_fake *fake, size_t index)

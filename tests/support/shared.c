@@ -9,6 +9,9 @@
 #include "util/mem.h"
 
 #define NAMES_MAX 10000
+#define SKIPPED 77 /* CTest's SKIP_RETURN_CODE */
+
+static bool s_has_skipped;
 
 bool qe_shared_path(const char *relative, char out[QE_SHARED_PATH_BYTES])
 {
@@ -27,7 +30,13 @@ void qe_shared_skip(const char *relative)
 
     (void)qe_shared_path(relative, path);
     print_message("skipped: there is no %s (QE_SHARED names another place)\n", path);
+    s_has_skipped = true;
     skip();
+}
+
+int qe_shared_result(int failures)
+{
+    return failures == 0 && s_has_skipped ? SKIPPED : failures;
 }
 
 void qe_shared_read(const char *path, struct qe_strbuf *out)

@@ -15,6 +15,9 @@
 bool qe_shared_path(const char *relative, char out[QE_SHARED_PATH_BYTES]);
 /* Prints that `relative` is missing and skips the running test. */
 void qe_shared_skip(const char *relative);
+/* What main() returns for so many failures: when there are none, and a test was skipped, what CTest
+ * counts as skipped. Else the program would count as passed. */
+int qe_shared_result(int failures);
 /* The whole file, which must be there. */
 void qe_shared_read(const char *path, struct qe_strbuf *out);
 /* The names in a folder, sorted, without those that begin with '.'; ends with NULL. Freed with

@@ -21,6 +21,8 @@ enum column {
     COLUMN_BODY
 };
 
+#define ATTRIBUTE_COLUMNS 3 /* name, type, value */
+
 static const char s_hex[] = "0123456789abcdef";
 
 static void append_json_text(struct qe_strbuf *out, const char *text)
@@ -90,6 +92,21 @@ static const char *text_of(sqlite3_stmt *row, int column)
     return text == NULL ? "" : (const char *)text;
 }
 
+/* Who writes into the outbox may not write UTF-8, or may escape half a character, and whoever reads
+ * a message relies on it. */
+static void mend(char *text)
+{
+    size_t left = strlen(text);
+
+    for (size_t bytes = 0; left > 0; text += bytes, left -= bytes) {
+        bytes = qe_text_char_bytes(text, left);
+        if (bytes == 0) {
+            *text = '?';
+            bytes = 1;
+        }
+    }
+}
+
 static int replace_text(char **field, const char *text, struct qe_err *err)
 {
     if (text[0] == '\0') {
@@ -99,9 +116,39 @@ static int replace_text(char **field, const char *text, struct qe_err *err)
     if (copy == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "message");
     }
+    mend(copy);
     qe_free(*field);
     *field = copy;
     return 0;
+}
+
+static int decode_attribute(sqlite3_stmt *each, struct qe_attributes *out, struct qe_err *err)
+{
+    const char *texts[ATTRIBUTE_COLUMNS];
+    char *mended[ATTRIBUTE_COLUMNS] = {NULL};
+    int rc = 0;
+
+    for (int i = 0; i < ATTRIBUTE_COLUMNS; i++) {
+        texts[i] = text_of(each, i);
+        if (qe_text_is_utf8(texts[i], strlen(texts[i]))) {
+            continue;
+        }
+        mended[i] = qe_strdup(texts[i]);
+        if (mended[i] == NULL) {
+            (void)qe_err_set(err, QE_ERR_NOMEM, "attribute");
+            rc = -1;
+            break;
+        }
+        mend(mended[i]);
+        texts[i] = mended[i];
+    }
+    if (rc == 0) {
+        rc = qe_attributes_add_typed(out, texts[0], texts[1], texts[2], err);
+    }
+    for (int i = 0; i < ATTRIBUTE_COLUMNS; i++) {
+        qe_free(mended[i]);
+    }
+    return rc;
 }
 
 static int decode_attributes(struct qe_embedded *self, const char *json, struct qe_attributes *out,
@@ -120,8 +167,7 @@ static int decode_attributes(struct qe_embedded *self, const char *json, struct 
     /* Rows past the cap can only come from a writer that went round the outbox. */
     for (; row == 1 && out->count < QE_MESSAGE_ATTRIBUTES_MAX;
          row = qe_embedded_step(self, each, err)) {
-        if (qe_attributes_add_typed(out, text_of(each, 0), text_of(each, 1), text_of(each, 2),
-                                    err) != 0) {
+        if (decode_attribute(each, out, err) != 0) {
             row = -1;
             break;
         }

@@ -28,6 +28,11 @@ static struct timeval time_left(int64_t deadline_mono_ms, int64_t most_ms)
 
 /* --- opening --- */
 
+static bool is_of_tls(int status)
+{
+    return status == AMQP_STATUS_SSL_ERROR || status == AMQP_STATUS_SSL_CONNECTION_FAILED;
+}
+
 static int open_socket(struct qe_amqp_connection *self, const struct qe_amqp_url *url,
                        int64_t deadline_mono_ms, struct qe_err *err)
 {
@@ -53,7 +58,7 @@ static int open_socket(struct qe_amqp_connection *self, const struct qe_amqp_url
                           what);
     }
     if (status != AMQP_STATUS_OK) {
-        return qe_amqp_fail(err, status, what);
+        return is_of_tls(status) ? qe_amqp_tls_fail(err, what) : qe_amqp_fail(err, status, what);
     }
     self->fd = amqp_get_sockfd(self->state);
     (void)setsockopt(self->fd, SOL_SOCKET, SO_SNDBUF, &size_bytes, sizeof size_bytes);
@@ -97,7 +102,35 @@ static amqp_rpc_reply_t log_in(struct qe_amqp_connection *self, const char *name
                                       password);
 }
 
-static int check_login(const struct qe_amqp_connection *self, const amqp_rpc_reply_t *reply,
+/* A port for TLS that is spoken to without it ends the connection without a word, and one that
+ * speaks something else waits for more. */
+static int login_failed(const struct qe_amqp_url *url, int status, struct qe_err *err)
+{
+    char what[320];
+
+    (void)snprintf(what, sizeof what, "%s port %d", url->host, url->port);
+    if (is_of_tls(status)) {
+        return qe_amqp_tls_fail(err, what);
+    }
+    switch (status) {
+    case AMQP_STATUS_SOCKET_ERROR:
+    case AMQP_STATUS_CONNECTION_CLOSED:
+    case AMQP_STATUS_BAD_AMQP_DATA:
+        return qe_err_set(err, QE_ERR_NETWORK,
+                          "%s: connected, but the other side ends it before the login%s (%s)", what,
+                          url->is_tls ? "" : ": if this is a port for TLS, write amqps://",
+                          amqp_error_string2(status));
+    case AMQP_STATUS_TIMEOUT:
+        return qe_err_set(err, QE_ERR_TIMEOUT,
+                          "%s: connected, but the login is not answered in time: does a broker "
+                          "listen there?",
+                          what);
+    default:
+        return qe_amqp_fail(err, status, what);
+    }
+}
+
+static int check_login(const struct qe_amqp_url *url, const amqp_rpc_reply_t *reply,
                        struct qe_err *err)
 {
     const amqp_connection_close_t *close = reply->reply.decoded;
@@ -109,11 +142,11 @@ static int check_login(const struct qe_amqp_connection *self, const amqp_rpc_rep
         reply->reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
         return qe_amqp_refused(err, close->reply_code, close->reply_text);
     }
-    return qe_amqp_fail(err,
+    return login_failed(url,
                         reply->reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION
                             ? reply->library_error
                             : AMQP_STATUS_UNEXPECTED_STATE,
-                        self->rmq->settings->amqp_url);
+                        err);
 }
 
 static int open_it(struct qe_amqp_connection *self, int64_t deadline_mono_ms, struct qe_err *err)
@@ -137,7 +170,7 @@ static int open_it(struct qe_amqp_connection *self, int64_t deadline_mono_ms, st
     (void)snprintf(name, sizeof name, "queue-exporter %.100s %s", self->rmq->source, self->role);
     const amqp_rpc_reply_t reply = log_in(self, name);
 
-    return check_login(self, &reply, err);
+    return check_login(&url, &reply, err);
 }
 
 int qe_amqp_connection_open(struct qe_amqp_connection *self, int64_t deadline_mono_ms,

@@ -6,37 +6,84 @@
 #include "backend/rabbitmq/amqp_internal.h"
 #include "backend/rabbitmq/record.h"
 #include "util/mem.h"
+#include "util/number.h"
 #include "util/text.h"
 
-#define RECEIPT_BYTES 48
-#define EPOCH_DIGITS 16
 #define PREFETCH_MAX UINT16_MAX
 
 #define TAG_BYTES 16
 
-/* NULL: its source was not listed yet, or not to us. */
-static const struct qe_rmq_record *find_record(const struct qe_amqp_consumer *consumer)
+static struct qe_amqp_facts facts_from(const struct qe_queue *queue)
 {
-    const struct qe_rmq_table *table = consumer->rmq->table;
+    return (struct qe_amqp_facts){.is_known = queue->delivery_known,
+                                  .kind = queue->kind,
+                                  .is_single_active = queue->is_single_active,
+                                  .may_refuse = queue->may_refuse,
+                                  .deliveries_most = queue->deliveries_most};
+}
 
-    return table == NULL ? NULL : qe_rmq_table_get(table, consumer->vhost, consumer->queue);
+static struct qe_amqp_facts choose(const struct qe_rmq *rmq,
+                                   const struct qe_amqp_consumer *consumer, const char *vhost,
+                                   const char *queue)
+{
+    const struct qe_rmq_record *record =
+        rmq->table == NULL ? NULL : qe_rmq_table_get(rmq->table, vhost, queue);
+    struct qe_queue listed = {.deliveries_most = -1};
+
+    if (consumer != NULL && consumer->told.is_known) {
+        return consumer->told;
+    }
+    if (record != NULL) {
+        qe_rmq_definition_tell(&record->definition, &listed);
+    }
+    return facts_from(&listed);
+}
+
+struct qe_amqp_facts qe_amqp_facts_of(const struct qe_rmq *rmq, const char *vhost,
+                                      const char *queue)
+{
+    return choose(rmq, qe_amqp_consumer_find(rmq, vhost, queue), vhost, queue);
+}
+
+static struct qe_amqp_facts facts_of(const struct qe_amqp_consumer *consumer)
+{
+    return choose(consumer->rmq, consumer, consumer->vhost, consumer->queue);
+}
+
+void qe_amqp_consumer_heed(struct qe_amqp_consumer *consumer, const struct qe_queue *queue)
+{
+    consumer->kind = queue->kind;
+    if (queue->delivery_known) {
+        consumer->told = facts_from(queue);
+    }
 }
 
 bool qe_amqp_is_past_limit(const struct qe_amqp_consumer *consumer,
                            const struct qe_message *message)
 {
-    const struct qe_rmq_record *record = find_record(consumer);
+    const struct qe_amqp_facts facts = facts_of(consumer);
 
-    return record != NULL && record->definition.kind == QE_KIND_QUORUM &&
-           record->definition.rules.delivery_limit >= 0 &&
-           message->receives > record->definition.rules.delivery_limit;
+    return facts.is_known && facts.deliveries_most >= 0 &&
+           message->receives > facts.deliveries_most;
+}
+
+bool qe_amqp_is_lost_in_place(const struct qe_amqp_consumer *consumer,
+                              const struct qe_message *message)
+{
+    return qe_amqp_is_past_limit(consumer, message) && !consumer->is_own &&
+           !qe_amqp_has_expiration(message);
 }
 
 bool qe_amqp_is_single_active(const struct qe_amqp_consumer *consumer)
 {
-    const struct qe_rmq_record *record = find_record(consumer);
+    return facts_of(consumer).is_single_active;
+}
 
-    return record != NULL && record->definition.is_single_active;
+bool qe_amqp_minds_returns(const struct qe_amqp_consumer *consumer)
+{
+    const struct qe_amqp_facts facts = facts_of(consumer);
+
+    return facts.is_known && facts.kind == QE_KIND_QUORUM;
 }
 
 /* Nobody else could take what goes back, or not without overtaking. */
@@ -50,14 +97,14 @@ static bool may_pause(const struct qe_amqp_consumer *consumer)
 static int set_receipt(const struct qe_amqp_consumer *consumer, uint64_t tag,
                        struct qe_message *message, struct qe_err *err)
 {
-    char text[RECEIPT_BYTES];
-
-    (void)snprintf(text, sizeof text, "%016" PRIx64 ".%" PRIu64, consumer->epoch, tag);
-    char *receipt = qe_strdup(text);
+    const size_t epoch_bytes = sizeof consumer->epoch - 1;
+    char *receipt = qe_calloc(1, epoch_bytes + QE_NUMBER_MAX_BYTES + 1);
 
     if (receipt == NULL) {
         return qe_err_set(err, QE_ERR_NOMEM, "a receipt");
     }
+    memcpy(receipt, consumer->epoch, epoch_bytes);
+    (void)qe_number_write_u64(tag, receipt + epoch_bytes);
     qe_free(message->receipt);
     message->receipt = receipt;
     return 0;
@@ -120,6 +167,9 @@ static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *conte
     if (content->redelivered) {
         consumer->released_mono_ms = 0; /* it is back */
     }
+    content->message.is_last_delivery = qe_amqp_is_past_limit(consumer, &content->message);
+    consumer->has_had_last =
+        consumer->has_had_last || qe_amqp_is_lost_in_place(consumer, &content->message);
     return set_receipt(consumer, content->tag, &content->message, err) == 0 &&
                    (consumer->is_auto_acked || /* never copied, and nothing would forget them */
                     qe_amqp_raws_put(&consumer->raws, content->tag, &content->raw, err) == 0) &&
@@ -128,13 +178,20 @@ static int keep(struct qe_amqp_consumer *consumer, struct qe_amqp_content *conte
                : -1;
 }
 
+/* Passed back, the broker would drop it. Still, it is not to take all memory. */
+static bool must_hold(const struct qe_amqp_consumer *consumer, const struct qe_message *message)
+{
+    return qe_amqp_is_lost_in_place(consumer, message) &&
+           consumer->held_bytes <= 2 * QE_AMQP_HELD_MAX_BYTES;
+}
+
 static void delivered(void *owner, struct qe_amqp_content *content)
 {
     struct qe_amqp_consumer *consumer = owner;
     const size_t body_bytes = content->message.body_bytes;
     struct qe_err err = {0};
 
-    if (consumer->is_full && !content->is_got) {
+    if (consumer->is_full && !content->is_got && !must_hold(consumer, &content->message)) {
         pass_back(consumer, content->tag);
     } else if (keep(consumer, content, &err) != 0) {
         consumer->trouble = err;
@@ -189,9 +246,11 @@ static void closed(void *owner, const struct qe_err *why)
     consumer->copies.count = 0;
     qe_amqp_raws_clear(&consumer->raws);
     qe_amqp_postponed_clear(&consumer->postponed);
-    consumer->epoch = 0;
+    consumer->epoch[0] = '\0';
     consumer->is_consuming = false;
     consumer->is_paused = false;
+    consumer->must_copy = false;
+    consumer->has_had_last = false;
     consumer->is_full = false;
     consumer->must_reset = false;
     consumer->trouble = *why;
@@ -290,9 +349,8 @@ int qe_amqp_consumer_open(struct qe_amqp_consumer *consumer, int64_t deadline_mo
     if (qe_amqp_channel_open(&consumer->channel, deadline_mono_ms, err) != 0) {
         return -1;
     }
-    for (; consumer->epoch == 0;) {
-        consumer->epoch = qe_random_next(&consumer->rmq->work->random);
-    }
+    (void)snprintf(consumer->epoch, sizeof consumer->epoch, "%016" PRIx64 ".",
+                   qe_random_next(&consumer->rmq->work->random));
     consumer->trouble.code = QE_OK;
     return consumer->topic == NULL ? 0
                                    : qe_amqp_declare_subscription(consumer, deadline_mono_ms, err);
@@ -332,6 +390,7 @@ static int begin_round(struct qe_amqp_consumer *consumer, size_t prefetch, int64
     /* Before its answer, which a cancel may follow at once: the queue was deleted meanwhile. */
     consumer->is_consuming = true;
     consumer->is_full = false;
+    consumer->must_copy = false;
     if (qe_amqp_call(&consumer->channel, AMQP_BASIC_CONSUME_METHOD, &consume, deadline_mono_ms,
                      err) != 0) {
         consumer->is_consuming = false;
@@ -374,6 +433,10 @@ int qe_amqp_consume(struct qe_amqp_consumer *consumer, size_t max, int64_t deadl
     if (consumer->is_consuming && consumer->has_settled && qe_amqp_is_single_active(consumer)) {
         return 0; /* a new round would let another consumer begin, and the order is lost */
     }
+    if (consumer->is_consuming && in_round < consumer->prefetch &&
+        qe_amqp_minds_returns(consumer)) {
+        return 0; /* not before all that was pushed is here */
+    }
     if (qe_amqp_consumer_open(consumer, deadline_mono_ms, err) != 0) {
         return -1;
     }
@@ -399,13 +462,11 @@ bool qe_amqp_stop_pushing(struct qe_amqp_consumer *consumer)
 
 uint64_t qe_amqp_receipt_tag(const struct qe_amqp_consumer *consumer, const char *receipt)
 {
-    char epoch[EPOCH_DIGITS + 2];
     struct qe_err ignored = {0};
     uint64_t tag = 0;
 
-    (void)snprintf(epoch, sizeof epoch, "%016" PRIx64 ".", consumer->epoch);
-    if (consumer->epoch == 0 || !qe_text_starts_with(receipt, epoch) ||
-        qe_text_to_u64(receipt + strlen(epoch), UINT64_MAX, &tag, &ignored) != 0) {
+    if (consumer->epoch[0] == '\0' || !qe_text_starts_with(receipt, consumer->epoch) ||
+        qe_text_to_u64(receipt + strlen(consumer->epoch), UINT64_MAX, &tag, &ignored) != 0) {
         return 0;
     }
     return tag;

@@ -72,6 +72,24 @@ void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag)
     copies->count = kept;
 }
 
+int qe_amqp_copies_have_place(const struct qe_queue *queue, struct qe_err *err)
+{
+    if (!queue->dead_letter_known) {
+        return qe_err_set(err, QE_ERR_UNSUPPORTED,
+                          "queue %s: whether it has a dead-letter queue is not known: the "
+                          "management API says so, to a user with the tag monitoring",
+                          queue->name);
+    }
+    if (queue->links_count == 0) {
+        return qe_err_set(err, queue->dead_letter_unroutable ? QE_ERR_NOT_FOUND : QE_ERR_INVALID,
+                          queue->dead_letter_unroutable
+                              ? "queue %s: its dead-letter exchange leads to no queue"
+                              : "queue %s has no dead-letter queue",
+                          queue->name);
+    }
+    return 0;
+}
+
 static void add_list(const struct qe_amqp_copies *copies, uint64_t tag,
                      const struct qe_message *message, const struct qe_queue *queue,
                      struct qe_attributes *out)
@@ -171,4 +189,25 @@ int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struc
         add_list(&consumer->copies, tag, message, queue, out);
     }
     return 0;
+}
+
+void qe_amqp_copy_letter(const struct qe_amqp_consumer *consumer, const struct qe_message *message,
+                         bool is_dead, struct qe_amqp_letter *out)
+{
+    *out = (struct qe_amqp_letter){
+        .is_copy = true,
+        .body = message->body,
+        .body_bytes = message->body_bytes,
+        .raw = qe_amqp_raws_find(&consumer->raws, qe_amqp_receipt_tag(consumer, message->receipt)),
+        .correlation_id = message->correlation_id,
+        .reply_to = message->reply_to,
+        .sent_unix_ms = message->sent_unix_ms,
+    };
+    if (is_dead) {
+        out->enqueued_unix_ms = qe_clock_unix_ms();
+        return;
+    }
+    out->enqueued_unix_ms = message->enqueued_unix_ms;
+    out->receives = message->receives;
+    out->receives_least = message->receives_least;
 }

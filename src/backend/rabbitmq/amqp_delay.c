@@ -21,7 +21,7 @@
 #include "util/text.h"
 
 #define DUE QE_RMQ_DELAY_PREFIX "due"
-#define MISSING QE_AMQP_DELAY_MISSING
+#define MISSING QE_RMQ_DELAY_MISSING
 #define LANDING QE_RMQ_DELAY_PREFIX "to."
 /* What is there may be deleted without a word to us: it is looked for again after so long. */
 #define KNOWN_MS 60000
@@ -276,7 +276,7 @@ struct qe_amqp_delay_way qe_amqp_delays_way(const struct qe_amqp_delays *self, c
                                             int64_t delay_ms)
 {
     return qe_amqp_plugin_suits(self, target)
-               ? (struct qe_amqp_delay_way){.exchange = QE_AMQP_PLUGIN_EXCHANGE,
+               ? (struct qe_amqp_delay_way){.exchange = QE_RMQ_DELAY_EXCHANGE,
                                             .header_ms = delay_ms}
                : (struct qe_amqp_delay_way){.exchange = s_tiers[find_tier(delay_ms)].name};
 }

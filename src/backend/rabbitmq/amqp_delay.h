@@ -8,9 +8,6 @@
 
 #include "backend/rabbitmq/amqp_wire.h"
 
-#define QE_AMQP_DELAY_MISSING QE_RMQ_DELAY_PREFIX "missing"
-#define QE_AMQP_PLUGIN_EXCHANGE QE_RMQ_DELAY_PREFIX "plugin"
-
 /* = {0} is valid and empty. */
 struct qe_amqp_names {
     char **items; /* owned, as each */
@@ -85,7 +82,7 @@ void qe_amqp_names_clear(struct qe_amqp_names *names);
 /* Without memory for it, nothing is known any more. */
 void qe_amqp_names_add(struct qe_amqp_names *names, const char *name);
 
-/* The plugin is asked for, and safe for this queue, as of the last list. */
+/* The plugin is asked for, and safe for this queue, as of the newest list that is known of. */
 bool qe_amqp_plugin_suits(const struct qe_amqp_delays *self, const char *target);
 /* As qe_amqp_delays_prepare(). QE_ERR_UNSUPPORTED: the broker has no such plugin. */
 int qe_amqp_plugin_prepare(struct qe_amqp_delays *self, const char *target, int64_t delay_ms,

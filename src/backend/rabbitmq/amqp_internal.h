@@ -31,6 +31,10 @@
 /* Bodies that are pushed to us and not handed out, of one queue; one may go past it. */
 #define QE_AMQP_HELD_MAX_BYTES ((size_t)64 << 20)
 #define QE_AMQP_ID_BYTES 33
+/* Of more than some thirty commands at a time, RabbitMQ's channel keeps those to a quorum queue
+ * back until it has taken the first ones, and loses them when it ends: what was acked behind a lot
+ * that was given back would come again. No answer tells when they are through. */
+#define QE_AMQP_ACKS_WAY_MS 200
 /* The queue that stands for direct replies; no broker has one of this name. */
 #define QE_AMQP_REPLIES "amq.rabbitmq.reply-to"
 #define QE_AMQP_SENT_HEADER "timestamp_in_ms"    /* as RabbitMQ's own interceptor calls it */
@@ -53,6 +57,8 @@ bool qe_amqp_is_own_header(const amqp_table_entry_t *header);
 /* Adds one header as attribute. */
 int qe_amqp_value_read(const char *name, const amqp_field_value_t *value, struct qe_attributes *out,
                        struct qe_err *err) QE_MUST_CHECK;
+/* A whole number that fits; false: it is none. */
+bool qe_amqp_value_whole(const amqp_field_value_t *value, int64_t *out);
 /* The other way round; *out is of memory of `pool` and of the attribute. QE_ERR_INVALID: the value
  * is not what its type says. False in *out_known: the type is none of AMQP's, and the value goes as
  * text. */
@@ -125,10 +131,16 @@ void qe_amqp_copies_deinit(struct qe_amqp_copies *copies); /* twice is safe */
 bool qe_amqp_copies_has(const struct qe_amqp_copies *copies, uint64_t tag,
                         const struct qe_message *message, const char *queue);
 void qe_amqp_copies_add(struct qe_amqp_copies *copies, uint64_t tag, const char *queue);
+/* -1 with *err: the queue has no dead-letter queue, or whether it has one is not known. */
+int qe_amqp_copies_have_place(const struct qe_queue *queue, struct qe_err *err) QE_MUST_CHECK;
 /* The attributes of a copy, beside its headers of ours; `is_dead`: with why and when. */
 int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
                             const struct qe_settlement *settlement, bool is_dead,
                             struct qe_attributes *out, struct qe_err *err) QE_MUST_CHECK;
+/* The letter of a copy, as far as it is the message's: not its id, attributes and way. *out borrows
+ * from the message and the consumer. */
+void qe_amqp_copy_letter(const struct qe_amqp_consumer *consumer, const struct qe_message *message,
+                         bool is_dead, struct qe_amqp_letter *out);
 void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag);
 /* Its own time to live, which no copy carries. */
 bool qe_amqp_has_expiration(const struct qe_message *message);
@@ -162,6 +174,21 @@ bool qe_amqp_postponed_take(struct qe_amqp_postponed *postponed, int64_t now_mon
 
 struct qe_amqp_publisher;
 
+#define QE_AMQP_EPOCH_BYTES 18 /* 16 digits, a dot, and the end */
+
+/* What working on a queue goes by, as the newest list says that is known of: the caller's, whose
+ * queue tells it with each receive and settlement, or else the last one of this handle. */
+struct qe_amqp_facts {
+    bool is_known;
+    enum qe_queue_kind kind;
+    bool is_single_active;
+    bool may_refuse;
+    int64_t deliveries_most; /* < 0: there is no limit */
+};
+/* What is not known is false, and no limit. */
+struct qe_amqp_facts qe_amqp_facts_of(const struct qe_rmq *rmq, const char *vhost,
+                                      const char *queue);
+
 /* One queue's deliveries. They come from basic.consume, called a round, whose prefetch is what the
  * last receive had room for; or one by one from basic.get, for those who look without waiting. */
 struct qe_amqp_consumer {
@@ -169,12 +196,14 @@ struct qe_amqp_consumer {
     char *vhost;        /* owned */
     char *queue;        /* owned */
     struct qe_amqp_channel channel;
-    uint64_t epoch; /* of the channel's present life; part of each receipt; 0: not open */
+    char epoch[QE_AMQP_EPOCH_BYTES]; /* of the channel's present life: how each receipt begins; "":
+                                        not open */
     struct qe_amqp_ledger ledger;
     struct qe_amqp_copies copies;
     struct qe_amqp_raws raws;
     struct qe_amqp_postponed postponed;
-    enum qe_queue_kind kind;     /* as the last settle() said */
+    struct qe_amqp_facts told;   /* by the last receive or settlement that knew */
+    enum qe_queue_kind kind;     /* as the last one said */
     struct qe_message_list held; /* delivered and not handed out; from held_first on */
     size_t held_first;
     size_t held_bytes;  /* bodies */
@@ -183,28 +212,38 @@ struct qe_amqp_consumer {
     int64_t marked_mono_ms;
     uint32_t round; /* counts basic.consume; its consumer tag */
     bool is_consuming;
-    int64_t begun_mono_ms;    /* the present round */
-    uint16_t prefetch;        /* of the present round */
-    bool has_settled;         /* something, since the present round began */
-    int64_t released_mono_ms; /* in place, and not back yet; 0: nothing */
-    bool is_paused;           /* what is held goes back with the next tend() */
-    bool is_full;             /* what is still under way goes straight back */
-    bool is_own;              /* made by subscribe(): gone with the connection */
-    char *topic;              /* owned, as the two below; of a subscription: its exchange */
-    char *key;                /* "" all */
-    char *declared;           /* its queue of now; NULL: none. `queue` was the first */
-    bool is_bound;            /* `declared` is, to all that it is to be */
-    bool is_auto_acked;       /* direct replies: nothing to settle */
+    int64_t begun_mono_ms;       /* the present round */
+    uint16_t prefetch;           /* of the present round */
+    bool has_settled;            /* something, since the present round began */
+    int64_t released_mono_ms;    /* in place, and not back yet; 0: nothing */
+    int64_t copies_from_mono_ms; /* no copies of what is held go out before, since some did not */
+    int64_t acked_mono_ms;       /* the last ack behind such a one; 0: none */
+    bool is_paused;              /* what is held goes back with the next tend() */
+    bool must_copy;              /* no more than what of that would be lost in its place */
+    bool has_had_last;           /* something that would be lost in its place */
+    bool is_full;                /* what is still under way goes straight back */
+    bool is_own;                 /* made by subscribe(): gone with the connection */
+    char *topic;                 /* owned, as the two below; of a subscription: its exchange */
+    char *key;                   /* "" all */
+    char *declared;              /* its queue of now; NULL: none. `queue` was the first */
+    bool is_bound;               /* `declared` is, to all that it is to be */
+    bool is_auto_acked;          /* direct replies: nothing to settle */
     struct qe_amqp_publisher *requester; /* owned; direct replies: publishes on `channel` */
     struct qe_err trouble;               /* what ended its deliveries; told by the next receive */
     bool must_reset; /* a delivery could not be kept: close the channel, all come anew */
 };
+/* Takes over what the queue of a call tells. */
+void qe_amqp_consumer_heed(struct qe_amqp_consumer *consumer, const struct qe_queue *queue);
 /* False: it is not, or its source was not listed yet, or not to us. */
 bool qe_amqp_is_single_active(const struct qe_amqp_consumer *consumer);
 /* A quorum queue would dead-letter it instead of delivering it again; of a copy, which a retry with
  * a delay is, it counts anew. False also as above. */
 bool qe_amqp_is_past_limit(const struct qe_amqp_consumer *consumer,
                            const struct qe_message *message);
+/* Was delivered past it, and would be dropped if it were given back to its place unhandled: a copy
+ * goes to the end of the queue instead, but of what a copy would make live longer. */
+bool qe_amqp_is_lost_in_place(const struct qe_amqp_consumer *consumer,
+                              const struct qe_message *message);
 struct qe_amqp_consumer *qe_amqp_consumer_new(struct qe_rmq *rmq,
                                               struct qe_amqp_connection *connection,
                                               const char *vhost, const char *queue,
@@ -222,6 +261,9 @@ int qe_amqp_end_round(struct qe_amqp_consumer *consumer, struct qe_err *err) QE_
 /* That, where others could go on with what is left. Not so on a single-active queue, whose next
  * consumer would overtake what we have in hand. False: it goes on, or its connection is lost. */
 bool qe_amqp_stop_pushing(struct qe_amqp_consumer *consumer) QE_MUST_CHECK;
+/* A quorum queue: what is on its way to a consumer that ends comes back to it, counted as
+ * delivered, and where it has no delivery limit at its end. */
+bool qe_amqp_minds_returns(const struct qe_amqp_consumer *consumer);
 /* What the broker calls its queue. */
 const char *qe_amqp_queue_name(const struct qe_amqp_consumer *consumer);
 /* The tag of a receipt that this consumer gave in the channel's present life; 0: it is none. */
@@ -233,17 +275,22 @@ int qe_amqp_hold_take(struct qe_amqp_consumer *consumer, struct qe_message *mess
                       struct qe_err *err) QE_MUST_CHECK;
 /* They are the broker's again. */
 void qe_amqp_drop_held(struct qe_amqp_consumer *consumer);
-/* All, to their place. */
-void qe_amqp_give_back_held(struct qe_amqp_consumer *consumer);
+/* All, to their place, but for what would be lost there. Does not wait. */
+void qe_amqp_nack_held(struct qe_amqp_consumer *consumer);
+/* All; what would be lost in its place by a copy to the end of the queue, as far as that can be had
+ * within a second. Returns when to go on with what is left; INT64_MAX: nothing is. */
+int64_t qe_amqp_give_back_held(struct qe_amqp_consumer *consumer);
+/* Some of them would be lost in their place. */
+bool qe_amqp_holds_last(const struct qe_amqp_consumer *consumer);
 size_t qe_amqp_held_count(const struct qe_amqp_consumer *consumer);
 /* Some of what is held has waited long for somebody to ask for it: who does, takes little. */
 bool qe_amqp_is_held_long(struct qe_amqp_consumer *consumer);
 /* Hands out up to `max`. -1: none was. */
 int qe_amqp_hand_out(struct qe_amqp_consumer *consumer, size_t max, struct qe_message_list *out,
                      struct qe_err *err) QE_MUST_CHECK;
-/* One that nothing is known of at the broker any more: it is handed out again. */
-int qe_amqp_hold_again(struct qe_amqp_consumer *consumer, const struct qe_message *message,
-                       struct qe_err *err) QE_MUST_CHECK;
+/* Of direct replies, which are not the broker's any more: what is released is handed out again. */
+void qe_amqp_settle_replies(struct qe_amqp_consumer *consumer, struct qe_settlement *settlements,
+                            size_t count);
 
 /* Releases what was postponed and is due. */
 void qe_amqp_release_due(struct qe_amqp_consumer *consumer);
@@ -282,6 +329,7 @@ struct qe_amqp_publisher {
 struct qe_amqp_batch {
     void *context;
     size_t count;
+    bool is_brief; /* an alarm that stops publishers ends it, and not only the deadline */
     int (*fill)(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err);
     void (*done)(void *context, size_t index, const struct qe_err *result);
 };

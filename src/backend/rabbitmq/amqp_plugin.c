@@ -14,23 +14,18 @@
 #include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
-#include "backend/rabbitmq/record.h"
 
-#define PLUGIN_DUE QE_AMQP_PLUGIN_EXCHANGE ".due"
+#define PLUGIN_DUE QE_RMQ_DELAY_EXCHANGE ".due"
 #define DELAY_MAX_MS UINT32_MAX /* past it, the plugin hands on at once */
 #define CLOSE_MS 200
 
 bool qe_amqp_plugin_suits(const struct qe_amqp_delays *self, const char *target)
 {
     const struct qe_amqp_connection *connection = self->channel.connection;
-    const struct qe_rmq *rmq = connection->rmq;
-    const struct qe_rmq_record *record =
-        rmq->settings->delay_method != QE_RMQ_DELAY_PLUGIN || rmq->table == NULL
-            ? NULL
-            : qe_rmq_table_get(rmq->table, connection->vhost, target);
+    const struct qe_amqp_facts facts = qe_amqp_facts_of(connection->rmq, connection->vhost, target);
 
-    return record != NULL && record->definition.kind == QE_KIND_CLASSIC &&
-           !record->definition.is_exclusive && !qe_rmq_definition_refuses(&record->definition);
+    return connection->rmq->settings->delay_method == QE_RMQ_DELAY_PLUGIN && facts.is_known &&
+           facts.kind == QE_KIND_CLASSIC && !facts.may_refuse;
 }
 
 /* A broker without the plugin ends the connection: it must be none that others use. */
@@ -41,7 +36,7 @@ static int declare_plugin(struct qe_amqp_delays *self, int64_t deadline_mono_ms,
     struct qe_err why = {0};
     const int rc =
         qe_amqp_channel_open(&self->own_channel, deadline_mono_ms, &why) == 0
-            ? qe_amqp_declare_exchange(&declaring, QE_AMQP_PLUGIN_EXCHANGE, "x-delayed-message",
+            ? qe_amqp_declare_exchange(&declaring, QE_RMQ_DELAY_EXCHANGE, "x-delayed-message",
                                        "x-delayed-type", "fanout", &why)
             : -1;
 
@@ -55,7 +50,7 @@ static int declare_plugin(struct qe_amqp_delays *self, int64_t deadline_mono_ms,
     }
     if (rc != 0) {
         *err = why;
-        return qe_err_wrap(err, "exchange %s cannot be declared", QE_AMQP_PLUGIN_EXCHANGE);
+        return qe_err_wrap(err, "exchange %s cannot be declared", QE_RMQ_DELAY_EXCHANGE);
     }
     return 0;
 }
@@ -63,7 +58,7 @@ static int declare_plugin(struct qe_amqp_delays *self, int64_t deadline_mono_ms,
 static int bind_exchange(const struct qe_amqp_declaring *declaring, struct qe_err *err)
 {
     amqp_exchange_bind_t bind = {.destination = qe_amqp_text(PLUGIN_DUE),
-                                 .source = qe_amqp_text(QE_AMQP_PLUGIN_EXCHANGE)};
+                                 .source = qe_amqp_text(QE_RMQ_DELAY_EXCHANGE)};
 
     return qe_amqp_call(declaring->channel, AMQP_EXCHANGE_BIND_METHOD, &bind,
                         declaring->deadline_mono_ms, err);
@@ -81,7 +76,7 @@ static int declare_way(const struct qe_amqp_declaring *declaring, struct qe_err 
         return -1;
     }
     if (qe_amqp_declare_exchange(declaring, PLUGIN_DUE, "direct", "alternate-exchange",
-                                 QE_AMQP_DELAY_MISSING, err) != 0 ||
+                                 QE_RMQ_DELAY_MISSING, err) != 0 ||
         bind_exchange(declaring, err) != 0) {
         return qe_err_wrap(err, "exchange %s cannot be declared and bound", PLUGIN_DUE);
     }

@@ -49,7 +49,7 @@ static void confirm_one(struct qe_amqp_publisher *self, struct qe_amqp_pending *
         return;
     }
     if (!accepted) {
-        (void)qe_err_set(&result, QE_ERR_LIMIT,
+        (void)qe_err_set(&result, QE_ERR_THROTTLED,
                          "RabbitMQ refuses it: the queue is full (overflow reject-publish), or "
                          "cannot take it");
     } else if (pending->is_returned) {
@@ -85,7 +85,9 @@ void qe_amqp_publisher_confirmed(void *publisher, uint64_t tag, bool multiple, b
     }
 }
 
-/* Comes before the confirm of the same message. */
+/* Comes before the confirm of the same message. Of several that are under way to one place with one
+ * id, which publishers choose, nothing tells which one it is: all of them count as returned. One
+ * that has arrived may so be sent again; the other way round, one would be lost. */
 void qe_amqp_publisher_returned(void *publisher, const struct qe_amqp_content *content)
 {
     struct qe_amqp_publisher *self = publisher;
@@ -93,10 +95,9 @@ void qe_amqp_publisher_returned(void *publisher, const struct qe_amqp_content *c
     for (size_t i = 0; i < self->window_count; i++) {
         struct qe_amqp_pending *pending = pending_at(self, i);
 
-        if (pending->key == content->key && !pending->is_returned && !pending->is_done) {
+        if (pending->key == content->key && !pending->is_done) {
             pending->is_returned = true;
             (void)snprintf(pending->reason, sizeof pending->reason, "%.100s", content->reason);
-            return;
         }
     }
 }
@@ -198,6 +199,12 @@ static int too_late(const struct qe_amqp_publisher *self, struct qe_err *err)
                : qe_err_set(err, QE_ERR_TIMEOUT, "RabbitMQ does not confirm in time");
 }
 
+static bool is_over(const struct qe_amqp_publisher *self, int64_t deadline_mono_ms)
+{
+    return qe_clock_mono_ms() >= deadline_mono_ms ||
+           (self->batch->is_brief && self->channel->connection->is_blocked);
+}
+
 /* Waits until another message of so many bytes may go. The first one on a channel goes alone: where
  * it ends the channel (no such exchange, no permission), that is its own result. */
 static int wait_room(struct qe_amqp_publisher *self, size_t bytes, int64_t deadline_mono_ms,
@@ -214,7 +221,7 @@ static int wait_room(struct qe_amqp_publisher *self, size_t bytes, int64_t deadl
         if (!connection->is_blocked && !is_full && is_writable(connection)) {
             return 0;
         }
-        if (qe_clock_mono_ms() >= deadline_mono_ms) {
+        if (is_over(self, deadline_mono_ms)) {
             return too_late(self, err);
         }
         if (qe_amqp_wait(self->rmq, connection->is_blocked || is_full ? NULL : connection, false,
@@ -312,7 +319,7 @@ int qe_amqp_publish_all(struct qe_amqp_publisher *self, const struct qe_amqp_bat
     self->batch = batch;
     publish_each(self, batch, deadline_mono_ms);
     while (self->window_count > 0) {
-        if (qe_clock_mono_ms() >= deadline_mono_ms) {
+        if (is_over(self, deadline_mono_ms)) {
             (void)too_late(self, &late);
         }
         if (late.code != QE_OK ||

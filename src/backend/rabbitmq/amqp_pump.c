@@ -1,17 +1,11 @@
 /* Frames in, calls out. Everything is read here and nowhere else but in the login, so no frame
  * waits in the library, and no call of it blocks for one. */
-#include <errno.h>
-#include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
 #include "util/mem.h"
 #include "util/text.h"
-
-#define POLLED_MAX 64
 
 static void copy_text(char *out, size_t size, amqp_bytes_t text)
 {
@@ -293,7 +287,15 @@ static int take_frame(struct qe_amqp_connection *self, const amqp_frame_t *frame
 
 /* --- reading --- */
 
-int qe_amqp_drain(struct qe_amqp_connection *self, struct qe_err *err)
+bool qe_amqp_has_input(const struct qe_amqp_connection *self)
+{
+    return self->state != NULL &&
+           (amqp_frames_enqueued(self->state) || amqp_data_in_buffer(self->state));
+}
+
+/* To the end: until the socket has no more, which takes two calls of the system to know; else what
+ * one read of it brings. */
+static int read_frames(struct qe_amqp_connection *self, bool to_the_end, struct qe_err *err)
 {
     const struct timeval now = {0};
     struct qe_err why = {0};
@@ -309,6 +311,9 @@ int qe_amqp_drain(struct qe_amqp_connection *self, struct qe_err *err)
             (void)qe_amqp_fail(&why, status, "the connection is lost");
         } else if (take_frame(self, &frame, &why) == 0) {
             amqp_maybe_release_buffers(self->state);
+            if (!to_the_end && !qe_amqp_has_input(self)) {
+                return 0;
+            }
             continue;
         }
         qe_amqp_connection_lose(self, &why);
@@ -317,89 +322,14 @@ int qe_amqp_drain(struct qe_amqp_connection *self, struct qe_err *err)
     return -1;
 }
 
-/* --- waiting --- */
-
-struct polled {
-    struct pollfd fds[POLLED_MAX];
-    struct qe_amqp_connection *connections[POLLED_MAX];
-    nfds_t count;
-};
-
-static void add_polled(struct polled *polled, struct qe_amqp_connection *connection,
-                       const struct qe_amqp_connection *writable)
+int qe_amqp_drain(struct qe_amqp_connection *self, struct qe_err *err)
 {
-    if (connection->state != NULL && polled->count < POLLED_MAX) {
-        polled->fds[polled->count] = (struct pollfd){
-            .fd = connection->fd, .events = connection == writable ? POLLIN | POLLOUT : POLLIN};
-        polled->connections[polled->count++] = connection;
-    }
+    return read_frames(self, true, err);
 }
 
-static void collect(const struct qe_rmq_work *work, struct polled *out,
-                    const struct qe_amqp_connection *writable, bool interruptible)
+int qe_amqp_read_some(struct qe_amqp_connection *self, struct qe_err *err)
 {
-    out->count = 0;
-    if (interruptible) {
-        out->fds[out->count] = (struct pollfd){.fd = work->wake_fd, .events = POLLIN};
-        out->connections[out->count++] = NULL;
-    }
-    for (size_t i = 0; i < work->spaces_count; i++) {
-        add_polled(out, &work->spaces[i]->in, writable);
-        add_polled(out, &work->spaces[i]->out, writable);
-        add_polled(out, &work->spaces[i]->delays.own, writable);
-    }
-}
-
-/* The library sends a heartbeat after half the time that was agreed on, if it is called then. */
-int64_t qe_amqp_look_ms(const struct qe_rmq_work *work)
-{
-    int64_t seconds = QE_AMQP_HEARTBEAT_SECONDS;
-
-    for (size_t i = 0; i < work->spaces_count; i++) {
-        const struct qe_amqp_space *space = work->spaces[i];
-        const int in = space->in.state != NULL ? amqp_get_heartbeat(space->in.state) : 0;
-        const int out = space->out.state != NULL ? amqp_get_heartbeat(space->out.state) : 0;
-
-        seconds = in > 0 && in < seconds ? in : seconds; /* 0: the broker wants none */
-        seconds = out > 0 && out < seconds ? out : seconds;
-    }
-    return seconds * 1000 / 4;
-}
-
-static void clear_wake(const struct qe_rmq_work *work)
-{
-    uint64_t count = 0;
-
-    (void)!read(work->wake_fd, &count, sizeof count);
-}
-
-int qe_amqp_wait(struct qe_rmq *rmq, const struct qe_amqp_connection *writable, bool interruptible,
-                 int64_t until_mono_ms, struct qe_err *err)
-{
-    struct polled polled;
-    struct qe_err ignored = {0};
-    const int64_t look_ms = qe_amqp_look_ms(rmq->work);
-    int64_t wait_ms = until_mono_ms - qe_clock_mono_ms();
-
-    wait_ms = wait_ms < 0 ? 0 : wait_ms < look_ms ? wait_ms : look_ms;
-    collect(rmq->work, &polled, writable, interruptible);
-    if (poll(polled.fds, polled.count, (int)wait_ms) < 0 && errno != EINTR) {
-        return qe_err_set_errno(err, errno, "poll");
-    }
-    if (interruptible && polled.fds[0].revents != 0) {
-        clear_wake(rmq->work); /* also of an interrupt that another call took */
-    }
-    if (interruptible && qe_rmq_take_interrupt(rmq)) {
-        return qe_err_set(err, QE_ERR_CANCELLED, "interrupted");
-    }
-    /* All of them: a heartbeat may be due on one that has nothing to say. What is lost is told by
-     * whoever needs it. */
-    for (nfds_t i = 0; i < polled.count; i++) {
-        if (polled.connections[i] != NULL) {
-            (void)!qe_amqp_drain(polled.connections[i], &ignored);
-        }
-    }
-    return 0;
+    return read_frames(self, false, err);
 }
 
 /* --- calling --- */

@@ -5,6 +5,7 @@
 
 #include "backend/rabbitmq/amqp_internal.h"
 #include "model/dead_letter.h"
+#include "util/clock.h"
 #include "util/mem.h"
 #include "util/text.h"
 
@@ -37,16 +38,12 @@ static bool begins_with(amqp_bytes_t key, const char *prefix)
 /* Any whole number that is not negative; UINT64_MAX: it is none. */
 static uint64_t whole(const amqp_field_value_t *value)
 {
-    struct qe_attributes one = {0};
-    struct qe_err ignored = {0};
-    uint64_t number = UINT64_MAX;
+    int64_t number = 0;
 
-    if (value->kind != AMQP_FIELD_KIND_UTF8 && qe_amqp_value_read("", value, &one, &ignored) == 0 &&
-        one.count == 1 && qe_text_to_u64(one.items[0].value, UINT64_MAX, &number, &ignored) != 0) {
-        number = UINT64_MAX;
+    if (value->kind == AMQP_FIELD_KIND_U64 || value->kind == AMQP_FIELD_KIND_TIMESTAMP) {
+        return value->value.u64;
     }
-    qe_attributes_deinit(&one);
-    return number;
+    return qe_amqp_value_whole(value, &number) && number >= 0 ? (uint64_t)number : UINT64_MAX;
 }
 
 static int64_t whole_ms(const amqp_field_value_t *value)
@@ -343,6 +340,9 @@ int qe_amqp_read(const amqp_basic_properties_t *properties, bool redelivered,
         add_types(facts.types, out, err) != 0) {
         return -1;
     }
+    out->id_is_publishers = out->id[0] != '\0';
+    /* What this driver sends says so itself, and never a time that is still to come. */
+    out->sent_is_told = facts.sent_unix_ms == 0 || facts.sent_unix_ms > qe_clock_unix_ms();
     if (facts.sent_unix_ms == 0 && (flags & AMQP_BASIC_TIMESTAMP_FLAG) != 0 &&
         properties->timestamp <= UNIX_MAX_SECONDS) {
         facts.sent_unix_ms = (int64_t)properties->timestamp * 1000;

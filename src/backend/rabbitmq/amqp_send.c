@@ -27,6 +27,19 @@ static bool is_direct_reply(const struct qe_queue *queue)
     return qe_text_starts_with(queue->name, QE_AMQP_REPLIES ".");
 }
 
+/* The one that it is to keep, or a new one. */
+static const char *choose_id(const struct sending *sending, struct qe_outgoing *message)
+{
+    const char *given = or_empty(message->message_id);
+
+    if (given[0] == '\0') {
+        qe_amqp_make_id(sending->rmq->work, message->id);
+        return message->id;
+    }
+    (void)snprintf(message->id, sizeof message->id, "%s", given);
+    return given; /* uncut: one that is too long is refused */
+}
+
 static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct qe_err *err)
 {
     struct sending *sending = context;
@@ -39,7 +52,6 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     if (or_empty(message->group)[0] != '\0') {
         return qe_err_set(err, QE_ERR_UNSUPPORTED, "RabbitMQ has no ordered groups");
     }
-    qe_amqp_make_id(sending->rmq->work, message->id);
     *out = (struct qe_amqp_letter){
         .exchange = "",
         .routing_key = sending->queue != NULL ? sending->queue->name : sending->topic->key,
@@ -47,7 +59,7 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         .body = message->body,
         .body_bytes = message->body_bytes,
         .attributes = message->attributes,
-        .id = message->id,
+        .id = choose_id(sending, message),
         .correlation_id = or_empty(message->correlation_id),
         .reply_to = or_empty(message->reply_to),
         .sent_unix_ms = qe_clock_unix_ms(),

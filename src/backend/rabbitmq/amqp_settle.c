@@ -44,17 +44,25 @@ static void set_stale(struct qe_settlement *settlement, const char *why)
                      why);
 }
 
-static void set_settled(struct qe_settlement *settlement)
+static void begin_results(struct qe_settlement *settlement)
 {
-    settlement->result = QE_SETTLED;
     settlement->err = (struct qe_err){0};
+    settlement->dead_lettered = settlement->undelayed = false;
+}
+
+/* The broker delays it by nothing, which matters if it was asked to. */
+static void set_undelayed(struct qe_settlement *settlement, const struct qe_err *why)
+{
+    settlement->undelayed = settlement->delay_ms > 0;
+    settlement->err = settlement->undelayed ? *why : (struct qe_err){0};
 }
 
 static const char s_over[] = "its delivery is over: it was settled, or its connection has ended";
 
 /* --- in place --- */
 
-static void give_back(struct settling *settling, struct qe_settlement *settlement, uint64_t tag)
+static void give_back(struct settling *settling, struct qe_settlement *settlement, uint64_t tag,
+                      const struct qe_err *why)
 {
     struct qe_amqp_consumer *consumer = settling->consumer;
     amqp_basic_nack_t nack = {.delivery_tag = tag, .requeue = 1};
@@ -67,7 +75,8 @@ static void give_back(struct settling *settling, struct qe_settlement *settlemen
     if (qe_amqp_tell(&consumer->channel, AMQP_BASIC_NACK_METHOD, &nack, &err) != 0) {
         set_stale(settlement, err.message);
     } else {
-        set_settled(settlement);
+        settlement->result = QE_SETTLED;
+        set_undelayed(settlement, why);
     }
 }
 
@@ -83,20 +92,44 @@ static int flush_acks(struct settling *settling, struct qe_err *err)
         ack.multiple = is_multiple;
         rc = qe_amqp_tell(&consumer->channel, AMQP_BASIC_ACK_METHOD, &ack, err);
         consumer->has_settled = true;
+        consumer->acked_mono_ms = consumer->released_mono_ms > 0 ? qe_clock_mono_ms() : 0;
     }
     return rc;
 }
 
 /* --- by a copy --- */
 
-/* In place, a release loses its delay, and a classic queue does not count it; a copy goes to the
- * end of its queue, and loses its expiration. */
+/* Never by a copy, which loses its expiration. */
+static bool is_left_to_the_broker(const struct settling *settling,
+                                  const struct qe_settlement *settlement)
+{
+    return settlement->unhandled || settling->consumer->is_own ||
+           qe_amqp_has_expiration(settlement->message);
+}
+
+/* No handler saw it. */
+static bool is_lost_in_place(const struct settling *settling, const struct qe_settlement *one)
+{
+    return one->unhandled && qe_amqp_is_lost_in_place(settling->consumer, one->message);
+}
+
+/* There a release loses its delay, and a classic queue does not count it; copies go to the end. */
 static bool is_released_in_place(const struct settling *settling,
                                  const struct qe_settlement *settlement)
 {
-    return settlement->unhandled || settling->consumer->is_own ||
-           qe_amqp_has_expiration(settlement->message) ||
-           (settlement->delay_ms <= 0 && settling->queue->kind == QE_KIND_QUORUM);
+    return !is_lost_in_place(settling, settlement) &&
+           (is_left_to_the_broker(settling, settlement) ||
+            (settlement->delay_ms <= 0 && settling->queue->kind == QE_KIND_QUORUM));
+}
+
+/* Its copies are where they belong: the ack is all that is left. */
+static void let_go(struct settling *settling, struct qe_settlement *settlement, uint64_t tag,
+                   bool is_dead)
+{
+    (void)qe_amqp_ledger_mark(&settling->consumer->ledger, tag);
+    qe_amqp_copies_forget(&settling->consumer->copies, tag);
+    settlement->result = QE_SETTLED;
+    settlement->dead_lettered = is_dead && settlement->verb == QE_SETTLE_RELEASE;
 }
 
 static int add_job(struct settling *settling, size_t settlement, size_t link,
@@ -118,18 +151,8 @@ static int add_dead_letter_jobs(struct settling *settling, size_t settlement, st
     const struct qe_message *message = settling->settlements[settlement].message;
     const uint64_t tag = qe_amqp_receipt_tag(settling->consumer, message->receipt);
 
-    if (!queue->dead_letter_known) {
-        return qe_err_set(err, QE_ERR_UNSUPPORTED,
-                          "queue %s: whether it has a dead-letter queue is not known: the "
-                          "management API says so, to a user with the tag monitoring",
-                          queue->name);
-    }
-    if (queue->links_count == 0) {
-        return qe_err_set(err, queue->dead_letter_unroutable ? QE_ERR_NOT_FOUND : QE_ERR_INVALID,
-                          queue->dead_letter_unroutable
-                              ? "queue %s: its dead-letter exchange leads to no queue"
-                              : "queue %s has no dead-letter queue",
-                          queue->name);
+    if (qe_amqp_copies_have_place(queue, err) != 0) {
+        return -1;
     }
     for (size_t i = 0; i < queue->links_count; i++) {
         if (!qe_amqp_copies_has(&settling->consumer->copies, tag, message, queue->links[i].queue) &&
@@ -154,29 +177,13 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
         return -1;
     }
     qe_amqp_make_id(settling->rmq->work, settling->id);
-    *out = (struct qe_amqp_letter){
-        .exchange = job->way.exchange,
-        .routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name,
-        .is_mandatory = job->way.header_ms == 0,
-        .delay_ms = job->way.header_ms,
-        .is_copy = true,
-        .body = message->body,
-        .body_bytes = message->body_bytes,
-        .attributes = &settling->attributes,
-        .raw = qe_amqp_raws_find(&settling->consumer->raws,
-                                 qe_amqp_receipt_tag(settling->consumer, message->receipt)),
-        .id = message->id[0] != '\0' ? message->id : settling->id,
-        .correlation_id = message->correlation_id,
-        .reply_to = message->reply_to,
-        .sent_unix_ms = message->sent_unix_ms,
-    };
-    if (is_dead) {
-        out->enqueued_unix_ms = qe_clock_unix_ms();
-        return 0;
-    }
-    out->enqueued_unix_ms = message->enqueued_unix_ms;
-    out->receives = message->receives;
-    out->receives_least = message->receives_least;
+    qe_amqp_copy_letter(settling->consumer, message, is_dead, out);
+    out->exchange = job->way.exchange;
+    out->routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name;
+    out->is_mandatory = job->way.header_ms == 0;
+    out->delay_ms = job->way.header_ms;
+    out->attributes = &settling->attributes;
+    out->id = message->id[0] != '\0' ? message->id : settling->id;
     return 0;
 }
 
@@ -207,28 +214,42 @@ static void copied(void *context, size_t index, const struct qe_err *result)
 
 /* A message whose copy did not get through: a release is made in place, without its delay, since it
  * must not stay in hand for ever; one that is to be dead-lettered is left to the caller. */
-static void finish_copy(struct settling *settling, size_t index)
+static void finish_copy(struct settling *settling, size_t index, bool is_dead)
 {
     struct qe_settlement *settlement = &settling->settlements[index];
     const uint64_t tag = qe_amqp_receipt_tag(settling->consumer, settlement->message->receipt);
+    const struct qe_err none = {0};
 
     if (tag == 0 || !qe_amqp_ledger_has(&settling->consumer->ledger, tag)) {
         set_stale(settlement, s_over);
     } else if (!settling->has_failed[index]) {
-        (void)qe_amqp_ledger_mark(&settling->consumer->ledger, tag);
-        qe_amqp_copies_forget(&settling->consumer->copies, tag);
-        set_settled(settlement);
-    } else if (settlement->verb == QE_SETTLE_RELEASE) {
-        give_back(settling, settlement, tag);
+        let_go(settling, settlement, tag, is_dead);
+    } else if (settlement->verb == QE_SETTLE_RELEASE && !is_lost_in_place(settling, settlement)) {
+        give_back(settling, settlement, tag, is_dead ? &none : &settlement->err);
     } else {
         settlement->result = QE_SETTLE_FAILED;
     }
 }
 
+/* Only of what no handler saw: such a one may stay in hand until an alarm is over, and what was
+ * handled is not to wait for it. */
+static bool are_unhandled(const struct settling *settling)
+{
+    for (size_t i = 0; i < settling->jobs_count; i++) {
+        if (!is_lost_in_place(settling, &settling->settlements[settling->jobs[i].settlement])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void settle_copies(struct settling *settling)
 {
-    const struct qe_amqp_batch batch = {
-        .context = settling, .count = settling->jobs_count, .fill = fill, .done = copied};
+    const struct qe_amqp_batch batch = {.context = settling,
+                                        .count = settling->jobs_count,
+                                        .is_brief = are_unhandled(settling),
+                                        .fill = fill,
+                                        .done = copied};
     struct qe_err err = {0};
 
     if (settling->jobs_count == 0) {
@@ -238,7 +259,7 @@ static void settle_copies(struct settling *settling)
                                &err);
     for (size_t i = 0; i < settling->jobs_count; i++) {
         if (i == 0 || settling->jobs[i].settlement != settling->jobs[i - 1].settlement) {
-            finish_copy(settling, settling->jobs[i].settlement);
+            finish_copy(settling, settling->jobs[i].settlement, settling->jobs[i].link != SIZE_MAX);
         }
     }
     const int rc = flush_acks(settling, &err);
@@ -276,9 +297,10 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
     struct qe_amqp_consumer *consumer = settling->consumer;
     struct qe_amqp_delay_way way = s_straight;
     struct qe_err why = {0};
+    struct qe_err err = {0};
 
     if (is_released_in_place(settling, settlement)) {
-        give_back(settling, settlement, tag);
+        give_back(settling, settlement, tag, &why);
         return;
     }
     const bool has_way =
@@ -289,15 +311,17 @@ static void begin_release(struct settling *settling, size_t index, uint64_t tag)
         set_stale(settlement, s_over);
     } else if (!has_way && (why.code == QE_ERR_NOT_FOUND || /* or no copy would be taken */
                             (why.code == QE_ERR_THROTTLED && settling->was_postponed))) {
-        give_back(settling, settlement, tag);
+        give_back(settling, settlement, tag, &why);
     } else if (!has_way && !settling->was_postponed &&
                qe_amqp_postpone(&consumer->postponed, settlement->message, settlement->delay_ms,
-                                &why) == 0) {
+                                &err) == 0) {
         qe_amqp_ledger_postpone(&consumer->ledger, tag);
-        set_settled(settlement);
-        settlement->err = why;
-    } else if (add_job(settling, index, SIZE_MAX, way, &why) != 0) {
-        fail(settlement, &why);
+        settlement->result = QE_SETTLED;
+        set_undelayed(settlement, &why);
+    } else if (add_job(settling, index, SIZE_MAX, way, &err) != 0) {
+        fail(settlement, &err);
+    } else if (!has_way) {
+        set_undelayed(settlement, &why);
     }
 }
 
@@ -310,26 +334,25 @@ static void begin_one(struct settling *settling, size_t index)
     const size_t jobs_before = settling->jobs_count;
     struct qe_err err = {0};
 
+    begin_results(settlement);
     if (tag == 0 || !qe_amqp_ledger_has(&consumer->ledger, tag) ||
         is_named_before(settling, index) ||
         qe_amqp_postponed_has(&consumer->postponed, settlement->message->receipt)) {
         set_stale(settlement, s_over);
     } else if (settlement->verb == QE_SETTLE_ACK) {
         if (qe_amqp_ledger_mark(&consumer->ledger, tag)) {
-            set_settled(settlement);
+            settlement->result = QE_SETTLED;
         } else {
             set_stale(settlement, s_over);
         }
     } else if (settlement->verb == QE_SETTLE_RELEASE &&
-               (is_released_in_place(settling, settlement) || settling->queue->links_count == 0 ||
+               (is_left_to_the_broker(settling, settlement) || settling->queue->links_count == 0 ||
                 !qe_amqp_is_past_limit(consumer, settlement->message))) {
         begin_release(settling, index, tag);
     } else if (add_dead_letter_jobs(settling, index, &err) != 0) {
         fail(settlement, &err);
     } else if (settling->jobs_count == jobs_before) { /* each dead-letter queue has its copy */
-        (void)qe_amqp_ledger_mark(&consumer->ledger, tag);
-        qe_amqp_copies_forget(&consumer->copies, tag);
-        set_settled(settlement);
+        let_go(settling, settlement, tag, true);
     }
 }
 
@@ -353,22 +376,6 @@ static void settle_batch(struct settling *settling)
     }
     if (rc == 0) {
         settle_copies(settling);
-    }
-}
-
-/* Direct replies are the broker's no more: acked is forgotten, released is held. */
-static void settle_replies(struct qe_amqp_consumer *consumer, struct qe_settlement *settlements,
-                           size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct qe_err err = {0};
-
-        if (settlements[i].verb == QE_SETTLE_RELEASE &&
-            qe_amqp_hold_again(consumer, settlements[i].message, &err) != 0) {
-            fail(&settlements[i], &err);
-        } else {
-            set_settled(&settlements[i]);
-        }
     }
 }
 
@@ -465,10 +472,10 @@ static int settle(struct qe_rmq *rmq, const struct qe_queue *queue,
         return settle_unknown(rmq, queue, settlements, count, err);
     }
     if (settling.consumer->is_auto_acked) {
-        settle_replies(settling.consumer, settlements, count);
+        qe_amqp_settle_replies(settling.consumer, settlements, count);
         return 0;
     }
-    settling.consumer->kind = queue->kind;
+    qe_amqp_consumer_heed(settling.consumer, queue);
     qe_amqp_release_due(settling.consumer);
     return settle_all(&settling, err);
 }

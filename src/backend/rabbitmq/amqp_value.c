@@ -125,49 +125,49 @@ static int add_text(const char *name, amqp_bytes_t bytes, struct qe_attributes *
     return rc;
 }
 
-static bool print_whole(const amqp_field_value_t *value, char out[NUMBER_BYTES])
+bool qe_amqp_value_whole(const amqp_field_value_t *value, int64_t *out)
 {
-    int64_t number = 0;
-
     switch (value->kind) {
     case AMQP_FIELD_KIND_I8:
-        number = value->value.i8; /* NOLINT(bugprone-signed-char-misuse,cert-str34-c): a number */
+        *out = value->value.i8; /* NOLINT(bugprone-signed-char-misuse,cert-str34-c): a number */
         break;
     case AMQP_FIELD_KIND_U8:
-        number = value->value.u8;
+        *out = value->value.u8;
         break;
     case AMQP_FIELD_KIND_I16:
-        number = value->value.i16;
+        *out = value->value.i16;
         break;
     case AMQP_FIELD_KIND_U16:
-        number = value->value.u16;
+        *out = value->value.u16;
         break;
     case AMQP_FIELD_KIND_I32:
-        number = value->value.i32;
+        *out = value->value.i32;
         break;
     case AMQP_FIELD_KIND_U32:
-        number = value->value.u32;
+        *out = value->value.u32;
         break;
     case AMQP_FIELD_KIND_I64:
-        number = value->value.i64;
+        *out = value->value.i64;
         break;
-    case AMQP_FIELD_KIND_U64:
-    case AMQP_FIELD_KIND_TIMESTAMP:
-        (void)snprintf(out, NUMBER_BYTES, "%" PRIu64, value->value.u64);
-        return true;
     default:
         return false;
     }
-    (void)snprintf(out, NUMBER_BYTES, "%" PRId64, number);
     return true;
 }
 
 static bool print_number(const amqp_field_value_t *value, char out[NUMBER_BYTES])
 {
-    if (print_whole(value, out)) {
+    int64_t whole = 0;
+
+    if (qe_amqp_value_whole(value, &whole)) {
+        (void)snprintf(out, NUMBER_BYTES, "%" PRId64, whole);
         return true;
     }
     switch (value->kind) {
+    case AMQP_FIELD_KIND_U64:
+    case AMQP_FIELD_KIND_TIMESTAMP:
+        (void)snprintf(out, NUMBER_BYTES, "%" PRIu64, value->value.u64);
+        return true;
     case AMQP_FIELD_KIND_BOOLEAN:
         (void)snprintf(out, NUMBER_BYTES, "%s", value->value.boolean != 0 ? "true" : "false");
         return true;

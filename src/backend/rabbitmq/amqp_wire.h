@@ -31,7 +31,8 @@ struct qe_amqp_connection {
     const char *role;   /* static; part of the name that RabbitMQ shows */
     amqp_connection_state_t state;
     int fd;
-    bool is_blocked; /* the broker reads nothing that is published: a resource alarm */
+    int64_t looked_mono_ms; /* for frames, at last; heartbeats are sent then */
+    bool is_blocked;        /* the broker reads nothing that is published: a resource alarm */
     char blocked_why[128];
     struct qe_err lost;                                     /* why the last one ended */
     struct qe_amqp_channel *channels[QE_AMQP_CHANNELS_MAX]; /* borrowed; [number - 1] */
@@ -97,9 +98,12 @@ int qe_amqp_connection_open(struct qe_amqp_connection *self, int64_t deadline_mo
 void qe_amqp_connection_close(struct qe_amqp_connection *self, int64_t wait_ms);
 /* At once, without a word; every channel on it is told. */
 void qe_amqp_connection_lose(struct qe_amqp_connection *self, const struct qe_err *why);
-/* Makes `socket` verify the server's certificate and name: `host`, a name or an address. */
+/* Makes `socket` verify the server's certificate and name: `host`, a name or an address. What then
+ * goes wrong on this thread is for qe_amqp_tls_fail(). */
 int qe_amqp_tls_prepare(amqp_socket_t *socket, const struct qe_rmq_tls_settings *tls,
                         const char *host, struct qe_err *err) QE_MUST_CHECK;
+/* Says why `what` could not be connected to with TLS, and what to look at. Returns -1. */
+int qe_amqp_tls_fail(struct qe_err *err, const char *what);
 
 /* Opens the channel, and the connection under it, unless they are open. */
 int qe_amqp_channel_open(struct qe_amqp_channel *channel, int64_t deadline_mono_ms,
@@ -109,6 +113,11 @@ void qe_amqp_content_reset(struct qe_amqp_content *content);
 
 /* Handles every frame that has come. -1: the connection is lost. */
 int qe_amqp_drain(struct qe_amqp_connection *self, struct qe_err *err) QE_MUST_CHECK;
+/* The same with what one read of the socket brings, for one that has something to read: to know
+ * that nothing is left takes two calls of the system. */
+int qe_amqp_read_some(struct qe_amqp_connection *self, struct qe_err *err) QE_MUST_CHECK;
+/* True: something is read from the socket and not handled yet, so poll() does not tell of it. */
+bool qe_amqp_has_input(const struct qe_amqp_connection *self);
 /* Sends one method and waits for its answer. A broker that refuses it closes the channel: *err says
  * why. Without an answer by the deadline the connection is lost. */
 int qe_amqp_call(struct qe_amqp_channel *channel, amqp_method_number_t method, void *decoded,

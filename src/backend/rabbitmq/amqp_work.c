@@ -53,6 +53,24 @@ int qe_rmq_work_begin(struct qe_rmq *rmq, struct qe_err *err)
     return work->wake_fd >= 0 ? 0 : qe_err_set(err, QE_ERR_IO, "the kernel gives no eventfd");
 }
 
+static void let_acks_through(struct qe_rmq *rmq)
+{
+    struct qe_err ignored = {0};
+    int64_t through_mono_ms = 0;
+
+    for (size_t i = 0; i < rmq->work->consumers_count; i++) {
+        const struct qe_amqp_consumer *consumer = rmq->work->consumers[i];
+
+        if (consumer->channel.number != 0 && consumer->kind != QE_KIND_CLASSIC &&
+            consumer->acked_mono_ms + QE_AMQP_ACKS_WAY_MS > through_mono_ms) {
+            through_mono_ms = consumer->acked_mono_ms + QE_AMQP_ACKS_WAY_MS;
+        }
+    }
+    while (qe_clock_mono_ms() < through_mono_ms &&
+           qe_amqp_wait(rmq, NULL, false, through_mono_ms, &ignored) == 0) {
+    }
+}
+
 static void destroy_space(struct qe_amqp_space *space)
 {
     qe_amqp_connection_close(&space->in, CLOSE_MS);
@@ -70,6 +88,7 @@ void qe_rmq_work_end(struct qe_rmq *rmq)
     if (work == NULL) {
         return;
     }
+    let_acks_through(rmq);
     for (size_t i = 0; i < work->spaces_count; i++) {
         destroy_space(work->spaces[i]);
     }
@@ -218,9 +237,21 @@ int qe_rmq_purge(void *handle, const struct qe_queue *queue, int64_t deadline_mo
     return qe_amqp_count(rmq, QE_RMQ_PURGE, start_us, rc, &why);
 }
 
+static int64_t tend_consumer(struct qe_amqp_consumer *consumer)
+{
+    int64_t next = INT64_MAX;
+
+    if (consumer->is_paused || consumer->must_copy) {
+        next = qe_amqp_give_back_held(consumer);
+        consumer->must_copy = consumer->must_copy && next < INT64_MAX;
+    }
+    return next;
+}
+
 int64_t qe_rmq_tend(void *handle)
 {
     struct qe_rmq *rmq = handle;
+    int64_t next = INT64_MAX;
     struct qe_err ignored = {0}; /* told by the call that needs the connection */
 
     for (size_t i = 0; i < rmq->work->spaces_count; i++) {
@@ -228,10 +259,12 @@ int64_t qe_rmq_tend(void *handle)
         (void)!qe_amqp_drain(&rmq->work->spaces[i]->out, &ignored);
     }
     for (size_t i = 0; i < rmq->work->consumers_count; i++) {
-        if (rmq->work->consumers[i]->is_paused) {
-            qe_amqp_give_back_held(rmq->work->consumers[i]);
-        }
+        const int64_t due = tend_consumer(rmq->work->consumers[i]);
+
+        next = due < next ? due : next;
     }
-    return rmq->settings->amqp_url != NULL ? qe_clock_mono_ms() + qe_amqp_look_ms(rmq->work)
-                                           : INT64_MAX;
+    const int64_t look = rmq->settings->amqp_url != NULL
+                             ? qe_clock_mono_ms() + qe_amqp_look_ms(rmq->work)
+                             : INT64_MAX;
+    return next < look ? next : look;
 }

@@ -71,7 +71,8 @@ static int check(const struct qe_amqp_letter *letter, struct qe_err *err)
         return qe_err_set(err, QE_ERR_LIMIT, "a body of %zu bytes: at most %zu", letter->body_bytes,
                           QE_MESSAGE_BODY_MAX_BYTES);
     }
-    if (check_short("correlation id", letter->correlation_id, err) != 0 ||
+    if (check_short("message id", letter->id, err) != 0 ||
+        check_short("correlation id", letter->correlation_id, err) != 0 ||
         check_short("reply-to", letter->reply_to, err) != 0) {
         return -1;
     }

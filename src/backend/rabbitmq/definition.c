@@ -5,7 +5,8 @@
 
 #include "util/mem.h"
 
-#define DELIVERY_LIMIT_OF_4 20 /* what a quorum queue has that says nothing, from 4.0 on */
+#define DELIVERIES_MAX 4294967295.0 /* as a message counts them: more is no limit */
+#define DELIVERY_LIMIT_OF_4 20      /* what a quorum queue has that says nothing, from 4.0 on */
 
 void qe_rmq_definition_deinit(struct qe_rmq_definition *definition)
 {
@@ -156,6 +157,19 @@ bool qe_rmq_definition_refuses(const struct qe_rmq_definition *definition)
     return (rules->max_length_messages >= 0 || rules->max_length_bytes >= 0) &&
            rules->overflow != NULL &&
            strncmp(rules->overflow, "reject-publish", sizeof "reject-publish" - 1) == 0;
+}
+
+void qe_rmq_definition_tell(const struct qe_rmq_definition *definition, struct qe_queue *out)
+{
+    const double limit = definition->rules.delivery_limit;
+    const bool is_limited =
+        definition->kind == QE_KIND_QUORUM && limit >= 0 && limit < DELIVERIES_MAX;
+
+    out->kind = definition->kind;
+    out->delivery_known = true;
+    out->is_single_active = definition->is_single_active;
+    out->may_refuse = definition->is_exclusive || qe_rmq_definition_refuses(definition);
+    out->deliveries_most = is_limited ? (int64_t)limit : -1;
 }
 
 int qe_rmq_definition_apply(struct qe_rmq_definition *definition,

@@ -36,6 +36,8 @@ int qe_rmq_definition_apply(struct qe_rmq_definition *definition,
                             const struct qe_rmq_policies *policies,
                             const struct qe_rmq_policies *operator_policies, unsigned version_major,
                             struct qe_err *err) QE_MUST_CHECK;
+/* Says of the queue what working on it goes by: its kind, and how it delivers. */
+void qe_rmq_definition_tell(const struct qe_rmq_definition *definition, struct qe_queue *out);
 /* It may refuse what is published to it, which counts as published all the same. */
 bool qe_rmq_definition_refuses(const struct qe_rmq_definition *definition);
 

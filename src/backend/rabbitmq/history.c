@@ -8,8 +8,9 @@ struct pair {
 };
 
 struct qe_rmq_history {
-    struct pair pairs[QE_RMQ_HISTORY_PAIRS]; /* the oldest first */
+    struct pair *pairs; /* the oldest first; most queues of a broker are quiet and need one */
     size_t count;
+    size_t capacity;
     double delivered;            /* as of the last reading */
     double redelivered;          /* as of the last reading */
     int64_t redelivered_mono_ms; /* when it last grew; 0: not while we looked */
@@ -41,7 +42,10 @@ struct qe_rmq_history *qe_rmq_history_new(struct qe_err *err)
 
 void qe_rmq_history_destroy(struct qe_rmq_history *history)
 {
-    qe_free(history);
+    if (history != NULL) {
+        qe_free(history->pairs);
+        qe_free(history);
+    }
 }
 
 /* Keeps every second pair of the older half, so that what is kept reaches ever further back. The
@@ -59,16 +63,24 @@ static void thin(struct qe_rmq_history *history)
     history->count = kept;
 }
 
-static void add_pair(struct qe_rmq_history *history, const struct qe_rmq_history_point *point)
+static int add_pair(struct qe_rmq_history *history, const struct qe_rmq_history_point *point,
+                    struct qe_err *err)
 {
     if (history->count > 0 && history->pairs[history->count - 1].published >= point->published) {
-        return; /* what counts is when the counter passed a value: the first reading that had it */
+        return 0; /* what counts is when the counter passed a value: the first reading that had it
+                   */
     }
     if (history->count == QE_RMQ_HISTORY_PAIRS) {
         thin(history);
     }
+    if (qe_grow(&history->pairs, history->count, &history->capacity, QE_RMQ_HISTORY_PAIRS,
+                sizeof *history->pairs) != 0) {
+        qe_err_set(err, QE_ERR_NOMEM, "history of a queue");
+        return -1;
+    }
     history->pairs[history->count++] =
         (struct pair){.mono_ms = point->mono_ms, .published = point->published};
+    return 0;
 }
 
 /* When the oldest of the newest `ready` messages had come in, at the latest; false: unknown. */
@@ -132,27 +144,39 @@ static void settle(struct qe_rmq_history *history, const struct qe_rmq_history_p
     history->open = *point;
 }
 
-void qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_history_point *point)
+static bool is_set_back(const struct qe_rmq_history *history,
+                        const struct qe_rmq_history_point *point)
 {
-    const struct pair *last = history->count == 0 ? NULL : &history->pairs[history->count - 1];
+    return point->published < history->pairs[history->count - 1].published ||
+           point->delivered < history->delivered || point->redelivered < history->redelivered;
+}
 
-    if (last != NULL &&
-        (point->published < last->published || point->delivered < history->delivered ||
-         point->redelivered < history->redelivered)) {
-        *history = (struct qe_rmq_history){.age_seconds = -1}; /* they were set back */
-        last = NULL;
+static void begin_anew(struct qe_rmq_history *history)
+{
+    *history = (struct qe_rmq_history){
+        .pairs = history->pairs, .capacity = history->capacity, .age_seconds = -1};
+}
+
+int qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_history_point *point,
+                        struct qe_err *err)
+{
+    if (history->count > 0 && is_set_back(history, point)) {
+        begin_anew(history);
     }
-    if (last != NULL && point->redelivered > history->redelivered) {
+    if (history->count > 0 && point->redelivered > history->redelivered) {
         history->redelivered_mono_ms = point->mono_ms;
     }
     history->delivered = point->delivered;
     history->redelivered = point->redelivered;
-    add_pair(history, point);
+    if (add_pair(history, point, err) != 0) {
+        return -1;
+    }
     if (history->open.mono_ms == 0) {
         history->open = *point;
     } else if (point->mono_ms - history->open.mono_ms >= QE_RMQ_SETTLE_MS) {
         settle(history, point);
     }
+    return 0;
 }
 
 bool qe_rmq_history_age(const struct qe_rmq_history *history, double *out_seconds,

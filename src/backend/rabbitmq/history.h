@@ -43,8 +43,10 @@ struct qe_rmq_history_point {
 
 struct qe_rmq_history *qe_rmq_history_new(struct qe_err *err) QE_MUST_CHECK;
 void qe_rmq_history_destroy(struct qe_rmq_history *history); /* accepts NULL */
-/* Notes a reading; readings come in the order of time. */
-void qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_history_point *point);
+/* Notes a reading; readings come in the order of time. -1, out of memory: it is not noted whole,
+ * and what is said later is sound. */
+int qe_rmq_history_note(struct qe_rmq_history *history, const struct qe_rmq_history_point *point,
+                        struct qe_err *err) QE_MUST_CHECK;
 /* The age, after the reading noted last, and when it was that; false: unknown. */
 bool qe_rmq_history_age(const struct qe_rmq_history *history, double *out_seconds,
                         int64_t *out_as_of_mono_ms);

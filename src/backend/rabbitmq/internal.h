@@ -49,6 +49,9 @@ enum qe_rmq_amqp_operation {
 #define QE_RMQ_METRICS_URLS_MAX 64
 #define QE_RMQ_DELAY_PREFIX                                                                        \
     "qe.delay." /* queues of our own, in which messages wait for their time */
+#define QE_RMQ_DELAY_MISSING                                                                       \
+    QE_RMQ_DELAY_PREFIX "missing" /* the way of what has no landing queue */
+#define QE_RMQ_DELAY_EXCHANGE QE_RMQ_DELAY_PREFIX "plugin" /* the way to all, with the plugin */
 
 /* Where one node's metrics are. */
 struct qe_rmq_endpoint {

@@ -72,8 +72,27 @@ static void mark(const struct qe_rmq_listing *listing, const char *vhost, const 
     struct qe_rmq_record *record = qe_rmq_table_get(listing->table, vhost, name);
 
     if (record != NULL) {
-        record->may_get_dead_letters = true;
+        record->may_get_dead_letters = record->was_linked = true;
     }
+}
+
+/* What comes by way of our delays, whose last queue may hand on to any: only to those that a
+ * landing queue has led to, or the plugin's exchange leads to. False: which these are cannot be
+ * told. */
+static bool mark_delayed(struct qe_rmq_listing *listing, const struct qe_rmq_definition *missing,
+                         size_t vhost)
+{
+    struct qe_rmq_targets targets = {0};
+
+    if (listing->vhost_is_blind[vhost]) {
+        return false;
+    }
+    qe_rmq_topology_reach(&listing->topology, missing->vhost, QE_RMQ_DELAY_EXCHANGE, NULL,
+                          &targets);
+    for (size_t i = 0; i < targets.count; i++) {
+        mark(listing, missing->vhost, targets.names[i]);
+    }
+    return !targets.is_cut;
 }
 
 /* Which queues get messages that nobody counts as published. */
@@ -89,7 +108,9 @@ static void mark_receivers(struct qe_rmq_listing *listing,
     if (letters->may_reach_itself) {
         mark(listing, definition->vhost, definition->name);
     }
-    if (letters->may_reach_others && vhost != SIZE_MAX) {
+    if (letters->may_reach_others && vhost != SIZE_MAX &&
+        (strcmp(definition->name, QE_RMQ_DELAY_MISSING) != 0 ||
+         !mark_delayed(listing, definition, vhost))) {
         listing->vhost_is_flooded[vhost] = true;
     }
 }
@@ -126,6 +147,7 @@ static int fill_queue(const struct qe_rmq_listing *listing,
     if (qe_queue_init(queue, definition->vhost, definition->name, definition->kind, err) != 0) {
         return -1;
     }
+    qe_rmq_definition_tell(definition, queue);
     /* A policy that cannot be read may say otherwise. */
     queue->dead_letter_known = letters->is_known && listing->policies_known;
     queue->is_delay_queue =

@@ -94,17 +94,20 @@ bool qe_rmq_is_false_zero(const struct qe_rmq *self, enum qe_rmq_method way,
     return is_unsettled(self, record, now_mono_ms) || (record->tells_state && !reading->has_state);
 }
 
-/* NULL: there is none, or it is too old. */
+/* NULL: there is none, it is too old, or it came only to see whether it has become cheaper: shown,
+ * it would be there for a minute, gone until the next such look, and so on. */
 static const struct qe_rmq_held *held_of(const struct qe_rmq *self, const struct qe_rmq_poll *poll,
                                          const struct qe_rmq_record *record,
                                          enum qe_rmq_extra extra)
 {
     const struct qe_rmq_held *held = &record->held[extra];
+    const bool is_each_poll = extra == QE_RMQ_EXTRA_STATISTICS && poll->way == QE_RMQ_STATISTICS;
     int64_t interval_ms = qe_rmq_pace_interval_ms(
         &self->paces[extra], self->settings->statistics_max_load, self->poll_interval_ms);
+    const bool is_too_dear = interval_ms < 0 && !is_each_poll;
 
     interval_ms = interval_ms > self->poll_interval_ms ? interval_ms : self->poll_interval_ms;
-    if (held->read_mono_ms == 0 ||
+    if (held->read_mono_ms == 0 || is_too_dear ||
         poll->now_mono_ms - held->read_mono_ms > 2 * interval_ms + GRACE_MS) {
         return NULL;
     }
@@ -333,7 +336,9 @@ static int estimate(struct qe_rmq_record *record, const struct qe_rmq_reading *r
             return -1;
         }
     }
-    qe_rmq_history_note(record->history, &point);
+    if (qe_rmq_history_note(record->history, &point, err) != 0) {
+        return -1;
+    }
     if (held->age_seconds < 0) {
         held->age_is_estimate = true;
         (void)qe_rmq_history_age(record->history, &held->age_seconds, &held->age_as_of_mono_ms);

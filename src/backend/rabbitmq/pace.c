@@ -46,9 +46,14 @@ void qe_rmq_pace_note(struct qe_rmq_pace *pace, double seconds, int64_t now_mono
     pace->asked_mono_ms = now_mono_ms;
 }
 
+void qe_rmq_pace_note_failure(struct qe_rmq_pace *pace, int64_t now_mono_ms)
+{
+    pace->asked_mono_ms = now_mono_ms;
+}
+
 void qe_rmq_pace_expect(struct qe_rmq_pace *pace, double seconds)
 {
-    if (pace->asked_mono_ms == 0) {
+    if (pace->measures_count == 0) {
         pace->cost_seconds = seconds;
     }
 }

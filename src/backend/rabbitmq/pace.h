@@ -20,7 +20,7 @@ struct qe_rmq_pace {
     double cost_seconds;
     double measures[QE_RMQ_PACE_MEASURES];
     size_t measures_count; /* ever */
-    int64_t asked_mono_ms; /* when it was asked last; 0 never */
+    int64_t asked_mono_ms; /* when it was asked last, with or without an answer; 0 never */
 };
 
 /* Time between two answers of use; 0: each poll may ask; < 0: there are none, it is too dear. */
@@ -30,6 +30,8 @@ bool qe_rmq_pace_is_due(const struct qe_rmq_pace *pace, double max_load, int64_t
                         int64_t now_mono_ms);
 /* One answer has come, and took so long. */
 void qe_rmq_pace_note(struct qe_rmq_pace *pace, double seconds, int64_t now_mono_ms);
+/* It was asked, and what came says nothing of what an answer costs. */
+void qe_rmq_pace_note_failure(struct qe_rmq_pace *pace, int64_t now_mono_ms);
 /* Before anything was measured. */
 void qe_rmq_pace_expect(struct qe_rmq_pace *pace, double seconds);
 

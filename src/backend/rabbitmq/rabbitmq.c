@@ -115,6 +115,15 @@ static void interrupt(void *handle)
     qe_rmq_work_wake(self);
 }
 
+static const char *delayed_uncounted(const void *settings)
+{
+    const struct qe_rmq_settings *self = settings;
+
+    return self->delay_method == QE_RMQ_DELAY_PLUGIN
+               ? "what waits in the delayed-message plugin is in no count (delay_method)"
+               : NULL;
+}
+
 const struct qe_driver qe_driver_rabbitmq = {
     .name = "rabbitmq",
     .caps = QE_CAP_LIST | QE_CAP_DEPTH | QE_CAP_OLDEST_AGE | QE_CAP_DLQ_LINK | QE_CAP_SEND |
@@ -124,13 +133,17 @@ const struct qe_driver qe_driver_rabbitmq = {
     .section = &qe_rmq_section,
     .operations = s_operations,
     .operations_count = QE_RMQ_OPERATIONS_ALL_COUNT,
+    .delayed_uncounted = delayed_uncounted,
     .create = create,
     .list = qe_rmq_list,
     .sample = qe_rmq_sample,
     .send = qe_rmq_send,
     .receive = qe_rmq_receive,
     .pause = qe_rmq_pause,
+    .halt = qe_rmq_halt,
+    .give_back = qe_rmq_give_back,
     .settle = qe_rmq_settle,
+    .holds = qe_rmq_holds,
     .purge = qe_rmq_purge,
     .publish = qe_rmq_publish,
     .subscribe = qe_rmq_subscribe,

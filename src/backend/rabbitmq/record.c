@@ -164,10 +164,12 @@ void qe_rmq_table_carry_over(struct qe_rmq_table *table, struct qe_rmq_table *ol
         }
         struct qe_rmq_definition definition = record->definition;
         struct qe_rmq_definition older = before->definition;
-        const bool may_get_dead_letters = record->may_get_dead_letters;
+        const bool was_linked = record->was_linked || before->was_linked;
+        const bool may_get_dead_letters = record->may_get_dead_letters || was_linked;
 
         *record = *before;
         record->definition = definition;
+        record->was_linked = was_linked;
         record->may_get_dead_letters = may_get_dead_letters;
         if (definition.node[0] != '\0' && older.node[0] != '\0' &&
             strcmp(definition.node, older.node) != 0) {

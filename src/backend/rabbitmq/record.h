@@ -29,8 +29,9 @@ struct qe_rmq_held {
 struct qe_rmq_record {
     struct qe_rmq_definition definition; /* owned */
     bool may_get_dead_letters;           /* which are not counted as published */
-    struct qe_rmq_reading fresh;         /* of poll `fresh_poll` */
-    uint64_t fresh_poll;                 /* 0 never */
+    bool was_linked;             /* a link leads, or led, to it: some of them may be there */
+    struct qe_rmq_reading fresh; /* of poll `fresh_poll` */
+    uint64_t fresh_poll;         /* 0 never */
     struct qe_rmq_held held[QE_RMQ_EXTRA_COUNT];
     struct qe_rmq_history *history; /* owned; NULL: none */
     int64_t born_mono_ms;           /* when it was first seen */

@@ -1,5 +1,7 @@
 /* sample(): one poll. Depths in the cheapest way that the broker offers; what is dearer only as
  * often as it may cost. */
+#include <math.h>
+
 #include "backend/rabbitmq/sample_internal.h"
 #include "util/mem.h"
 
@@ -72,26 +74,55 @@ static void note_first(struct qe_err *first, const struct qe_err *why)
     }
 }
 
-/* A broker that answers late has paid for it, too. */
+/* What one of the dear things cost in this poll. */
+struct cost {
+    double seconds; /* of all its calls */
+    bool is_asked;
+    bool is_late;   /* some answer did not come in time */
+    bool is_failed; /* some call was refused, or its answer was no good */
+};
+
+static void add_cost(struct cost *cost, const struct qe_rmq_call *call)
+{
+    cost->is_asked = true;
+    cost->seconds += call->duration_seconds;
+    if (call->err.code == QE_ERR_TIMEOUT) {
+        cost->is_late = true;
+    } else if (call->err.code != QE_OK) {
+        cost->is_failed = true;
+    }
+}
+
+/* Only answers tell what an answer costs: a refusal takes no time. What a broker has no time for
+ * that tells of its nodes meanwhile costs at least as long as was waited for it; one that tells
+ * nothing at all has something else. */
 static void note_costs(struct qe_rmq_sampling *sampling)
 {
-    double seconds[QE_RMQ_EXTRA_COUNT] = {0};
-    bool asked[QE_RMQ_EXTRA_COUNT] = {false};
+    const int64_t now_mono_ms = sampling->poll.now_mono_ms;
+    struct cost costs[QE_RMQ_EXTRA_COUNT] = {0};
 
     for (size_t i = 0; i < sampling->calls_count; i++) {
         const struct qe_rmq_call *call = &sampling->calls[i];
-        const bool is_metrics = call->index == QE_RMQ_FOR_EXTRA_METRICS;
 
-        if (is_metrics || call->operation == QE_RMQ_STATISTICS_OF) {
-            const size_t extra = is_metrics ? QE_RMQ_EXTRA_METRICS : QE_RMQ_EXTRA_STATISTICS;
-
-            asked[extra] = true;
-            seconds[extra] += call->duration_seconds;
+        if (call->index == QE_RMQ_FOR_EXTRA_METRICS) {
+            add_cost(&costs[QE_RMQ_EXTRA_METRICS], call);
+        } else if (call->operation == QE_RMQ_STATISTICS_OF) {
+            add_cost(&costs[QE_RMQ_EXTRA_STATISTICS], call);
         }
     }
     for (size_t i = 0; i < QE_RMQ_EXTRA_COUNT; i++) {
-        if (asked[i]) {
-            qe_rmq_pace_note(&sampling->self->paces[i], seconds[i], sampling->poll.now_mono_ms);
+        struct qe_rmq_pace *pace = &sampling->self->paces[i];
+        const struct cost *cost = &costs[i];
+
+        if (!cost->is_asked) {
+            continue;
+        }
+        if (cost->is_failed || (cost->is_late && !sampling->nodes_told)) {
+            qe_rmq_pace_note_failure(pace, now_mono_ms);
+        } else if (cost->is_late) {
+            qe_rmq_pace_note(pace, fmax(cost->seconds, pace->cost_seconds), now_mono_ms);
+        } else {
+            qe_rmq_pace_note(pace, cost->seconds, now_mono_ms);
         }
     }
 }

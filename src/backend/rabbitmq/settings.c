@@ -4,6 +4,7 @@
 #include "backend/rabbitmq/amqp_url.h"
 #include "backend/rabbitmq/internal.h"
 #include "util/text.h"
+#include "util/url.h"
 
 static const char *const s_methods[] = {"auto", "metrics", "totals", "statistics", NULL};
 static const char *const s_delay_methods[] = {"queues", "plugin", NULL};
@@ -163,8 +164,10 @@ static int check_urls(const void *settings, const char **out_key, struct qe_err 
     for (size_t i = 0; i < own->metrics_urls.count; i++) {
         fault = url_fault(own->metrics_urls.items[i]);
         if (fault != NULL) {
-            return qe_err_set(err, QE_ERR_INVALID, "URL \"%s\" %s", own->metrics_urls.items[i],
-                              fault);
+            char shown[QE_URL_SHOWN_BYTES];
+
+            return qe_err_set(err, QE_ERR_INVALID, "URL \"%s\" %s",
+                              qe_url_show(own->metrics_urls.items[i], shown), fault);
         }
     }
     *out_key = NULL;

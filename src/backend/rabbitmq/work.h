@@ -23,8 +23,13 @@ int qe_rmq_send(void *handle, const struct qe_queue *to, struct qe_outgoing *mes
 int qe_rmq_receive(void *handle, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err);
 void qe_rmq_pause(void *handle, const struct qe_queue *queue);
+void qe_rmq_halt(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms);
+void qe_rmq_give_back(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
+                      struct qe_unreturned *out);
 int qe_rmq_settle(void *handle, const struct qe_queue *queue, struct qe_settlement *settlements,
                   size_t count, int64_t deadline_mono_ms, struct qe_err *err);
+bool qe_rmq_holds(const void *handle, const struct qe_queue *queue,
+                  const struct qe_message *message);
 int qe_rmq_purge(void *handle, const struct qe_queue *queue, int64_t deadline_mono_ms,
                  uint64_t *out_count, struct qe_err *err);
 int qe_rmq_publish(void *handle, const struct qe_topic *topic, struct qe_outgoing *messages,

@@ -149,6 +149,7 @@ int qe_sqs_send(void *self, const struct qe_queue *to, struct qe_outgoing *messa
                 int64_t deadline_mono_ms, struct qe_err *err);
 int qe_sqs_receive(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err);
+bool qe_sqs_awaits(const void *self, const struct qe_queue *queue);
 int qe_sqs_settle(void *self, const struct qe_queue *queue, struct qe_settlement *settlements,
                   size_t count, int64_t deadline_mono_ms, struct qe_err *err);
 int qe_sqs_extend(void *self, const struct qe_queue *queue, struct qe_extension *extensions,

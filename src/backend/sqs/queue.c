@@ -362,6 +362,37 @@ static int take_facts(struct qe_sqs_queue *queue, const struct qe_json *answer,
     return 0;
 }
 
+/* Whether the facts have the same dead-letter queue. That of another account has its number before
+ * its name. */
+static bool has_link(const struct qe_sqs_queue *queue, const struct qe_queue *told)
+{
+    struct qe_sqs_arn arn = {0};
+
+    if (told->links_count == 0 || !qe_sqs_arn_parse(queue->dead_letter_arn, &arn)) {
+        return told->links_count == 0 && queue->dead_letter_arn[0] == '\0';
+    }
+    const char *name = strrchr(told->links[0].queue, '/');
+
+    return strcmp(name == NULL ? told->links[0].queue : name + 1, arn.name) == 0;
+}
+
+void qe_sqs_queue_heed(struct qe_sqs_queue *queue, const struct qe_queue *told)
+{
+    uint64_t number = QE_HASH_START;
+
+    if (!told->dead_letter_known) {
+        return;
+    }
+    for (size_t i = 0; i < told->links_count; i++) {
+        number = fnv1a(fnv1a(number, "\n"), told->links[i].queue);
+    }
+    /* A list that is older than the facts is heeded once: it costs a call, and they stay. */
+    if (number != queue->told && queue->facts_mono_ms != 0 && !has_link(queue, told)) {
+        queue->facts_mono_ms = qe_clock_mono_ms() - FACTS_AGE_MS;
+    }
+    queue->told = number;
+}
+
 int qe_sqs_queue_learn(struct qe_sqs *sqs, struct qe_sqs_queue *queue, bool interruptible,
                        int64_t deadline_mono_ms, struct qe_err *err)
 {

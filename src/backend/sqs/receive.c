@@ -349,6 +349,19 @@ int qe_sqs_receive(void *self, const struct qe_queue *from, size_t max, int64_t 
     return rc;
 }
 
+bool qe_sqs_awaits(const void *self, const struct qe_queue *queue)
+{
+    const struct qe_sqs *sqs = self;
+    size_t count = 0;
+
+    for (size_t i = 0; sqs->work != NULL && i < sqs->work->queues_count; i++) {
+        const struct qe_sqs_queue *own = sqs->work->queues[i];
+
+        count += strcmp(own->name, queue->name) == 0 ? count_polls(own) : 0;
+    }
+    return count > 0;
+}
+
 /* --- the end --- */
 
 struct returning {

@@ -202,7 +202,7 @@ int qe_sqs_redrive_status(void *self, const struct qe_queue *dlq, int64_t deadli
             started < COUNT_MAX) {
             task.started_unix_ms = (int64_t)(started < UNIX_MS_MIN ? started * 1000 : started);
         }
-        if (reason != NULL) {
+        if (task.state == QE_REDRIVE_FAILED && reason != NULL) {
             size_t bytes = qe_text_cut(reason, strlen(reason), sizeof task.reason - 1);
 
             memcpy(task.reason, reason, bytes);

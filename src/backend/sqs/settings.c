@@ -3,6 +3,7 @@
 
 #include "backend/sqs/internal.h"
 #include "util/text.h"
+#include "util/url.h"
 
 #define SECOND_MS 1000.0
 #define MINUTE_MS (60 * SECOND_MS)
@@ -422,7 +423,9 @@ static int check_queues(const void *settings, const char **out_key, struct qe_er
 
         fault = fault == NULL && name != NULL ? name_fault(name + 1) : fault;
         if (fault != NULL) {
-            return qe_err_set(err, QE_ERR_INVALID, "URL \"%s\" %s", url, fault);
+            char shown[QE_URL_SHOWN_BYTES];
+
+            return qe_err_set(err, QE_ERR_INVALID, "URL \"%s\" %s", qe_url_show(url, shown), fault);
         }
     }
     if (check_unique(&sqs->queue_urls, "URL", err) != 0) {

@@ -294,5 +294,6 @@ int qe_sqs_settle(void *self, const struct qe_queue *queue, struct qe_settlement
         fail_all(settlements, count, err);
         return -1;
     }
+    qe_sqs_queue_heed(settle.queue, queue);
     return settle_all(&settle, err);
 }

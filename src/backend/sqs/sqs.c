@@ -136,6 +136,7 @@ const struct qe_driver qe_driver_sqs = {
     .sample = qe_sqs_sample,
     .send = qe_sqs_send,
     .receive = qe_sqs_receive,
+    .awaits = qe_sqs_awaits,
     .give_back = qe_sqs_give_back,
     .settle = qe_sqs_settle,
     .extend = qe_sqs_extend,

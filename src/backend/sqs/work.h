@@ -45,6 +45,7 @@ struct qe_sqs_queue {
     bool content_deduplication;
     char arn[256];
     char dead_letter_arn[256]; /* "" none */
+    uint64_t told;             /* a hash of the links that a settlement named last; 0: none did */
 
     struct qe_sqs_poll polls[QE_SQS_PARALLEL_MAX];
     struct qe_message_list held; /* received and not handed out yet, in order */
@@ -100,6 +101,9 @@ struct qe_sqs_queue *qe_sqs_queue_find_interruptible(struct qe_sqs *sqs,
  * it where the caller is one that can be interrupted. */
 int qe_sqs_queue_learn(struct qe_sqs *sqs, struct qe_sqs_queue *queue, bool interruptible,
                        int64_t deadline_mono_ms, struct qe_err *err) QE_MUST_CHECK;
+/* The caller's list says where this queue dead-letters: what is remembered is read again when that
+ * is news. */
+void qe_sqs_queue_heed(struct qe_sqs_queue *queue, const struct qe_queue *told);
 /* After "does not exist": the URL is asked for anew next time. */
 void qe_sqs_queue_forget(struct qe_sqs *sqs, struct qe_sqs_queue *queue);
 

@@ -106,6 +106,37 @@ static void a_link_stays_in_its_vhost(void **state)
     qe_config_destroy(config);
 }
 
+static void what_a_source_says_to_be_a_dead_letter_queue_is_marked_as_one(void **state)
+{
+    (void)state;
+    struct qe_config *config =
+        load("sources:\n"
+             "  - {name: local, type: embedded, path: ':memory:', queues: [{name: a}], "
+             "dead_letter_queues: ['.*-dlq', 'x']}\n"
+             "  - {name: other, type: embedded, path: ':memory:', queues: [{name: a}]}\n");
+    static const struct {
+        const char *name;
+        bool is_marked;
+    } rows[] = {{"a-dlq", true}, {"x", true}, {"a", false}, {"xy", false}, {"a-dlq-not", false}};
+    struct qe_queue_list list = {0};
+    struct qe_err err = {0};
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        (void)add(&list, "", rows[i].name);
+    }
+    assert_ok(qe_links_add(config, "other", &list, &err), err);
+    for (size_t i = 0; i < list.count; i++) {
+        assert_false(list.items[i].is_dead_letter_elsewhere);
+    }
+    assert_ok(qe_links_add(config, "local", &list, &err), err);
+    for (size_t i = 0; i < list.count; i++) {
+        print_message("%s\n", rows[i].name);
+        assert_int_equal(list.items[i].is_dead_letter_elsewhere, rows[i].is_marked);
+    }
+    qe_queue_list_deinit(&list);
+    qe_config_destroy(config);
+}
+
 static void a_reload_sees_which_links_changed(void **state)
 {
     (void)state;
@@ -144,6 +175,7 @@ int main(void)
         cmocka_unit_test(a_consumers_own_dead_letter_queue_is_a_link_of_its_queue),
         cmocka_unit_test(what_the_broker_says_itself_is_said_once),
         cmocka_unit_test(a_link_stays_in_its_vhost),
+        cmocka_unit_test(what_a_source_says_to_be_a_dead_letter_queue_is_marked_as_one),
         cmocka_unit_test(a_reload_sees_which_links_changed),
     };
 

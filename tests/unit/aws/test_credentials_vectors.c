@@ -328,5 +328,5 @@ int main(void)
         cmocka_unit_test(profiles_end_as_in_every_recorded_scenario),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qe_shared_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -169,5 +169,5 @@ int main(void)
         cmocka_unit_test(every_official_case_finds_its_endpoint),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qe_shared_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

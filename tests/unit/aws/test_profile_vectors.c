@@ -127,5 +127,5 @@ int main(void)
         cmocka_unit_test(every_official_case_is_parsed_as_it_says),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qe_shared_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -433,5 +433,5 @@ int main(void)
         cmocka_unit_test(nothing_of_the_folder_is_left_out),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qe_shared_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

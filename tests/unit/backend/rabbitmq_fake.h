@@ -1,6 +1,7 @@
 /* A made RabbitMQ, and a made clock, under the watching half of the driver: this header defines
  * what net/http_client.h and util/clock.h declare, so that the linker takes none of the real ones.
- * Nothing waits, nothing is sent; requests are answered in the order in which they were begun.
+ * Nothing waits, nothing is sent; requests are answered in the order in which they were begun,
+ * those last whose answers come too late: the others do not wait for them.
  *
  * One test program includes it once. */
 #ifndef QE_TESTS_UNIT_BACKEND_RABBITMQ_FAKE_H
@@ -175,10 +176,34 @@ static void fill_reply(const struct fake_call *call, const struct fake_answer *f
     }
 }
 
+static const struct fake_answer *answer_to(const struct fake_call *call)
+{
+    const struct fake_answer *found = NULL;
+
+    for (size_t i = 0; i < s_fake.answers_count; i++) {
+        if (strstr(call->url, s_fake.answers[i].part) != NULL) {
+            found = &s_fake.answers[i];
+        }
+    }
+    return found;
+}
+
+static size_t next_in_flight(void)
+{
+    for (size_t i = 0; i < s_fake.in_flight_count; i++) {
+        const struct fake_answer *found = answer_to(&s_fake.in_flight[i]);
+
+        if (found == NULL || s_mono_ms + found->takes_ms <= s_fake.in_flight[i].deadline_mono_ms) {
+            return i;
+        }
+    }
+    return 0;
+}
+
 enum qe_http_event qe_http_wait(struct qe_http_client *client, int64_t until_mono_ms,
                                 bool interruptible, struct qe_http_reply *out_reply)
 {
-    const struct fake_answer *found = NULL;
+    size_t next = 0;
     struct fake_call call;
 
     (void)client;
@@ -190,15 +215,11 @@ enum qe_http_event qe_http_wait(struct qe_http_client *client, int64_t until_mon
     if (s_fake.in_flight_count == 0) {
         return QE_HTTP_IDLE;
     }
-    call = s_fake.in_flight[0];
-    memmove(s_fake.in_flight, s_fake.in_flight + 1,
-            --s_fake.in_flight_count * sizeof s_fake.in_flight[0]);
-    for (size_t i = 0; i < s_fake.answers_count; i++) {
-        if (strstr(call.url, s_fake.answers[i].part) != NULL) {
-            found = &s_fake.answers[i];
-        }
-    }
-    fill_reply(&call, found, out_reply);
+    next = next_in_flight();
+    call = s_fake.in_flight[next];
+    memmove(s_fake.in_flight + next, s_fake.in_flight + next + 1,
+            (--s_fake.in_flight_count - next) * sizeof s_fake.in_flight[0]);
+    fill_reply(&call, answer_to(&call), out_reply);
     return QE_HTTP_REPLY;
 }
 

@@ -135,26 +135,29 @@ static void type_that_is_not_text_is_refused(void **state)
     qe_attributes_deinit(&attributes);
 }
 
-/* Whatever somebody's transaction put into the outbox is read as it was before types. */
-static void what_only_looks_like_a_type_is_left_as_it_is(void **state)
+/* What somebody's own transaction does. */
+static void execute(const struct store *store, const char *sql)
 {
-    struct store *store = *state;
     const struct qe_embedded *self = store->handle;
     struct qe_err err = {0};
     struct qe_queue_list list = {0};
 
     assert_ok(qe_driver_embedded.list(store->handle, soon(), &list, &err), err); /* opens it */
     qe_queue_list_deinit(&list);
-    assert_int_equal(
-        sqlite3_exec(self->db,
-                     "INSERT INTO outbox (queue, body, attributes) VALUES ('orders', 'b', '{"
-                     "\"typed\":{\"type\":\"Number\",\"value\":\"7\"},"
-                     "\"more\":{\"type\":\"Number\",\"value\":\"7\",\"x\":1},"
-                     "\"number\":{\"type\":\"Number\",\"value\":7},"
-                     "\"half\":{\"type\":\"Number\"},\"null\":{\"type\":null,\"value\":\"7\"},"
-                     "\"array\":[\"Number\",\"7\"],\"bare\":7,\"text\":\"not {json\"}')",
-                     NULL, NULL, NULL),
-        SQLITE_OK);
+    assert_int_equal(sqlite3_exec(self->db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+/* Whatever somebody's transaction put into the outbox is read as it was before types. */
+static void what_only_looks_like_a_type_is_left_as_it_is(void **state)
+{
+    struct store *store = *state;
+
+    execute(store, "INSERT INTO outbox (queue, body, attributes) VALUES ('orders', 'b', '{"
+                   "\"typed\":{\"type\":\"Number\",\"value\":\"7\"},"
+                   "\"more\":{\"type\":\"Number\",\"value\":\"7\",\"x\":1},"
+                   "\"number\":{\"type\":\"Number\",\"value\":7},"
+                   "\"half\":{\"type\":\"Number\"},\"null\":{\"type\":null,\"value\":\"7\"},"
+                   "\"array\":[\"Number\",\"7\"],\"bare\":7,\"text\":\"not {json\"}')");
     struct qe_message_list got = receive_one(store, &store->orders);
 
     assert_int_equal(got.items[0].attributes.count, 8);
@@ -169,6 +172,27 @@ static void what_only_looks_like_a_type_is_left_as_it_is(void **state)
     qe_message_list_deinit(&got);
 }
 
+/* Handlers are given messages as JSON, and JSON is UTF-8. */
+static void what_is_no_utf8_in_the_outbox_is_mended(void **state)
+{
+    struct store *store = *state;
+
+    execute(store, "INSERT INTO outbox (queue, body, group_id, correlation_id, reply_to,"
+                   " attributes) VALUES ('orders', x'ff', CAST(x'636166e9' AS TEXT),"
+                   " CAST(x'c3a9c3' AS TEXT), CAST(x'ff' AS TEXT),"
+                   " CAST(x'7b22636166e9223a22e9222c2268616c66223a225c7564383364227d' AS TEXT))");
+    struct qe_message_list got = receive_one(store, &store->orders);
+    const struct qe_message *message = &got.items[0];
+
+    assert_string_equal(message->group, "caf?");
+    assert_string_equal(message->correlation_id, "\xc3\xa9?");
+    assert_string_equal(message->reply_to, "?");
+    assert_attribute(message, "caf?", "", "?");
+    assert_attribute(message, "half", "", "???");  /* "\ud83d" */
+    assert_memory_equal(message->body, "\xff", 1); /* a body is any bytes */
+    qe_message_list_deinit(&got);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +201,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(type_that_is_not_text_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(what_only_looks_like_a_type_is_left_as_it_is, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_utf8_in_the_outbox_is_mended, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,6 +267,52 @@ static void where_dead_letters_may_go_anywhere_no_age_is_estimated(void **state)
     }
 }
 
+/* A landing queue leads to one queue; what is left of it to nobody else. */
+static void our_own_delays_keep_estimates_only_from_the_queues_that_they_are_for(void **state)
+{
+#define EXCHANGE(name, type) "{\"vhost\":\"/\",\"name\":\"" name "\",\"type\":\"" type "\"}"
+#define BINDING(source, queue)                                                                     \
+    "{\"vhost\":\"/\",\"source\":\"" source "\",\"destination\":\"" queue                          \
+    "\",\"destination_type\":\"queue\",\"routing_key\":\"" queue "\"}"
+#define DELAY(name, key)                                                                           \
+    QUEUE(name, ",\"arguments\":{\"x-dead-letter-exchange\":\"\",\"x-message-ttl\":0" key "}")
+    (void)state;
+    struct rig rig;
+    struct qe_err err = {0};
+
+    rig_init(&rig);
+    answer(
+        "/api/exchanges/", 200,
+        "[" EXCHANGE("qe.delay.missing", "fanout") "," EXCHANGE("qe.delay.plugin", "direct") "]");
+    answer("/api/bindings/", 200, "[" BINDING("qe.delay.missing", "qe.delay.missing") "]");
+    answer("/api/queues/%2F?disable_stats=true&columns=", 200,
+           "[" QUEUE("q", QUORUM) "," QUEUE("retried", QUORUM) "," DELAY(
+               "qe.delay.missing", "") "," DELAY("qe.delay.to.retried",
+                                                 ",\"x-dead-letter-routing-key\":\"retried\"") "]");
+    assert_ok(list(&rig, &err), err);
+    assert_false(qe_rmq_table_get(rig.self.table, "/", "q")->may_get_dead_letters);
+    assert_true(qe_rmq_table_get(rig.self.table, "/", "retried")->may_get_dead_letters);
+
+    /* The landing queue is deleted, and what it was for goes by way of the other one. */
+    answer(
+        "/api/queues/%2F?disable_stats=true&columns=", 200,
+        "[" QUEUE("q", QUORUM) "," QUEUE("retried", QUORUM) "," DELAY("qe.delay.missing", "") "]");
+    assert_ok(list(&rig, &err), err);
+    assert_false(qe_rmq_table_get(rig.self.table, "/", "q")->may_get_dead_letters);
+    assert_true(qe_rmq_table_get(rig.self.table, "/", "retried")->may_get_dead_letters);
+
+    /* The plugin's way leads to another one. */
+    answer("/api/bindings/", 200,
+           "[" BINDING("qe.delay.missing", "qe.delay.missing") "," BINDING("qe.delay.plugin",
+                                                                           "q") "]");
+    assert_ok(list(&rig, &err), err);
+    assert_true(qe_rmq_table_get(rig.self.table, "/", "q")->may_get_dead_letters);
+    rig_deinit(&rig);
+#undef DELAY
+#undef EXCHANGE
+#undef BINDING
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +322,7 @@ int main(void)
         cmocka_unit_test(an_age_stays_for_some_polls_while_its_message_may_be_there),
         cmocka_unit_test(a_timestamp_that_cannot_be_true_is_no_age),
         cmocka_unit_test(where_dead_letters_may_go_anywhere_no_age_is_estimated),
+        cmocka_unit_test(our_own_delays_keep_estimates_only_from_the_queues_that_they_are_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

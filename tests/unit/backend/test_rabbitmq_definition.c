@@ -170,6 +170,47 @@ static void rules_come_from_arguments_policies_and_operator_policies(void **stat
     }
 }
 
+/* What a consumer that is no longer asked goes by. */
+static void what_working_on_a_queue_goes_by_is_told_with_it(void **state)
+{
+    static const struct {
+        const char *queue;
+        int64_t deliveries_most;
+        bool is_single_active;
+        bool may_refuse;
+        const char *why;
+    } rows[] = {
+        {Q("x", "", ""), -1, false, false, "a classic queue"},
+        {Q("x", "\"x-delivery-limit\":3", ""), -1, false, false, "which heeds no such limit"},
+        {Q("x", "\"x-delivery-limit\":3", QUORUM), 3, false, false, "a quorum queue with one"},
+        {Q("x", "", QUORUM ",\"delivery_limit\":\"unlimited\""), -1, false, false, "none"},
+        {Q("x", "", QUORUM ",\"delivery_limit\":1e300"), -1, false, false, "never reached"},
+        {Q("x", "\"x-single-active-consumer\":true", ""), -1, true, false, "in line"},
+        {Q("x", "", ",\"exclusive\":true"), -1, false, true, "gone with its owner"},
+        {Q("x", "\"x-max-length\":1,\"x-overflow\":\"reject-publish\"", ""), -1, false, true,
+         "full"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_json *json = parse(rows[i].queue);
+        struct qe_rmq_definition made;
+        struct qe_queue told = {0};
+        struct qe_err err = {0};
+
+        assert_ok(qe_rmq_definition_parse(json, &made, &err), err);
+        qe_rmq_definition_tell(&made, &told);
+        if (!told.delivery_known || told.kind != made.kind ||
+            told.deliveries_most != rows[i].deliveries_most ||
+            told.is_single_active != rows[i].is_single_active ||
+            told.may_refuse != rows[i].may_refuse) {
+            fail_msg("%s", rows[i].why);
+        }
+        qe_rmq_definition_deinit(&made);
+        qe_json_destroy(json);
+    }
+}
+
 static void a_pattern_that_cannot_be_read_is_told_and_the_others_stand(void **state)
 {
     struct qe_json *json =
@@ -351,11 +392,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_come_from_arguments_policies_and_operator_policies),
         cmocka_unit_test(a_full_queue_that_refuses_is_known_by_arguments_and_policies),
+        cmocka_unit_test(what_working_on_a_queue_goes_by_is_told_with_it),
         cmocka_unit_test(a_pattern_that_cannot_be_read_is_told_and_the_others_stand),
         cmocka_unit_test(recorded_queues_say_what_they_said),
         cmocka_unit_test(a_member_that_is_told_twice_is_taken_from_the_first),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qe_shared_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -36,12 +36,14 @@ static void the_plugin_is_used_only_where_it_loses_nothing_in_a_restart(void **s
     };
     static struct qe_rmq rmq; /* as the next: large for a stack */
     static struct qe_amqp_delays delays;
+    static struct qe_rmq_work work; /* nothing was received from any of them */
     struct qe_rmq_settings settings = {.delay_method = QE_RMQ_DELAY_PLUGIN};
     struct qe_amqp_connection connection = {.rmq = &rmq, .vhost = "/"};
     struct qe_err err = {0};
 
     (void)state;
     rmq.settings = &settings;
+    rmq.work = &work;
     rmq.table = qe_rmq_table_new(&err);
     assert_non_null(rmq.table);
     add(rmq.table, Q("classic", ",\"type\":\"classic\""));

@@ -224,5 +224,5 @@ int main(void)
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return qe_shared_result(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -111,6 +111,7 @@ static void every_value_comes_back_with_its_type(void **state)
         assert_string_equal(type_of(&message.attributes, s_values[i].name), s_values[i].type);
     }
     assert_string_equal(message.id, "id-1");
+    assert_true(message.id_is_publishers);
     assert_string_equal(message.correlation_id, "c-1");
     assert_string_equal(message.reply_to, "r-1");
     assert_int_equal(message.sent_unix_ms, INT64_C(1700000000123));

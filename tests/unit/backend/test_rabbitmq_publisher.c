@@ -7,7 +7,7 @@
 #define COUNT 3
 
 struct results {
-    struct qe_err of[COUNT];
+    struct qe_err of[COUNT + 1];
     size_t count;
 };
 
@@ -65,9 +65,39 @@ static void what_ended_the_channel_is_told_only_of_the_message_that_did_it(void 
     assert_int_equal(results.of[COUNT - 1].code, QE_ERR_TIMEOUT);
 }
 
+/* Of one id, which publishers choose, to one place: which of them came back is not told. */
+static void of_several_alike_that_one_comes_back_all_count_as_returned(void **state)
+{
+    static struct qe_amqp_connection connection; /* large, as the next */
+    static struct qe_amqp_publisher publisher;
+    static const uint64_t keys[COUNT + 1] = {7, 7, 8, 7};
+    struct results results = {0};
+    const struct qe_amqp_batch batch = {.context = &results, .count = COUNT + 1, .done = done};
+    struct qe_amqp_content content = {.key = 7, .reason = "NO_ROUTE"};
+
+    (void)state;
+    qe_amqp_publisher_init(&publisher, NULL, &connection);
+    publisher.batch = &batch;
+    publisher.first_tag = 1;
+    publisher.window_count = COUNT + 1;
+    for (size_t i = 0; i < COUNT + 1; i++) {
+        publisher.window[i] = (struct qe_amqp_pending){.index = i, .key = keys[i]};
+    }
+    qe_amqp_publisher_confirmed(&publisher, 4, false, true); /* the last one is in already */
+    qe_amqp_publisher_returned(&publisher, &content);
+    qe_amqp_publisher_confirmed(&publisher, 4, true, true);
+    assert_int_equal(results.count, COUNT + 1);
+    assert_int_equal(results.of[0].code, QE_ERR_NOT_FOUND);
+    assert_int_equal(results.of[1].code, QE_ERR_NOT_FOUND); /* else one that is gone is in */
+    assert_int_equal(results.of[2].code, QE_OK);
+    assert_int_equal(results.of[3].code, QE_OK);
+    qe_amqp_publisher_deinit(&publisher);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(of_several_alike_that_one_comes_back_all_count_as_returned),
         cmocka_unit_test(what_ended_the_channel_is_told_only_of_the_message_that_did_it),
     };
     return cmocka_run_group_tests_name("rabbitmq publisher", tests, NULL, NULL);

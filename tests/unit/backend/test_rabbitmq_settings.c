@@ -76,6 +76,8 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
         {"    management_url: \"http:///api\"\n", "management_url: names no host"},
         {"    management_url: \"http://r/?x\"\n", "management_url: must not hold a user, a query"},
         {"    metrics_urls: [a]\n", "metrics_urls: URL \"a\" must begin with http"},
+        {"    metrics_urls: [\"http://u:p@rabbit1:15692\"]\n",
+         "metrics_urls: URL \"http://...@rabbit1:15692\" must not hold a user"},
         {"    username: \"a:b\"\n", "username: must not hold a colon"},
         {"    vhosts: [\"/\", \"/\"]\n", "vhosts: virtual host \"/\" appears twice"},
         {"    vhosts: [\"\"]\n", "vhosts"},
@@ -93,6 +95,39 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
         assert_null(config);
         if (strstr(qe_strbuf_text(&errors), rows[i].message) == NULL ||
             strstr(qe_strbuf_text(&errors), "test.yml:4:") == NULL) {
+            fail_msg("row %zu: %s", i, qe_strbuf_text(&errors));
+        }
+        qe_strbuf_deinit(&errors);
+    }
+}
+
+static void a_refused_address_is_shown_without_its_password(void **state)
+{
+    static const char *const rows[] = {
+        "    management_url: \"http://u:s3cret@rabbit:15672\"\n",
+        "    management_url: \"rabbit:15672/?password=s3cret\"\n",
+        "    management_url: \"http://u:s3cret@rabbit\\x01\"\n",
+        "    amqp_url: \"amqp://u:s3cret@rabbit\"\n",
+        "    amqp_url: \"http://u:s3cret@rabbit\"\n",
+        "    amqp_url: \"amqp://u:s3cret\"\n",
+        "    metrics_urls: [\"http://u:s3cret@rabbit1:15692\"]\n",
+        "    metrics_urls: [\"http://a:15692\", \"u:s3cret@rabbit1:15692\"]\n",
+        "    metrics_urls: [\"http://u:p@s3cret@rabbit1:15692\"]\n",
+        "    metrics_urls: [\"http://u:s3cret?/#@rabbit1:15692\"]\n",
+        "    metrics_urls: [\"http://rabbit1:15692/?token=s3cret\"]\n",
+        "    metrics_urls: [\"http://rabbit1:15692/#s3cret\"]\n",
+        "    metrics_urls: [\"http://u:s3cret@rabbit1\\x01\"]\n",
+        "    metrics_urls: \"http://u:s3cret@rabbit1:15692\"\n",
+        "    metrics_urls: {\"http://u:s3cret@rabbit1:15692\": x}\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_strbuf errors;
+        struct qe_config *config = load(rows[i], &errors);
+
+        if (config != NULL || strstr(qe_strbuf_text(&errors), "test.yml:4:") == NULL ||
+            strstr(qe_strbuf_text(&errors), "s3cret") != NULL) {
             fail_msg("row %zu: %s", i, qe_strbuf_text(&errors));
         }
         qe_strbuf_deinit(&errors);
@@ -256,6 +291,7 @@ int main(void)
         cmocka_unit_test(nothing_but_the_type_is_enough),
         cmocka_unit_test(everything_can_be_said),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
+        cmocka_unit_test(a_refused_address_is_shown_without_its_password),
         cmocka_unit_test(listeners_tell_where_metrics_are),
         cmocka_unit_test(names_are_escaped),
         cmocka_unit_test(user_and_password_are_encoded),

@@ -353,7 +353,7 @@ static void each_failure_has_its_reason(void **state)
         {"/api/queues/", 401, "{\"reason\":\"User not authorised\"}", QE_ERR_AUTH,
          "permission row"},
         {"/api/queues/", 503, "busy", QE_ERR_NETWORK, "503"},
-        {"/api/queues/", 200, "{}", QE_ERR_PROTOCOL, "no list"},
+        {"/api/queues/", 200, "{}", QE_ERR_PROTOCOL, "no JSON array"},
         {"/api/queues/", 200, "[{}]", QE_ERR_PROTOCOL, "without name"},
         {"/api/vhosts", 200, "[{}]", QE_ERR_PROTOCOL, "without a name"},
         {"/api/overview", 429, "", QE_ERR_THROTTLED, "429"},

@@ -121,11 +121,31 @@ static void a_poll_past_its_deadline_goes_on_as_well(void **state)
     struct qe_err err = {0};
 
     play(steps);
+    assert_false(qe_driver_sqs.awaits(desk->sqs, &desk->queue));
     assert_ok(receive(desk, &desk->queue, 1, 300, &list, &err), err);
     assert_int_equal(s_now_mono_ms, START_MONO_MS + 300);
     assert_int_equal(list.count, 0);
+    assert_true(qe_driver_sqs.awaits(desk->sqs, &desk->queue)); /* so it was no empty queue */
+    assert_false(qe_driver_sqs.awaits(desk->sqs, &desk->fifo));
     assert_ok(receive(desk, &desk->queue, 1, 5000, &list, &err), err);
+    assert_false(qe_driver_sqs.awaits(desk->sqs, &desk->queue));
     expect_messages(&list, "a");
+    expect_end();
+}
+
+static void who_wants_none_has_the_queue_learnt_all_the_same(void **state)
+{
+    static const struct step steps[] = {
+        {QE_SQS_GET_QUEUE_ATTRIBUTES, .answer = FACTS("30", ""), .after_ms = 7000},
+        {.answer = NULL}};
+    const struct desk *desk = *state;
+    struct qe_message_list list = {0};
+    struct qe_err err = {0};
+
+    play(steps);
+    assert_ok(receive(desk, &desk->queue, 0, 10000, &list, &err), err);
+    assert_int_equal(s_now_mono_ms, START_MONO_MS + 7000);
+    assert_null(list.items);
     expect_end();
 }
 
@@ -405,6 +425,7 @@ int main(void)
         TEST(a_longer_wait_is_several_polls),
         TEST(an_interrupted_poll_goes_on_and_the_next_receive_gets_its_messages),
         TEST(a_poll_past_its_deadline_goes_on_as_well),
+        TEST(who_wants_none_has_the_queue_learnt_all_the_same),
         TEST(polls_of_two_queues_do_not_mix),
         TEST(what_is_more_than_asked_for_is_held),
         TEST(what_is_held_too_long_is_not_handed_out),

@@ -91,7 +91,7 @@ static void the_newest_task_is_told(void **state)
     static const struct step steps[] = {
         {QE_SQS_LIST_MESSAGE_MOVE_TASKS,
          .answer = "{\"Results\":[{\"TaskHandle\":\"t\",\"Status\":\"RUNNING\","
-                   "\"ApproximateNumberOfMessagesMoved\":5,"
+                   "\"FailureReason\":\"none yet\",\"ApproximateNumberOfMessagesMoved\":5,"
                    "\"ApproximateNumberOfMessagesToMove\":9,\"StartedTimestamp\":1795311000123}]}"},
         {QE_SQS_LIST_MESSAGE_MOVE_TASKS,
          .answer = "{\"Results\":[{\"Status\":\"FAILED\",\"FailureReason\":\"no room\","
@@ -108,6 +108,7 @@ static void the_newest_task_is_told(void **state)
     assert_ok(qe_driver_sqs.redrive_status(desk->sqs, &desk->queue, in_ms(5000), &task, &err), err);
     expect_body(0, "{\"SourceArn\":\"" ARN "\",\"MaxResults\":1}");
     assert_int_equal(task.state, QE_REDRIVE_RUNNING);
+    assert_string_equal(task.reason, "");
     assert_int_equal(task.moved_messages, 5);
     assert_int_equal(task.to_move_messages, 9);
     assert_int_equal(task.started_unix_ms, 1795311000123);

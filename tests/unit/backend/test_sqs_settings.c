@@ -127,12 +127,39 @@ static void what_cannot_be_is_refused_with_its_place(void **state)
     }
 }
 
+static void a_refused_address_is_shown_without_its_password(void **state)
+{
+    static const char *const rows[] = {
+        "    endpoint: \"http://u:s3cret@host\"\n",
+        "    endpoint: \"http://host/?token=s3cret\"\n",
+        "    sts_endpoint: \"u:s3cret@host\"\n",
+        "    cloudwatch_endpoint: \"https://u:s3cret@host\"\n",
+        "    queue_urls: [\"https://u:s3cret@host/1/q\"]\n",
+        "    queue_urls: [\"https://host/1/q?token=s3cret\"]\n",
+        "    queue_urls: [\"u:s3cret@host/1/q\"]\n",
+        "    queue_urls: [\"https://u:s3cret@host/1/q\", \"https://u:s3cret@host/1/q\"]\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_strbuf errors;
+        struct qe_config *config = load(rows[i], &errors);
+
+        if (config != NULL || strstr(qe_strbuf_text(&errors), "test.yml:4:") == NULL ||
+            strstr(qe_strbuf_text(&errors), "s3cret") != NULL) {
+            fail_msg("row %zu: %s", i, qe_strbuf_text(&errors));
+        }
+        qe_strbuf_deinit(&errors);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_but_the_type_is_enough),
         cmocka_unit_test(everything_can_be_said),
         cmocka_unit_test(what_cannot_be_is_refused_with_its_place),
+        cmocka_unit_test(a_refused_address_is_shown_without_its_password),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

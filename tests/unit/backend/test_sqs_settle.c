@@ -309,6 +309,76 @@ static void without_a_known_dead_letter_queue_it_fails_with_the_reason(void **st
     }
 }
 
+/* What was asked for minutes ago may not be so any more, and asking each time costs. */
+static void a_dead_letter_queue_that_a_later_list_names_is_asked_for_anew(void **state)
+{
+    static const struct step without[] = {{QE_SQS_GET_QUEUE_ATTRIBUTES, .answer = FACTS("30", "")},
+                                          {.answer = NULL}};
+    static const struct step with[] = {
+        {QE_SQS_GET_QUEUE_ATTRIBUTES, .answer = FACTS("30", DLQ_FACT)},
+        {QE_SQS_GET_QUEUE_URL, .answer = "{\"QueueUrl\":\"" DLQ_URL "\"}"},
+        {QE_SQS_SEND_MESSAGE_BATCH,
+         .answer = "{\"Successful\":[{\"Id\":\"0\",\"MessageId\":\"m\"}]}"},
+        {QE_SQS_DELETE_MESSAGE_BATCH, .answer = "{\"Successful\":[" DONE("0") "]}"},
+        {.answer = NULL}};
+    static const struct step known[] = {
+        {QE_SQS_SEND_MESSAGE_BATCH,
+         .answer = "{\"Successful\":[{\"Id\":\"0\",\"MessageId\":\"m\"}]}"},
+        {QE_SQS_DELETE_MESSAGE_BATCH, .answer = "{\"Successful\":[" DONE("0") "]}"},
+        {.answer = NULL}};
+    static const struct step never[] = {{.answer = NULL}};
+    struct desk *desk = *state;
+    struct qe_err err = {0};
+
+    play(without);
+    assert_ok(settle(desk, 1, QE_SETTLE_DEAD_LETTER, 0, &err), err);
+    assert_int_equal(s_settlements[0].err.code, QE_ERR_UNSUPPORTED);
+    desk->queue.dead_letter_known = true; /* listed, and the list agrees */
+    play(never);
+    assert_ok(settle(desk, 1, QE_SETTLE_DEAD_LETTER, 0, &err), err);
+    assert_int_equal(s_settlements[0].err.code, QE_ERR_UNSUPPORTED);
+    assert_ok(qe_queue_add_link(&desk->queue, NULL, "orders-dlq", &err), err);
+    play(with);
+    assert_ok(settle(desk, 1, QE_SETTLE_DEAD_LETTER, 0, &err), err);
+    expect_end();
+    assert_int_equal(s_settlements[0].result, QE_SETTLED);
+    deliver();
+    s_messages[0].receipt[0] = 's';
+    play(known);
+    assert_ok(settle(desk, 1, QE_SETTLE_DEAD_LETTER, 0, &err), err);
+    expect_end();
+    assert_int_equal(s_settlements[0].result, QE_SETTLED);
+}
+
+/* A list that has missed what was asked since is heeded once, and then no longer. */
+static void an_older_list_costs_one_question(void **state)
+{
+    static const struct step with[] = {
+        {QE_SQS_GET_QUEUE_ATTRIBUTES, .answer = FACTS("30", DLQ_FACT)},
+        {QE_SQS_GET_QUEUE_URL, .answer = "{\"QueueUrl\":\"" DLQ_URL "\"}"},
+        {QE_SQS_SEND_MESSAGE_BATCH, .failure = QE_ERR_NETWORK},
+        {.answer = NULL}};
+    static const struct step again[] = {
+        {QE_SQS_GET_QUEUE_ATTRIBUTES, .answer = FACTS("30", DLQ_FACT)},
+        {QE_SQS_SEND_MESSAGE_BATCH, .failure = QE_ERR_NETWORK},
+        {.answer = NULL}};
+    static const struct step known[] = {{QE_SQS_SEND_MESSAGE_BATCH, .failure = QE_ERR_NETWORK},
+                                        {.answer = NULL}};
+    struct desk *desk = *state;
+    struct qe_err err = {0};
+
+    play(with);
+    assert_int_equal(settle(desk, 1, QE_SETTLE_DEAD_LETTER, 0, &err), -1);
+    expect_end();
+    desk->queue.dead_letter_known = true; /* and no link */
+    play(again);
+    assert_int_equal(settle(desk, 1, QE_SETTLE_DEAD_LETTER, 0, &err), -1);
+    expect_end();
+    play(known);
+    assert_int_equal(settle(desk, 1, QE_SETTLE_DEAD_LETTER, 0, &err), -1);
+    expect_end();
+}
+
 /* --- extending --- */
 
 static void an_extension_moves_the_lapse_and_a_stale_one_changes_nothing(void **state)
@@ -410,6 +480,8 @@ int main(void)
         TEST(a_copy_that_fails_keeps_the_message),
         TEST(an_extension_moves_the_lapse_and_a_stale_one_changes_nothing),
         TEST(after_twelve_hours_nothing_is_extended),
+        TEST(a_dead_letter_queue_that_a_later_list_names_is_asked_for_anew),
+        TEST(an_older_list_costs_one_question),
         cmocka_unit_test(without_a_known_dead_letter_queue_it_fails_with_the_reason),
         TEST(running_out_of_memory_leaks_nothing),
     };

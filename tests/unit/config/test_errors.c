@@ -202,12 +202,13 @@ static void rules_between_keys_are_checked(void **state)
     (void)state;
     CHECK_ROWS(s_rows);
 }
-
 #define SMALLEST                                                                                   \
     "no source is configured; the smallest configuration is:\n"                                    \
     "  sources:\n    - name: local\n      type: shelf\n      path: queues.db\n"
-
 #define WITH_HANDLER(handler) GOOD "consumers:\n  - source: a\n    queue: q\n    handler:\n" handler
+#define WITH_HEADER(name, value)                                                                   \
+    WITH_HANDLER("      type: http\n      url: http://x/\n      headers:\n"                        \
+                 "        - {name: " name ", value: \"" value "\"}\n")
 
 static void a_handler_is_told_what_it_lacks(void **state)
 {
@@ -228,12 +229,42 @@ static void a_handler_is_told_what_it_lacks(void **state)
          "c.yml:7:12: url: must begin with http:// or https://\n"},
         {"a URL has no blanks", WITH_HANDLER("      type: http\n      url: http://x y/\n"),
          "c.yml:7:12: url: must not hold blanks: %20 is one\n"},
+        {"a URL is shown, so that it holds no password",
+         WITH_HANDLER("      type: http\n      url: http://u:secretpw@x/\n"),
+         "c.yml:7:12: url: must not hold a user or password, which would be shown: set "
+         "authorization_file\n"},
+        {"nor where libcurl still finds it",
+         WITH_HANDLER("      type: http\n      url: http:///u:secretpw@x/\n"),
+         "c.yml:7:12: url: must not hold a user or password, which would be shown: set "
+         "authorization_file\n"},
+        {"an @ further on is none",
+         WITH_HANDLER("      type: http\n      url: http://x/@a?b=c@d\n"), ""},
         {"what the type does not use would silently do nothing",
          WITH_HANDLER("      type: discard\n      timeout: 3s\n"),
          "c.yml:7:16: timeout: means nothing to a handler of type discard\n"},
         {"a certificate needs its key",
-         WITH_HANDLER("      type: http\n      url: https://x/\n      cert_file: /c\n"),
+         WITH_HANDLER("      type: http\n      url: https://x/\n"
+                      "      cert_file: /etc/passwd\n"),
          "c.yml:8:18: cert_file: is of no use without key_file\n"},
+        {"without its certificates nothing could be posted",
+         WITH_HANDLER("      type: http\n      url: https://x/\n      ca_file: /nowhere/ca.pem\n"),
+         "c.yml:8:16: ca_file: cannot read /nowhere/ca.pem: No such file or directory\n"},
+        {"a folder holds no certificate",
+         WITH_HANDLER("      type: http\n      url: https://x/\n      ca_file: /tmp\n"),
+         "c.yml:8:16: ca_file: cannot read /tmp: Is a directory\n"},
+        {"nor does an empty file a key",
+         WITH_HANDLER("      type: http\n      url: https://x/\n      cert_file: /etc/passwd\n"
+                      "      key_file: /dev/null\n"),
+         "c.yml:9:17: key_file: /dev/null is empty\n"},
+    };
+
+    (void)state;
+    CHECK_ROWS(s_rows);
+}
+
+static void a_handlers_variables_and_headers_are_some(void **state)
+{
+    static const struct row s_rows[] = {
         {"a variable has a variable's name",
          WITH_HANDLER("      type: exec\n      command: [sh]\n      environment:\n"
                       "        - {name: A-B, value: x}\n"),
@@ -243,6 +274,24 @@ static void a_handler_is_told_what_it_lacks(void **state)
          WITH_HANDLER("      type: http\n      url: http://x/\n      headers:\n"
                       "        - {name: \"A B\", value: x}\n"),
          "c.yml:9:18: name: is no name of a header\n"},
+        {"a length that is set would cut bodies short", WITH_HEADER("content-length", "3"),
+         "c.yml:9:18: name: content-length is set for each request: leave it out\n"},
+        {"nor is the way it is sent to be set", WITH_HEADER("Transfer-Encoding", "chunked"),
+         "c.yml:9:18: name: Transfer-Encoding is set for each request: leave it out\n"},
+        {"the host is the URL's", WITH_HEADER("Host", "x"),
+         "c.yml:9:18: name: Host is set for each request: leave it out\n"},
+        {"connections are kept", WITH_HEADER("Connection", "close"),
+         "c.yml:9:18: name: Connection is set for each request: leave it out\n"},
+        {"facts are what is known of the message", WITH_HEADER("x-queue-message-id", "1"),
+         "c.yml:9:18: name: X-Queue-... tells what is known of a message: use another name\n"},
+        {"what only begins like them is none", WITH_HEADER("X-Queue", "1"), ""},
+        {"a value must not add headers", WITH_HEADER("X-A", "3\\nX-B: 4"),
+         "c.yml:9:30: value: a header's value is one line without control characters\n"},
+        {"but may hold a tab", WITH_HEADER("X-A", "3\\t4"), ""},
+        {"so is that of Authorization",
+         WITH_HANDLER("      type: http\n      url: http://x/\n"
+                      "      authorization: \"a\\nb\"\n"),
+         "c.yml:8:22: authorization: a header's value is one line without control characters\n"},
     };
 
     (void)state;
@@ -369,6 +418,9 @@ static void secrets_are_in_no_message(void **state)
         "sources:\n  - name: a\n    type: vault\n    password: @hunter2\n",
         "sources:\n  - name: a\n    type: vault\n    password: %hunter2\n",
         "sources:\n  - name: a\n    type: vault\n    password: `hunter2\n",
+        "sources: [{name: a, type: vault, http://u:hunter2@host:80}]\n",
+        "sources: [{name: a, type: \"amqp://u:hunter2@host\"}]\n",
+        "sources: [{name: a, type: vault, note: \"http://u:hunter2@host\\x01\"}]\n",
     };
 
     (void)state;
@@ -435,6 +487,7 @@ int main(void)
         cmocka_unit_test(every_broken_rule_is_told_in_one_run),
         cmocka_unit_test(rules_between_keys_are_checked),
         cmocka_unit_test(a_handler_is_told_what_it_lacks),
+        cmocka_unit_test(a_handlers_variables_and_headers_are_some),
         cmocka_unit_test(broken_files_are_refused_with_a_place),
         cmocka_unit_test(nul_bytes_are_refused),
         cmocka_unit_test(variables_are_expanded_and_never_shown),

@@ -53,6 +53,56 @@ static void what_was_taken_too_much_is_paid_back(void **state)
     assert_int_equal(qe_bucket_room(&bucket, 600), 1);
 }
 
+static void what_is_returned_is_there_again_but_no_more_than_one_seconds_worth(void **state)
+{
+    struct qe_bucket bucket;
+
+    (void)state;
+    qe_bucket_init(&bucket, 2, 0);
+    qe_bucket_take(&bucket, qe_bucket_room(&bucket, 0));
+    qe_bucket_return(&bucket, 1);
+    assert_int_equal(qe_bucket_ready_mono_ms(&bucket), 10);
+    assert_int_equal(qe_bucket_room(&bucket, 9), 0);
+    assert_int_equal(qe_bucket_room(&bucket, 10), 1);
+    qe_bucket_return(&bucket, 1000); /* after a long wait, say */
+    assert_int_equal(qe_bucket_room(&bucket, 5000), 2);
+    qe_bucket_take(&bucket, 2);
+    assert_int_equal(qe_bucket_room(&bucket, 5250), 0); /* nothing is left of the rest */
+    qe_bucket_take(&bucket, 3);
+    qe_bucket_return(&bucket, 3); /* a debt is one no more */
+    assert_int_equal(qe_bucket_ready_mono_ms(&bucket), 5500);
+    qe_bucket_take(&bucket, 3);
+    qe_bucket_return(&bucket, 1); /* a part of it */
+    assert_int_equal(qe_bucket_ready_mono_ms(&bucket), 6500);
+    assert_int_equal(qe_bucket_room(&bucket, 6500), 1);
+}
+
+/* Who returns all that he takes, at once. */
+static size_t taken_for_nothing(double per_second, int64_t duration_ms)
+{
+    struct qe_bucket bucket;
+    size_t taken = 0;
+
+    qe_bucket_init(&bucket, per_second, 0);
+    for (int64_t now = 0; now < duration_ms; now++) {
+        size_t room = qe_bucket_room(&bucket, now);
+
+        taken += room;
+        qe_bucket_take(&bucket, room);
+        qe_bucket_return(&bucket, room);
+    }
+    return taken;
+}
+
+static void what_is_returned_again_and_again_keeps_a_pace(void **state)
+{
+    (void)state;
+    print_message("%zu and %zu in 10 s\n", taken_for_nothing(1, 10000),
+                  taken_for_nothing(500, 10000));
+    assert_in_range(taken_for_nothing(1, 10000), 900, 1011);
+    assert_in_range(taken_for_nothing(500, 10000), 9000, 10001);
+}
+
 static void without_a_rate_there_is_always_room(void **state)
 {
     struct qe_bucket bucket;
@@ -60,6 +110,7 @@ static void without_a_rate_there_is_always_room(void **state)
     (void)state;
     qe_bucket_init(&bucket, 0, 0);
     qe_bucket_take(&bucket, 1000);
+    qe_bucket_return(&bucket, 1000);
     assert_true(qe_bucket_room(&bucket, 0) == SIZE_MAX);
     assert_int_equal(qe_bucket_ready_mono_ms(&bucket), 0);
 }
@@ -71,6 +122,8 @@ int main(void)
         cmocka_unit_test(what_is_not_used_is_kept_for_one_second_only),
         cmocka_unit_test(slow_rates_give_one_at_a_time_when_they_say),
         cmocka_unit_test(what_was_taken_too_much_is_paid_back),
+        cmocka_unit_test(what_is_returned_is_there_again_but_no_more_than_one_seconds_worth),
+        cmocka_unit_test(what_is_returned_again_and_again_keeps_a_pace),
         cmocka_unit_test(without_a_rate_there_is_always_room)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,7 @@ static void at_most_once_counts_no_dead_letter_that_nobody_has_sent(void **state
     qe_fake_send(rig->fake, "reject", NULL);
     QE_WAIT_FOR(qe_counter_get(&rig->stats->failed[QE_FAIL_PERMANENT]) == 1);
     QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0);
-    assert_int_equal(qe_log_count(QE_LOG_WARN), warnings + 1); /* it is lost, and said so */
+    assert_int_equal(qe_log_count(QE_LOG_WARN), warnings + 2); /* why, and that it is lost */
     qe_fake_send(rig->fake, "retry", NULL);
     QE_WAIT_FOR(qe_counter_get(&rig->stats->failed[QE_FAIL_HANDLER_ERROR]) == 1);
     QE_WAIT_FOR(atomic_load(&rig->stats->in_progress) == 0);
@@ -147,6 +147,28 @@ static void at_most_once_stops_without_losing_what_it_has_not_acknowledged(void 
     qe_consumer_destroy(rig->consumer);
     rig->consumer = NULL;
     assert_int_equal(qe_fake_count_gone(rig->fake), qe_counter_get(&rig->stats->processed));
+    rig_destroy(rig);
+}
+
+/* What is acknowledged cannot go back with the one before it, and must not pass it. */
+static void at_most_once_stops_in_the_order_of_a_group(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct rig *rig = rig_at_most_once(2);
+
+    (void)state;
+    rig->options.order_by = "customer";
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 3, QE_ERR_NETWORK); /* and again after 400 ms */
+    qe_fake_send_like(rig->fake, "first", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) == 3);
+    qe_fake_send_like(rig->fake, "second", &a);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 1).gone);
+    qe_consumer_stop(rig->consumer, qe_clock_mono_ms() + 600000);
+    qe_consumer_join(rig->consumer);
+    assert_int_equal(qe_counter_get(&rig->stats->processed), 2);
+    assert_int_equal(qe_counter_get(&rig->stats->released), 0);
+    assert_true(qe_fake_message(rig->fake, 0).gone);
     rig_destroy(rig);
 }
 
@@ -397,6 +419,7 @@ int main(void)
         cmocka_unit_test(at_most_once_keeps_what_fails_where_it_has_a_dead_letter_queue),
         cmocka_unit_test(at_most_once_says_what_letters_a_stop_has_lost),
         cmocka_unit_test(at_most_once_stops_without_losing_what_it_has_not_acknowledged),
+        cmocka_unit_test(at_most_once_stops_in_the_order_of_a_group),
         cmocka_unit_test(duplicate_is_acknowledged_counted_and_not_handled),
         cmocka_unit_test(two_with_one_key_are_never_handled_at_the_same_time),
         cmocka_unit_test(message_whose_key_somebody_has_holds_its_group),

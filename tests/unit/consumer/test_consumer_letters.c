@@ -20,6 +20,44 @@ static void dead_letter_tells_first_and_last_error_and_when_it_was_first_seen(vo
     rig_destroy(rig);
 }
 
+static void release_that_the_driver_dead_letters_is_a_dead_letter_with_its_errors(void **state)
+{
+    struct rig *rig = rig_new(1);
+    struct qe_fake_message letter;
+
+    (void)state;
+    rig->fake->delivery_limit = 2;
+    rig->gate.retry_delay_ms = 0;
+    qe_fake_send(rig->fake, "retry", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_MAX_RECEIVES]) == 1);
+    letter = qe_fake_message(rig->fake, 0);
+    assert_string_equal(letter.dead_reason, "delivery_limit");
+    assert_string_equal(letter.first_error, "handler_error: try 1");
+    assert_string_equal(letter.last_error, "handler_error: try 3");
+    assert_int_equal(strlen(letter.first_seen), strlen("2026-11-22T19:58:15.123Z"));
+    assert_int_equal(qe_counter_get(&rig->stats->released), 2);
+    rig_destroy(rig);
+}
+
+/* Its own backoff would hold the others of its group for a minute. */
+static void release_that_the_driver_dead_letters_holds_nothing(void **state)
+{
+    const struct qe_fake_message like = {.customer = "a", .receives = 1};
+    struct rig *rig = rig_new(1);
+
+    (void)state;
+    rig->options.order_by = "customer";
+    rig->fake->delivery_limit = 1;
+    rig->gate.retry_delay_ms = 60000;
+    qe_fake_send_like(rig->fake, "retry", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_MAX_RECEIVES]) == 1);
+    qe_fake_send_like(rig->fake, "next", &like);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    rig_destroy(rig);
+}
+
 static void first_error_that_others_had_is_unknown_and_absent(void **state)
 {
     const struct qe_fake_message seen_before = {.receives = 1};
@@ -88,6 +126,30 @@ static void dead_letter_is_sent_before_it_is_deleted(void **state)
     assert_int_equal(event.verb, QE_SETTLE_ACK);
     assert_true(qe_fake_message(rig->fake, 0).gone);
     rig_destroy(rig);
+}
+
+static char s_letter_id[32];
+
+static int note_id(void *self, const struct qe_queue *to, struct qe_outgoing *messages,
+                   size_t count, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    (void)snprintf(s_letter_id, sizeof s_letter_id, "%s", messages[0].message_id);
+    return qe_driver_fake_poor.send(self, to, messages, count, deadline_mono_ms, err);
+}
+
+static void letter_is_to_keep_the_id_of_its_message(void **state)
+{
+    struct rig *rig = rig_with_letters();
+    struct qe_driver noting = qe_driver_fake_poor;
+
+    (void)state;
+    noting.send = note_id;
+    rig->options.driver = &noting;
+    qe_fake_send(rig->fake, "reject-7", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_PERMANENT]) == 1);
+    rig_destroy(rig);
+    assert_string_equal(s_letter_id, "reject-7");
 }
 
 static void letter_that_cannot_be_sent_leaves_its_message_where_it_is(void **state)
@@ -290,9 +352,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dead_letter_tells_first_and_last_error_and_when_it_was_first_seen),
+        cmocka_unit_test(release_that_the_driver_dead_letters_is_a_dead_letter_with_its_errors),
+        cmocka_unit_test(release_that_the_driver_dead_letters_holds_nothing),
         cmocka_unit_test(first_error_that_others_had_is_unknown_and_absent),
         cmocka_unit_test(poison_on_its_first_transient_error_is_retried_and_not_dead_lettered),
         cmocka_unit_test(dead_letter_is_sent_before_it_is_deleted),
+        cmocka_unit_test(letter_is_to_keep_the_id_of_its_message),
         cmocka_unit_test(letter_that_cannot_be_sent_leaves_its_message_where_it_is),
         cmocka_unit_test(letter_that_was_sent_is_not_sent_again_when_the_delete_fails),
         cmocka_unit_test(without_the_dead_letter_queue_nothing_is_deleted),

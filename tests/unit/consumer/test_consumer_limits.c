@@ -314,6 +314,42 @@ static void rate_limit_holds_back_receiving_and_not_what_was_received(void **sta
     rig_destroy(rig);
 }
 
+/* What a group holds goes back, and costs the others nothing. */
+static void rate_limit_counts_what_is_handled_and_not_what_goes_back(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    const struct qe_fake_message b = {.customer = "b"};
+    struct rig *rig = rig_in_order(4);
+    char id[16];
+
+    (void)state;
+    rig->options.messages_per_second = 4;
+    rig->gate.retry_delay_ms = 3600000;
+    qe_fake_send_like(rig->fake, "retry", &a);
+    for (int i = 0; i < 60; i++) {
+        (void)snprintf(id, sizeof id, "held-%d", i);
+        qe_fake_send_like(rig->fake, id, &a);
+    }
+    for (int i = 0; i < 20; i++) {
+        qe_fake_send_like(rig->fake, "quick", &b);
+    }
+    const int64_t began = qe_clock_mono_ms();
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) >= 1);
+    const int64_t first_ms = qe_clock_mono_ms() - began;
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) >= 8);
+    const unsigned handled = atomic_load(&rig->gate.started);
+    const int64_t spent_ms = qe_clock_mono_ms() - began;
+    print_message("the first after %lld ms, %u in %lld ms\n", (long long)first_ms, handled,
+                  (long long)spent_ms);
+    assert_true(first_ms < 8000); /* else 15 s: 60 at four a second */
+    assert_true(handled <= (uint64_t)spent_ms * 4 / 1000 + 5);
+    for (size_t i = 1; i <= 60; i++) {
+        assert_int_equal(qe_fake_count_events(rig->fake, QE_FAKE_RECEIVE, i), 1);
+    }
+    rig_destroy(rig);
+}
+
 /* --- circuit breaker --- */
 
 static void circuit_opens_when_handling_fails_probes_with_one_and_closes(void **state)
@@ -383,6 +419,30 @@ static void bodies_in_hand_are_bounded_whatever_the_backlog(void **state)
     rig_destroy(rig);
 }
 
+/* The broker takes no reply for now: what is done waits with it. */
+static void replies_that_wait_take_the_room_of_bodies(void **state)
+{
+    const struct qe_fake_message request = {.reply_to = "answers", .body_bytes = 1000};
+    static char s_reply[((size_t)1 << 20) + 1];
+    struct rig *rig = rig_new(2);
+
+    (void)state;
+    memset(s_reply, 'r', sizeof s_reply - 1);
+    rig->gate.reply = s_reply;
+    rig->options.max_in_hand_bytes = (size_t)4 << 20;
+    qe_fake_fail(rig->fake, QE_FAKE_SEND, 1000000, QE_ERR_NETWORK);
+    for (int i = 0; i < 100; i++) {
+        qe_fake_send_like(rig->fake, "quick", &request);
+    }
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) >= 3);
+    qe_fake_pause_ms(100);
+    assert_int_equal(atomic_load(&rig->gate.started), 3); /* a fourth might be too much */
+    qe_fake_fail(rig->fake, QE_FAKE_SEND, 0, QE_ERR_NETWORK);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 100);
+    rig_destroy(rig);
+}
+
 static void message_larger_than_all_that_is_allowed_is_handled_alone(void **state)
 {
     const struct qe_fake_message large = {.body_bytes = (size_t)3 << 20};
@@ -418,9 +478,11 @@ int main(void)
         cmocka_unit_test(message_that_no_dead_letter_queue_takes_holds_its_group),
         cmocka_unit_test(message_that_is_given_back_takes_along_what_is_behind_it_in_its_group),
         cmocka_unit_test(rate_limit_holds_back_receiving_and_not_what_was_received),
+        cmocka_unit_test(rate_limit_counts_what_is_handled_and_not_what_goes_back),
         cmocka_unit_test(circuit_opens_when_handling_fails_probes_with_one_and_closes),
         cmocka_unit_test(rejected_messages_do_not_open_the_circuit),
         cmocka_unit_test(bodies_in_hand_are_bounded_whatever_the_backlog),
+        cmocka_unit_test(replies_that_wait_take_the_room_of_bodies),
         cmocka_unit_test(message_larger_than_all_that_is_allowed_is_handled_alone)};
 
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);

@@ -1,4 +1,6 @@
 /* A reload: the consumer of before, which ends, and the one that follows it. */
+#include "consumer/order.h"
+#include "consumer/turns.h"
 #include "unit/consumer/rig.h"
 
 struct turns_rig {
@@ -160,6 +162,102 @@ static void hanging_handler_stops_no_queue_where_no_delivery_lapses(void **state
     one_whose_handler_hangs_is_waited_for_no_longer_than_its_stop(0);
 }
 
+/* The broker has it until its delivery lapses, and gives it to others only then. */
+static void message_not_settled_before_the_stop_holds_its_group_until_it_lapses(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    const struct qe_fake_message b = {.customer = "b"};
+    struct turns_rig two = two_new("customer");
+    struct rig *rig = two.rig;
+    struct qe_fake_event first;
+    struct qe_fake_event next;
+
+    (void)state;
+    rig->fake->visibility_ms = 5000;
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 1000000, QE_ERR_NETWORK);
+    qe_fake_send_like(rig->fake, "first", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) >= 1);
+    two_reload(&two);
+    qe_consumer_stop(two.before, qe_clock_mono_ms());
+    qe_consumer_join(two.before);
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 0, QE_OK);
+    qe_fake_send_like(rig->fake, "second", &a);
+    qe_fake_send_like(rig->fake, "quick", &b);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 2).gone);
+    QE_WAIT_FOR(qe_fake_message(rig->fake, 0).gone && qe_fake_message(rig->fake, 1).gone);
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 0, &first));
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 2);
+    size_t last = qe_fake_count_events(rig->fake, QE_FAKE_SETTLE, 1) - 1;
+    assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 1, last, &next));
+    assert_int_equal(next.verb, QE_SETTLE_ACK);
+    assert_true(next.at_mono_ms >= first.at_mono_ms);
+    two_destroy(&two);
+}
+
+/* What ends after that is in the next one's hands: it would hold its group once more, and for
+ * nobody. */
+static void one_that_has_passed_leaves_nothing_to_those_after_the_next(void **state)
+{
+    const struct qe_order_entry entry = {.group_hash = 1, .name = {.id = 1}, .rank = 1};
+    struct qe_turn turn[3] = {{0}};
+    struct qe_order *order[3];
+    struct qe_err err = {0};
+    struct qe_turns *turns = qe_turns_new(&err);
+
+    (void)state;
+    assert_non_null(turns);
+    assert_int_equal(qe_turns_keep_order(turns), 0);
+    for (size_t i = 0; i < 3; i++) {
+        order[i] = qe_calloc(1, sizeof *order[i]);
+        assert_non_null(order[i]);
+        qe_turns_join(turns, &turn[i]);
+    }
+    qe_order_add(order[0], &entry);
+    qe_turns_pass(turns, &turn[0], order[0]);
+    assert_true(qe_turns_begin(turns, &turn[1], order[1]));
+    assert_true(qe_order_holds(order[1], 1, 2));
+    qe_order_remove(order[1], 1, 1); /* it has come */
+    qe_order_add(order[0], &entry);
+    qe_turns_leave(turns, &turn[0], order[0]);
+    qe_turns_leave(turns, &turn[1], order[1]);
+    assert_true(qe_turns_begin(turns, &turn[2], order[2]));
+    assert_false(qe_order_holds(order[2], 1, 2));
+    qe_turns_leave(turns, &turn[2], order[2]);
+    for (size_t i = 0; i < 3; i++) {
+        qe_free(order[i]);
+    }
+    qe_turns_destroy(turns);
+}
+
+/* Received and not begun: it goes back with its place in its group. */
+static void at_most_once_keeps_its_groups_in_order_across_a_reload(void **state)
+{
+    const struct qe_fake_message a = {.customer = "a"};
+    struct turns_rig two = two_new("customer");
+    struct rig *rig = two.rig;
+
+    (void)state;
+    rig->options.delivery = QE_DELIVERY_AT_MOST_ONCE;
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 3, QE_ERR_NETWORK); /* and again after 400 ms */
+    qe_fake_send_like(rig->fake, "slow", &a);
+    qe_fake_send_like(rig->fake, "quick", &a);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) == 6);
+    pthread_mutex_lock(&rig->fake->lock);
+    rig->fake->newest_first = true;
+    pthread_mutex_unlock(&rig->fake->lock);
+    two_reload(&two);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) >= 1);
+    assert_int_equal(qe_counter_get(&rig->stats->released), 2);
+    qe_fake_pause_ms(100);
+    assert_int_equal(atomic_load(&rig->gate.started), 1); /* the slow one */
+    assert_int_equal(qe_counter_get(&rig->stats->processed), 0);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 2);
+    two_destroy(&two);
+}
+
 static void without_order_the_new_one_works_while_the_old_one_ends(void **state)
 {
     struct turns_rig two = two_new(NULL);
@@ -202,27 +300,6 @@ static void oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one(v
     two_destroy(&two);
 }
 
-static void hold_that_ends_first_makes_room(void **state)
-{
-    struct qe_hold holds[QE_HOLDS_MAX];
-    size_t count = 0;
-
-    (void)state;
-    for (int64_t i = 0; i <= QE_HOLDS_MAX; i++) {
-        const struct qe_hold one = {
-            .group_hash = (uint64_t)i, .identity = 1, .until_mono_ms = i == 7 ? 1 : 100 + i};
-
-        qe_holds_add(holds, &count, &one);
-    }
-    assert_int_equal(count, QE_HOLDS_MAX);
-    assert_int_equal(holds[7].group_hash, QE_HOLDS_MAX);
-    assert_int_equal(holds[QE_HOLDS_MAX - 1].group_hash, QE_HOLDS_MAX - 1);
-    const struct qe_hold again = {.group_hash = 8, .identity = 1, .until_mono_ms = 1000};
-    qe_holds_add(holds, &count, &again); /* what is known of the same message is renewed */
-    assert_int_equal(count, QE_HOLDS_MAX);
-    assert_int_equal(holds[8].until_mono_ms, 1000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,9 +308,11 @@ int main(void)
         cmocka_unit_test(one_that_a_second_reload_ends_before_it_began_stands_in_nobodys_way),
         cmocka_unit_test(hanging_handler_stops_no_queue),
         cmocka_unit_test(hanging_handler_stops_no_queue_where_no_delivery_lapses),
+        cmocka_unit_test(message_not_settled_before_the_stop_holds_its_group_until_it_lapses),
+        cmocka_unit_test(one_that_has_passed_leaves_nothing_to_those_after_the_next),
+        cmocka_unit_test(at_most_once_keeps_its_groups_in_order_across_a_reload),
         cmocka_unit_test(without_order_the_new_one_works_while_the_old_one_ends),
-        cmocka_unit_test(oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one),
-        cmocka_unit_test(hold_that_ends_first_makes_room)};
+        cmocka_unit_test(oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one)};
 
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
     return cmocka_run_group_tests(tests, NULL, NULL);

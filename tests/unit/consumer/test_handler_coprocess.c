@@ -168,7 +168,8 @@ static void a_broken_one_costs_a_retry_and_is_replaced(void **state)
         {"echo '{\"result\":\"ack\"}'", QE_FAIL_HANDLER_ERROR,
          "the coprocess's answer was not understood: the answer's id is not the question's (1)"},
         {ACK "echo more", QE_FAIL_HANDLER_ERROR, NULL}, /* told of then, or with the next message */
-        {"yes | tr -d '\\n'", QE_FAIL_HANDLER_ERROR, "the coprocess's answer is too long"},
+        {"yes | tr -d '\\n'", QE_FAIL_HANDLER_ERROR,
+         "the coprocess's answer is longer than 71536 bytes"},
         {"printf '{\"id\":1,'; exit 0", QE_FAIL_HANDLER_ERROR,
          "the coprocess ended before it answered"},
     };
@@ -324,9 +325,81 @@ static void a_batch_is_a_list_each_way(void **state)
                 "the handler gave no reason");
     assert_int_equal(at.handled[3].retry_delay_ms, 2000);
     case_expect(case_one(&at, "alone, and a list all the same"), QE_OUTCOME_SUCCESS, 0, NULL, "");
-    case_expect(
-        case_one(&at, "no list"), QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, NULL,
-        "the coprocess's answer was not understood: the answer to a batch is no JSON array");
+    case_expect(case_one(&at, "no list"), QE_OUTCOME_RETRY, QE_FAIL_HANDLER_ERROR, NULL,
+                "the coprocess's answer was not understood: no JSON array");
+    case_deinit(&at);
+}
+
+/* Each of the eight might take 71536 bytes. */
+static void the_answer_to_a_batch_is_bounded_as_a_whole(void **state)
+{
+    static const struct {
+        const char *blanks; /* beside 200 bytes */
+        size_t most_bytes;
+        const char *detail; /* NULL: all is well */
+    } rows[] = {
+        {"100000", 120000, NULL},
+        {"130000", 120000, "the coprocess's answer is longer than 120000 bytes"},
+        {"70000", 1, NULL}, /* as one alone may be long */
+        {"80000", 1, "the coprocess's answer is longer than 71536 bytes"},
+        {"500000", 1000000, NULL},
+        {"600000", 1000000, "the coprocess's answer is longer than 572288 bytes"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_handler_common common = case_common(0);
+        struct qe_err err = {0};
+        struct handler_case at;
+        char script[512];
+
+        (void)snprintf(script, sizeof script,
+                       "read -r line; printf '[%%%ss' ' '; for id in 1 2 3 4 5 6 7; do printf "
+                       "'{\"id\":%%s,\"result\":\"ack\"},' $id; done; "
+                       "echo '{\"id\":8,\"result\":\"ack\"}]'; cat",
+                       rows[i].blanks);
+        print_message("%s of %zu\n", rows[i].blanks, rows[i].most_bytes);
+        common.in_batches = true;
+        common.batch_answer_max_bytes = rows[i].most_bytes;
+        case_init(&at, &qe_handler_coprocess, make(script, &common, &err));
+        for (int j = 0; j < CASE_BATCH_MAX; j++) {
+            (void)case_message(&at, "m", "b");
+        }
+        case_handle(&at);
+        for (int j = 0; j < CASE_BATCH_MAX; j++) {
+            case_expect(&at.handled[j],
+                        rows[i].detail == NULL ? QE_OUTCOME_SUCCESS : QE_OUTCOME_RETRY,
+                        QE_FAIL_HANDLER_ERROR, NULL, rows[i].detail);
+        }
+        case_deinit(&at);
+    }
+}
+
+/* What was read before its fault is as if it had not been. */
+static void an_answer_to_a_batch_that_is_broken_in_the_middle_counts_for_nothing(void **state)
+{
+    struct qe_handler_common common = case_common(0);
+    struct qe_err err = {0};
+    struct handler_case at;
+
+    (void)state;
+    common.in_batches = true;
+    case_init(&at, &qe_handler_coprocess,
+              make("read -r line; echo '[{\"id\":1,\"result\":\"ack\",\"reply\":\"r\"},"
+                   "{\"id\":2,\"result\":\"retry\",\"delay\":2},{\"id\" 3}]'; cat",
+                   &common, &err));
+    at.asks = true;
+    for (int i = 0; i < 3; i++) {
+        (void)case_message(&at, "m", "b");
+    }
+    case_handle(&at);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(at.handled[i].outcome, QE_OUTCOME_RETRY);
+        assert_int_equal(at.handled[i].reason, QE_FAIL_HANDLER_ERROR);
+        assert_non_null(strstr(at.handled[i].detail, "not JSON at byte"));
+        assert_int_equal(at.handled[i].retry_delay_ms, -1);
+        assert_int_equal(at.handled[i].reply.length_bytes, 0);
+    }
     case_deinit(&at);
 }
 
@@ -382,6 +455,8 @@ int main(void)
         cmocka_unit_test(one_that_cannot_be_started_is_our_own_trouble),
         cmocka_unit_test(a_slow_reader_of_much_is_waited_for),
         cmocka_unit_test(a_batch_is_a_list_each_way),
+        cmocka_unit_test(the_answer_to_a_batch_is_bounded_as_a_whole),
+        cmocka_unit_test(an_answer_to_a_batch_that_is_broken_in_the_middle_counts_for_nothing),
         cmocka_unit_test(a_stop_closes_its_input_then_asks_then_kills),
         cmocka_unit_test(construction_survives_failed_allocations),
     };

@@ -323,6 +323,40 @@ static void no_descriptor_for_a_connection_is_our_own_trouble(void **state)
     end(&post);
 }
 
+/* A file that has gone since the start, and a header that cannot be sent. */
+static void what_is_configured_wrongly_is_our_own_trouble(void **state)
+{
+    static const struct qe_pair two_lines[] = {{"X-A", "3\nX-B: 4"}};
+    const struct {
+        struct qe_http_handler_options options;
+        const char *detail;
+    } rows[] = {
+        {{.ca_file = "/nowhere/ca.pem"}, "/nowhere/ca.pem"},
+        {{.cert_file = "/nowhere/cert.pem", .key_file = "/nowhere/key.pem"}, "/nowhere/cert.pem"},
+        {{.headers = two_lines, .headers_count = 1}, "header X-A"},
+    };
+    static const struct script_step steps[] = {{.status = 204}};
+    struct script_server *server = script_server_start(steps, 1);
+    char url[64];
+
+    (void)state;
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/", script_server_port(server));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_http_handler_options options = rows[i].options;
+        struct handler_case at;
+        struct qe_err err = {0};
+
+        options.common = case_common(0);
+        options.url = url;
+        case_init(&at, &qe_handler_http, qe_handler_http_new(&options, &err));
+        assert_int_equal(case_one(&at, "a")->outcome, QE_OUTCOME_RETRY);
+        assert_int_equal(at.handled[0].reason, QE_FAIL_INTERNAL);
+        assert_non_null(strstr(at.handled[0].detail, rows[i].detail));
+        case_deinit(&at);
+    }
+    script_server_stop(server);
+}
+
 static void *cancel_soon(void *argument)
 {
     const struct timespec pause = {.tv_nsec = 100000000};
@@ -387,6 +421,38 @@ static void a_batch_is_a_list_each_way(void **state)
     end(&post);
 }
 
+static void the_answer_to_a_batch_is_bounded_as_a_whole(void **state)
+{
+    static const char s_answers[] = "[{\"id\":1,\"result\":\"ack\"},{\"id\":2,\"result\":\"ack\"}";
+    static char s_body[100002];
+    const struct script_step steps[] = {{.status = 200, .body = s_body},
+                                        {.status = 200, .body = s_body}};
+
+    (void)state;
+    memset(s_body, ' ', sizeof s_body - 1);
+    memcpy(s_body, s_answers, sizeof s_answers - 1);
+    s_body[sizeof s_body - 2] = ']';
+    for (int fits = 0; fits < 2; fits++) {
+        struct qe_handler_common common = case_common(0);
+        struct post_case post;
+
+        common.in_batches = true;
+        common.batch_answer_max_bytes = fits ? 110000 : 90000; /* each of the two: 71536 */
+        start(&post, steps, 2, &common);
+        (void)case_message(&post.at, "a", "one");
+        (void)case_message(&post.at, "b", "two");
+        case_handle(&post.at);
+        for (size_t i = 0; i < 2; i++) {
+            assert_int_equal(post.at.handled[i].outcome,
+                             fits ? QE_OUTCOME_SUCCESS : QE_OUTCOME_RETRY);
+            assert_int_equal(
+                strstr(post.at.handled[i].detail, "the answer is longer than 90000 bytes") == NULL,
+                fits);
+        }
+        end(&post);
+    }
+}
+
 static void *make_any(struct qe_err *err)
 {
     const struct qe_http_handler_options options = {.common = case_common(0),
@@ -414,8 +480,10 @@ int main(void)
         cmocka_unit_test(no_answer_is_tried_again),
         cmocka_unit_test(what_may_have_been_handled_is_sent_again_only_where_that_is_allowed),
         cmocka_unit_test(no_descriptor_for_a_connection_is_our_own_trouble),
+        cmocka_unit_test(what_is_configured_wrongly_is_our_own_trouble),
         cmocka_unit_test(a_stop_cuts_it_short_and_it_can_go_on),
         cmocka_unit_test(a_batch_is_a_list_each_way),
+        cmocka_unit_test(the_answer_to_a_batch_is_bounded_as_a_whole),
         cmocka_unit_test(construction_survives_failed_allocations),
     };
 

@@ -25,6 +25,8 @@ static struct qe_consumer *line_new(size_t batch_size)
     consumer->jobs = qe_calloc(JOBS, sizeof *consumer->jobs);
     consumer->met_count = MET;
     consumer->met = qe_calloc(MET, sizeof *consumer->met);
+    consumer->order = qe_calloc(1, sizeof *consumer->order);
+    assert_non_null(consumer->order);
     assert_non_null(consumer->jobs);
     assert_non_null(consumer->met);
     return consumer;
@@ -34,6 +36,7 @@ static void line_destroy(struct qe_consumer *consumer)
 {
     assert_int_equal(pthread_cond_destroy(&consumer->work), 0);
     assert_int_equal(pthread_mutex_destroy(&consumer->lock), 0);
+    qe_free(consumer->order);
     qe_free(consumer->met);
     qe_free(consumer->jobs);
     qe_free(consumer);
@@ -75,6 +78,41 @@ static void one_of_each_group_may_begin_and_none_of_a_group_in_work(void **state
     line_destroy(consumer);
 }
 
+static struct qe_job *rank(struct qe_job *job, uint64_t rank)
+{
+    job->rank = rank;
+    return job;
+}
+
+static void group_stands_by_rank_and_waits_for_what_is_not_here(void **state)
+{
+    struct qe_consumer *consumer = line_new(10);
+    const struct qe_order_entry away = {.group_hash = qe_line_hash("g1"), .rank = 3};
+    struct qe_job *taken[10];
+
+    (void)state;
+    qe_line_put(consumer, rank(join(consumer, 0, 1), 5));
+    qe_line_put(consumer, rank(join(consumer, 1, 2), 6));
+    qe_line_put(consumer, rank(join(consumer, 2, 1), 7));
+    qe_order_add(consumer->order, &away);
+    assert_int_equal(qe_line_take(consumer, taken), 1); /* the other group's */
+    assert_ptr_equal(taken[0], &consumer->jobs[1]);
+    assert_true(qe_line_ready_mono_ms(consumer) == INT64_MAX);
+    qe_line_put(consumer, rank(join(consumer, 3, 1), 6)); /* before 7, and it waits as they do */
+    assert_int_equal(qe_line_take(consumer, taken), 0);
+    qe_line_put(consumer, rank(join(consumer, 4, 1), 3));
+    for (size_t i = 0; i < 4; i++) {
+        static const size_t order[] = {4, 0, 3, 2};
+
+        assert_int_equal(qe_line_take(consumer, taken), 1);
+        assert_ptr_equal(taken[0], &consumer->jobs[order[i]]);
+        taken[0]->state = QE_JOB_FREE;
+    }
+    assert_null(consumer->line_first);
+    assert_null(consumer->line_last);
+    line_destroy(consumer);
+}
+
 /* As with order_by and 16 workers with batches of 1000: each looks whenever something changes. */
 static void looking_costs_little_however_long_the_line_is(void **state)
 {
@@ -98,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_of_each_group_may_begin_and_none_of_a_group_in_work),
+        cmocka_unit_test(group_stands_by_rank_and_waits_for_what_is_not_here),
         cmocka_unit_test(looking_costs_little_however_long_the_line_is)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,11 @@ static void receives_that_came_to_no_handler_are_counted_beside_the_error(void *
     assert_int_equal(qe_memory_unhandled(&memory, "a"), 2);
     assert_string_equal(qe_memory_find(&memory, "a")->error, "timeout: first");
     assert_int_equal(memory.count, 1);
+    qe_memory_reset_unhandled(&memory, "a");
+    qe_memory_reset_unhandled(&memory, "b");
+    assert_int_equal(qe_memory_unhandled(&memory, "a"), 0);
+    assert_string_equal(qe_memory_find(&memory, "a")->error, "timeout: first");
+    assert_ok(qe_memory_add_unhandled(&memory, "a", &err), err);
     qe_memory_forget(&memory, "a");
     assert_int_equal(qe_memory_unhandled(&memory, "a"), 0);
     qe_memory_deinit(&memory);

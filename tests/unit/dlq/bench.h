@@ -27,6 +27,8 @@ struct faults {
     int64_t settle_ms_most;      /* that a call was given */
     unsigned sends;              /* messages that were given to send() */
     int64_t send_ms;             /* each call takes so long */
+    const char *id;              /* which each message comes with; NULL: its own */
+    char sent_id[32];            /* that the newest message given to send() is to have */
 };
 static struct faults s_faults;
 
@@ -36,6 +38,7 @@ static inline int faulty_send(void *self, const struct qe_queue *to, struct qe_o
     const struct timespec pause = {.tv_nsec = (long)s_faults.send_ms * 1000000L};
 
     s_faults.sends += (unsigned)count;
+    (void)snprintf(s_faults.sent_id, sizeof s_faults.sent_id, "%s", messages[count - 1].message_id);
     if (s_faults.send_ms > 0) {
         (void)nanosleep(&pause, NULL);
     }
@@ -74,6 +77,9 @@ static inline int faulty_receive(void *self, const struct qe_queue *from, size_t
                                  int64_t deadline_mono_ms, struct qe_message_list *out,
                                  struct qe_err *err)
 {
+    if (max == 0) {
+        return 0;
+    }
     s_faults.receives++;
     if (s_faults.receive_calls_fail > 0) {
         s_faults.receive_calls_fail--;
@@ -81,7 +87,14 @@ static inline int faulty_receive(void *self, const struct qe_queue *from, size_t
     }
     /* The store says at once what it has; there is nothing to wait for. */
     (void)deadline_mono_ms;
-    return qe_driver_embedded.receive(self, from, max, qe_clock_mono_ms(), out, err);
+    const int rc = qe_driver_embedded.receive(self, from, max, qe_clock_mono_ms(), out, err);
+
+    for (size_t i = 0; i < out->count && s_faults.id != NULL; i++) {
+        qe_free(out->items[i].id);
+        out->items[i].id = qe_strdup(s_faults.id);
+        assert_non_null(out->items[i].id);
+    }
+    return rc;
 }
 
 struct bench {
@@ -247,7 +260,7 @@ static inline size_t bench_count(struct bench *bench, const char *queue, size_t 
     struct qe_err err = {0};
     int64_t now = qe_clock_unix_ms();
 
-    assert_ok(qe_driver_embedded.peek(bench->handle, bench_queue(bench, queue), 1000, bench_soon(),
+    assert_ok(qe_driver_embedded.peek(bench->handle, bench_queue(bench, queue), 20000, bench_soon(),
                                       &list, &err),
               err);
     size_t count = list.count;

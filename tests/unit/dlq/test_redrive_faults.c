@@ -128,6 +128,7 @@ static void stopped_look_does_not_wait_for_a_broker_that_takes_nothing(void **st
     struct bench *bench = bench_new(BENCH_VISIBILITY_MS);
     struct qe_dlq_kept kept = {0};
     struct qe_err err = {0};
+    struct qe_dlq_rest rest;
     size_t seen = 0;
 
     (void)state;
@@ -146,7 +147,7 @@ static void stopped_look_does_not_wait_for_a_broker_that_takes_nothing(void **st
                                      .kept = note_kept,
                                      .context = &kept};
 
-    assert_ok(qe_dlq_look(&look, &seen, &err), err);
+    assert_ok(qe_dlq_look(&look, &seen, &rest, &err), err);
     assert_int_equal(seen, 200);
     assert_int_equal(s_faults.settle_calls_fail, 99); /* one was enough */
     assert_int_equal(kept.left.count, 200);
@@ -293,9 +294,31 @@ static void what_failed_again_is_not_moved_in_circles(void **state)
     bench_destroy(bench);
 }
 
+/* Also the last lot, of which not all had room. */
+static void with_no_room_for_more_in_hand_all_of_it_is_given_back(void **state)
+{
+    struct bench *bench = bench_new(600000);
+    const size_t sent = QE_DLQ_ASIDE_MAX + 250;
+    size_t ready = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sent; i++) {
+        bench_send(bench, "shared-dlq", (struct qe_outgoing){.body = "b"});
+    }
+    bench->options.start_unix_ms = 1; /* as if all of them had come since */
+    bench_run_well(bench);
+    assert_true(bench->result.is_partial);
+    assert_true(bench->result.counts.newer > QE_DLQ_ASIDE_MAX);
+    assert_int_equal(bench->result.counts.moved, 0);
+    assert_false(qe_dlq_kept_any(&bench->result.kept));
+    assert_int_equal(bench_count(bench, "shared-dlq", &ready), sent);
+    assert_int_equal(ready, sent);
+    bench_destroy(bench);
+}
+
 static int keep_aside(void *context, struct qe_err *err)
 {
-    struct qe_aside aside = {0};
+    struct qe_aside aside = {.driver = &qe_driver_embedded};
     int rc = 0;
 
     (void)context;
@@ -319,6 +342,44 @@ static int keep_aside(void *context, struct qe_err *err)
     }
     qe_aside_deinit(&aside);
     return rc;
+}
+
+static struct qe_message of_last_delivery(bool is_last)
+{
+    struct qe_message message = {0};
+    struct qe_err err = {0};
+
+    assert_int_equal(qe_message_init(&message, &err), 0);
+    qe_free(message.body);
+    message.body = qe_strdup("body");
+    message.body_bytes = 4;
+    message.is_last_delivery = is_last;
+    return message;
+}
+
+static void bodies_are_kept_aside_only_where_giving_back_takes_them(void **state)
+{
+    struct qe_aside aside = {.driver = &qe_driver_embedded};
+    struct qe_message usual = of_last_delivery(false);
+    struct qe_message last = of_last_delivery(true);
+    struct qe_message large = of_last_delivery(true);
+    struct qe_message more = of_last_delivery(true);
+    struct qe_err err = {0};
+
+    (void)state;
+    assert_int_equal(qe_aside_add_take(&aside, &usual, QE_ASIDE_STAYED, &err), 0);
+    assert_int_equal(qe_aside_add_take(&aside, &last, QE_ASIDE_STAYED, &err), 0);
+    assert_int_equal(aside.items[0].message.body_bytes, 0);
+    assert_string_equal(aside.items[1].message.body, "body");
+    assert_int_equal(aside.body_bytes, 4);
+    qe_aside_remove(&aside, &aside.items[1]);
+    large.body_bytes = QE_DLQ_ASIDE_MAX_BYTES; /* as if: nobody reads it */
+    qe_aside_renew_take(&aside, &aside.items[0], &large);
+    assert_int_equal(qe_aside_check_bytes(&aside, &err), 0);
+    assert_int_equal(qe_aside_add_take(&aside, &more, QE_ASIDE_STAYED, &err), 0);
+    assert_int_equal(qe_aside_check_bytes(&aside, &err), -1);
+    assert_int_equal(err.code, QE_ERR_LIMIT);
+    qe_aside_deinit(&aside);
 }
 
 static int find_origins(void *context, struct qe_err *err)
@@ -370,6 +431,8 @@ int main(void)
         cmocka_unit_test(what_is_sent_is_not_sent_again_when_it_comes_back),
         cmocka_unit_test(stayed_ones_that_come_again_are_counted_once_and_end_it),
         cmocka_unit_test(what_failed_again_is_not_moved_in_circles),
+        cmocka_unit_test(with_no_room_for_more_in_hand_all_of_it_is_given_back),
+        cmocka_unit_test(bodies_are_kept_aside_only_where_giving_back_takes_them),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
 

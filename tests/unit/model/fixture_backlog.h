@@ -22,6 +22,7 @@ typedef struct reading series_fn(int step);
 struct watch {
     struct qe_backlog backlog;
     int64_t now_mono_ms;
+    uint64_t own_in_hand;
     bool is_stream;
     bool is_dead_letter_queue;
 };
@@ -41,6 +42,7 @@ static inline enum qe_backlog_state read_sample(struct watch *watch, const struc
                                             .now_mono_ms = watch->now_mono_ms,
                                             .window_ms = WINDOW_MS,
                                             .own_settled = own_settled,
+                                            .own_in_hand = watch->own_in_hand,
                                             .is_stream = watch->is_stream,
                                             .may_stand_still = watch->is_dead_letter_queue});
     watch->now_mono_ms += STEP_MS;

@@ -70,6 +70,22 @@ static void what_settles_is_there_though_nothing_is_attached(void **state)
     assert_int_equal(watch.backlog.state, QE_BACKLOG_NO_CONSUMERS);
 }
 
+/* Where no counter tells what others settle, a handler that hangs shows only as what we hold. */
+static void what_only_our_own_consumer_holds_and_never_settles_is_stalled(void **state)
+{
+    (void)state;
+    struct watch ours = {.own_in_hand = 3};
+    struct watch others = {.own_in_hand = 2};
+    struct watch mended = {.own_in_hand = 3};
+
+    assert_int_equal(read_some(&ours, sqs_held, 0, 30), QE_BACKLOG_STALLED);
+    assert_int_equal(read_some(&others, sqs_held, 0, 30), QE_BACKLOG_STEADY);
+    assert_int_equal(read_some(&mended, sqs_held, 0, 30), QE_BACKLOG_STALLED);
+    (void)read_one(&mended, (struct reading){40, 3, UNKNOWN, UNKNOWN, 1});
+    assert_int_equal(read_one(&mended, (struct reading){40, 3, UNKNOWN, UNKNOWN, 2}),
+                     QE_BACKLOG_STEADY);
+}
+
 /* Approximate counts go up and down by a few, and at times show the past again. */
 static void approximate_counts_make_no_trend_and_no_stall(void **state)
 {
@@ -142,6 +158,7 @@ int main(void)
         cmocka_unit_test(a_window_counts_from_the_first_reading_that_says_so),
         cmocka_unit_test(a_counter_that_is_not_told_any_more_proves_nothing),
         cmocka_unit_test(what_settles_is_there_though_nothing_is_attached),
+        cmocka_unit_test(what_only_our_own_consumer_holds_and_never_settles_is_stalled),
         cmocka_unit_test(approximate_counts_make_no_trend_and_no_stall),
         cmocka_unit_test(a_purge_is_no_drain),
         cmocka_unit_test(a_change_of_pace_makes_no_trend),

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "unit/net/fixture.h"
 
@@ -244,6 +245,34 @@ static void an_error_keeps_the_urls_password_to_itself(void **state)
     }
 }
 
+/* The environment names it, and libcurl's own error repeats it. */
+static void an_error_keeps_the_proxys_password_to_itself(void **state)
+{
+    const struct fixture *fixture = *state;
+    static const char *const proxies[] = {
+        "foo://someone:hunter2@proxy",
+        "http://someone:hunter2@pro xy",
+        "http://someone:hunter2@proxy.invalid:1",
+        "someone:hunt'er2@pro xy",
+    };
+
+    for (size_t i = 0; i < sizeof proxies / sizeof proxies[0]; i++) {
+        struct qe_http_request request = get(fixture, "");
+        struct qe_http_reply reply = {0};
+        struct qe_err err = {0};
+
+        request.url = "http://host.invalid/";
+        assert_int_equal(setenv("http_proxy", proxies[i], 1), 0);
+        assert_int_equal(qe_http_fetch(fixture->client, &request, &reply, &err), -1);
+        assert_int_equal(unsetenv("http_proxy"), 0);
+        if (strstr(err.message, "proxy") == NULL || strstr(err.message, "er2") != NULL ||
+            strstr(err.message, "someone") != NULL) {
+            fail_msg("%s: %s", proxies[i], err.message);
+        }
+        qe_http_reply_deinit(&reply);
+    }
+}
+
 static void a_header_cannot_smuggle_in_another(void **state)
 {
     const struct fixture *fixture = *state;
@@ -337,6 +366,7 @@ int main(void)
         TEST(nobody_listening_is_a_network_error),
         TEST(a_bad_url_is_the_callers_fault),
         TEST(an_error_keeps_the_urls_password_to_itself),
+        TEST(an_error_keeps_the_proxys_password_to_itself),
         TEST(a_header_cannot_smuggle_in_another),
         TEST(too_many_headers_are_refused),
         TEST(running_out_of_memory_leaks_nothing),

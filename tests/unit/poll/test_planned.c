@@ -1,4 +1,5 @@
 /* Queues that are not asked in every poll, and ages that our own consumer saw. */
+#include "support/capture.h"
 #include "unit/poll/fixture.h"
 #include "util/log.h"
 
@@ -114,6 +115,23 @@ static void a_deleted_queue_is_no_warning(void **state)
     bench_destroy(bench);
 }
 
+/* Some queues are not asked in a poll, or not believed yet: they are watched all the same. */
+static void failures_are_counted_among_all_that_are_watched(void **state)
+{
+    struct bench *bench = bench_new(STALE_MS);
+
+    (void)state;
+    set_skipped(bench, 0, true);
+    qe_fake_set_sample_error(bench->fake, 1, QE_ERR_NOT_FOUND);
+    qe_capture_stderr();
+    bench_start(bench);
+    QE_WAIT_FOR(polls(bench) >= 2);
+    const char *log = qe_captured();
+
+    assert_non_null(strstr(log, "failed=1 of=2 reason=not_found"));
+    bench_destroy(bench);
+}
+
 static double age_told_to_the_driver(struct bench *bench, size_t queue)
 {
     pthread_mutex_lock(&bench->fake->lock);
@@ -194,6 +212,7 @@ int main(void)
         cmocka_unit_test(failing_queue_that_is_skipped_has_not_recovered),
         cmocka_unit_test(what_is_missing_of_good_queues_is_said_once),
         cmocka_unit_test(a_deleted_queue_is_no_warning),
+        cmocka_unit_test(failures_are_counted_among_all_that_are_watched),
         cmocka_unit_test(what_our_consumer_saw_is_the_age_the_driver_does_not_know),
         cmocka_unit_test(clock_of_the_broker_is_what_age_is_counted_with)};
 

@@ -73,12 +73,14 @@ static int select_marked(const struct row *row, const char *dead_letter, struct 
     struct qe_regex *include = row->include == NULL ? NULL : qe_regex_new(row->include, err);
     struct qe_regex *exclude = row->exclude == NULL ? NULL : qe_regex_new(row->exclude, err);
     struct qe_regex *marks = dead_letter == NULL ? NULL : qe_regex_new(dead_letter, err);
+
+    for (size_t i = 0; marks != NULL && i < list->count; i++) { /* as whoever listed them does */
+        list->items[i].is_dead_letter_elsewhere = qe_regex_matches(marks, list->items[i].name);
+    }
     const struct qe_select_rules rules = {.include = &include,
                                           .include_count = include == NULL ? 0 : 1,
                                           .exclude = &exclude,
                                           .exclude_count = exclude == NULL ? 0 : 1,
-                                          .dead_letter = &marks,
-                                          .dead_letter_count = marks == NULL ? 0 : 1,
                                           .max_queues = row->max_queues};
     int rc = qe_select_queues(list, &rules, out_dropped, err);
 
@@ -123,7 +125,7 @@ static void rules_select_as_the_table_says(void **state)
 
 struct marked_row {
     struct row row;
-    const char *dead_letter; /* rule */
+    const char *dead_letter; /* marked beforehand */
     const char *marked;
 };
 

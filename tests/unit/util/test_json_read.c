@@ -321,6 +321,45 @@ static void pointer_finds_what_the_standard_says(void **state)
     qe_json_destroy(root);
 }
 
+/* Exactly: what a double makes of it may be another number. */
+static void pointer_finds_what_was_written(void **state)
+{
+    static const char document[] = " { \"a\\\"]\" : [ -1.0e+2 , {\"x\":\",}\"},[[ ]] ,\"\\\\\" ] ,"
+                                   "\"n\":1.00000000000000000001,\"n\":2,\"t\":true } ";
+    static const struct pointer_row rows[] = {{"/a\"]/0", "-1.0e+2"},
+                                              {"/a\"]/1", "{\"x\":\",}\"}"},
+                                              {"/a\"]/1/x", "\",}\""},
+                                              {"/a\"]/2", "[[ ]]"},
+                                              {"/a\"]/2/0", "[ ]"},
+                                              {"/a\"]/3", "\"\\\\\""},
+                                              {"/a\"]/4", NULL},
+                                              {"/n", "1.00000000000000000001"},
+                                              {"/t", "true"},
+                                              {"/t/x", NULL},
+                                              {"/x", NULL}};
+    struct qe_err err = {0};
+    struct qe_json *root = qe_json_parse(document, strlen(document), &err);
+    size_t bytes = 0;
+
+    (void)state;
+    assert_non_null(root);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *written =
+            qe_json_written_at(document, strlen(document), root, rows[i].pointer, &bytes);
+
+        print_message("%s\n", rows[i].pointer);
+        assert_int_equal(written == NULL, rows[i].text == NULL);
+        if (written != NULL) {
+            assert_int_equal(bytes, strlen(rows[i].text));
+            assert_memory_equal(written, rows[i].text, bytes);
+        }
+    }
+    assert_ptr_equal(qe_json_written_at(document, strlen(document), root, "", &bytes),
+                     document + 1);
+    assert_int_equal(bytes, strlen(document) - 2);
+    qe_json_destroy(root);
+}
+
 static void only_pointers_of_the_standard_are_valid(void **state)
 {
     (void)state;
@@ -422,6 +461,7 @@ int main(void)
         cmocka_unit_test(the_text_needs_no_end_mark),
         cmocka_unit_test(running_out_of_memory_is_not_bad_text),
         cmocka_unit_test(pointer_finds_what_the_standard_says),
+        cmocka_unit_test(pointer_finds_what_was_written),
         cmocka_unit_test(only_pointers_of_the_standard_are_valid),
         cmocka_unit_test(a_list_is_read_value_by_value),
         cmocka_unit_test(a_list_that_memory_does_not_suffice_for_leaks_nothing),

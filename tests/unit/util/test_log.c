@@ -4,39 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/capture.h"
 #include "support/check.h"
 #include "util/log.h"
 #include "util/text.h"
-
-static int s_pipe[2];
-static int s_stderr;
-static char s_output[65536];
-
-/* What qe_log writes goes into a pipe until released. */
-static void capture(void)
-{
-    assert_int_equal(pipe(s_pipe), 0);
-    assert_int_equal(fcntl(s_pipe[0], F_SETFL, O_NONBLOCK), 0);
-    s_stderr = dup(STDERR_FILENO);
-    assert_true(s_stderr >= 0);
-    assert_true(dup2(s_pipe[1], STDERR_FILENO) >= 0);
-}
-
-static const char *released(void)
-{
-    size_t length = 0;
-    ssize_t got = 0;
-
-    assert_true(dup2(s_stderr, STDERR_FILENO) >= 0);
-    (void)close(s_stderr);
-    (void)close(s_pipe[1]);
-    while ((got = read(s_pipe[0], s_output + length, sizeof s_output - 1 - length)) > 0) {
-        length += (size_t)got;
-    }
-    (void)close(s_pipe[0]);
-    s_output[length] = '\0';
-    return s_output;
-}
 
 /* Checks and skips the time stamp: its 24 characters differ each time. */
 static const char *after_time(const char *line, const char *before, const char *after)
@@ -56,11 +27,11 @@ static const char *after_time(const char *line, const char *before, const char *
 static void logfmt_quotes_only_what_needs_it(void **state)
 {
     (void)state;
-    capture();
+    qe_capture_stderr();
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
     qe_log(QE_LOG_WARN, "source down", "source", "local", "none", NULL, "error", "a \"b\"\n\\",
            "empty", "", "eq", "a=b", NULL);
-    const char *text = after_time(released(), "ts=", " ");
+    const char *text = after_time(qe_captured(), "ts=", " ");
 
     assert_string_equal(text, "level=warn msg=\"source down\" source=local "
                               "error=\"a \\\"b\\\"\\n\\\\\" empty=\"\" eq=\"a=b\"\n");
@@ -69,11 +40,11 @@ static void logfmt_quotes_only_what_needs_it(void **state)
 static void json_escapes_and_replaces_what_is_not_utf8(void **state)
 {
     (void)state;
-    capture();
+    qe_capture_stderr();
     qe_log_setup(QE_LOG_INFO, QE_LOG_JSON);
     qe_log(QE_LOG_ERROR, "up", "a", "x\x01\x7f\xc2\x9b\xc2\xa0\t\r", "b", "caf\xc3\xa9 \xff\xc3",
            NULL);
-    const char *text = after_time(released(), "{\"ts\":\"", "\",");
+    const char *text = after_time(qe_captured(), "{\"ts\":\"", "\",");
 
     assert_string_equal(text, "\"level\":\"error\",\"msg\":\"up\","
                               "\"a\":\"x\\u0001\\u007f\\u009b\xc2\xa0\\t\\r\","
@@ -86,11 +57,11 @@ static void a_line_below_the_level_is_neither_written_nor_counted(void **state)
     uint64_t before = qe_log_count(QE_LOG_DEBUG);
     uint64_t info_before = qe_log_count(QE_LOG_INFO);
 
-    capture();
+    qe_capture_stderr();
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
     qe_log(QE_LOG_DEBUG, "hidden", NULL);
     qe_log(QE_LOG_INFO, "shown", NULL);
-    const char *text = released();
+    const char *text = qe_captured();
 
     assert_null(strstr(text, "hidden"));
     assert_non_null(strstr(text, "msg=shown\n"));
@@ -114,10 +85,10 @@ static void a_long_line_is_cut_and_still_ends_well(void **state)
             memcpy(value + i, "\x02\xe2\x82\xac\"", 5);
         }
         value[sizeof value - 1] = '\0';
-        capture();
+        qe_capture_stderr();
         qe_log_setup(QE_LOG_INFO, QE_LOG_JSON);
         qe_log(QE_LOG_INFO, "long", "value", value, "lost", "yes", NULL);
-        const char *text = released();
+        const char *text = qe_captured();
         size_t length = strlen(text);
 
         assert_true(length <= 4096 && length > 4000);
@@ -136,10 +107,10 @@ static void a_plain_value_of_any_length_keeps_the_line_within_its_limit(void **s
     for (size_t length = 3950; length < 4100; length++) {
         memset(value, 'v', length);
         value[length] = '\0';
-        capture();
+        qe_capture_stderr();
         qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
         qe_log(QE_LOG_INFO, "m", "k", value, "next", "n", NULL);
-        const char *text = released();
+        const char *text = qe_captured();
 
         assert_true(strlen(text) <= 4096);
         assert_int_equal(text[strlen(text) - 1], '\n');
@@ -149,12 +120,12 @@ static void a_plain_value_of_any_length_keeps_the_line_within_its_limit(void **s
 static void logging_leaves_errno_alone(void **state)
 {
     (void)state;
-    capture();
+    qe_capture_stderr();
     errno = ENOENT;
     qe_log(QE_LOG_ERROR, "x", NULL);
     int kept = errno;
 
-    (void)released();
+    (void)qe_captured();
     assert_int_equal(kept, ENOENT);
 }
 
@@ -172,7 +143,7 @@ static void lines_of_threads_do_not_mix(void **state)
     static char names[4][2] = {"a", "b", "c", "d"};
     pthread_t threads[4];
 
-    capture();
+    qe_capture_stderr();
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, log_often, names[i]), 0);
@@ -180,7 +151,7 @@ static void lines_of_threads_do_not_mix(void **state)
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
-    const char *at = released();
+    const char *at = qe_captured();
     int lines = 0;
 
     for (; *at != '\0'; lines++) {

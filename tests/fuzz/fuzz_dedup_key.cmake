@@ -1,0 +1,1 @@
+target_link_libraries(fuzz_dedup_key PRIVATE qe_consumer)

@@ -1,0 +1,1 @@
+target_link_libraries(fuzz_embedded_outbox PRIVATE PkgConfig::SQLITE)

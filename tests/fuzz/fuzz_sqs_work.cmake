@@ -1,0 +1,1 @@
+target_link_libraries(fuzz_sqs_work PRIVATE qe_test_support PkgConfig::CMOCKA)
