@@ -66,7 +66,7 @@ class EndToEnd(stack.Stack):
         self.assertEqual((page.labels["source"], page.labels["queue"], page.labels["severity"], page.labels["job"]),
                          ("local", "imports-dlq", "critical", "queue-exporter"))
         said = re.match(r"imports-dlq of source local gained (\d+) messages within 20s and holds (\d+)\. They come from: "
-                        r"imports\. Look at one: queuectl receive local imports-dlq$", page.annotations["description"])
+                        r"imports\. Look at them: queuectl dlq inspect local imports-dlq$", page.annotations["description"])
         self.assertTrue(said, page.annotations)
         gained, holds = map(int, said.groups())
         self.assertGreater(gained, 0)

@@ -29,6 +29,18 @@ class Migration(unittest.TestCase):
                       if check["exp_samples"]}
             self.assertLessEqual(names, tested, path.name)
 
+    def test_the_readmes_table_has_the_names_that_the_rules_make(self):
+        readme = (cases.ROOT / "README.md").read_text(encoding="utf-8")
+        table = readme.partition("| `rabbitmq_` | `queue_` |")[2].partition("\n\n")[0]
+        named = set()
+        for old, new in re.findall(r"^\| (.*?) \| (.*) \|$", table, re.MULTILINE):
+            for name in re.findall(r"`(\w[\w{},]*)`", old) if not new.startswith("none") else ():
+                head, _, rest = name.partition("{")
+                choices, _, tail = rest.partition("}")
+                named |= {f"rabbitmq_{head}{choice}{tail}" for choice in choices.split(",")}
+        rules = yaml.safe_load((MIGRATION / "kbudde-rabbitmq-exporter.yml").read_text(encoding="utf-8"))
+        self.assertEqual(named, {rule["record"] for rule in cases.rules_in(rules["groups"])})
+
     def test_they_ask_only_for_families_of_the_catalogue(self):
         readme = (cases.ROOT / "README.md").read_text(encoding="utf-8")
         for path in sorted(MIGRATION.glob("*.yml")):

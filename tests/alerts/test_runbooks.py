@@ -78,6 +78,7 @@ class Runbooks(qe.WithFolder):
 
     def test_queuectl_accepts_every_command(self):
         config = self.write_config()
+        working = self.write_config(extra=qe.CONSUMER, name="working.yml")
         self.queuectl("stats", config=config)  # creates the store
         tried = set()
         for name, text in TEXTS.items():
@@ -86,11 +87,27 @@ class Runbooks(qe.WithFolder):
                 self.assertEqual(words[0], "queuectl", f"{name}: {line}")
                 queue = "orders-dlq" if "DeadLetter" in name else "orders"
                 self.queuectl("send", "local", queue, "--body", "x", config=config)  # something to look at
-                words = [{"SOURCE": "local", "QUEUE": queue}.get(word, word) for word in words[1:]]
+                words = [{"SOURCE": "local", "QUEUE": queue}.get(word, word) for word in words[1:]
+                         if not word.startswith(">")]
                 tried.add(" ".join(words[:2]) if words[0] == "dlq" else words[0])
-                done = self.queuectl(*words, config=config, check=False)
+                worker = self.daemon(config=working) if "--canary" in words else None
+                done = self.queuectl(*words, *(["--canary-wait", "1s"] if worker else []), config=config, check=False)
+                if worker:
+                    tried.add("canary")
+                    worker.stop()
                 self.assertEqual(done.returncode, 0, f"{name}: {line}: {done.stderr}")
-        self.assertLessEqual({"stats", "peek", "receive", "dlq redrive", "purge"}, tried)
+        self.assertLessEqual({"stats", "peek", "dlq list", "dlq inspect", "dlq redrive", "canary", "dlq export",
+                              "dlq purge"}, tried)
+
+    def test_a_page_about_dead_letters_leads_to_the_tools_for_them(self):
+        for name in ("QueueDeadLettersGrowing", "QueueDeadLetterQueueNotEmpty", "QueueDeadLettersExpiring"):
+            commands = "\n".join(blocks(TEXTS[name], "sh"))
+            for command in ("dlq list", "dlq inspect"):
+                self.assertIn(f"queuectl {command} SOURCE", commands, name)
+        commands = blocks(TEXTS["QueueDeadLetterQueueNotEmpty"], "sh")
+        order = [next(i for i, line in enumerate(commands) if word in line) for word in
+                 ("dlq list", "dlq inspect", "--dry-run", "--canary", "dlq export", "dlq purge")]
+        self.assertEqual(order, sorted(order), "look, rehearse, try a few; save, then delete")
 
     def test_no_page_leaves_those_alone_whose_broker_cannot_peek_or_deletes_what_was_not_seen(self):
         spoken = {row["alert"]: row["description"] for group in SOURCE["groups"] for row in group["rules"]

@@ -9,7 +9,8 @@ sqs       the same, with ten outcomes per call, and two loops that receive 10, h
           one: tests/bench/go (aws-sdk-go-v2; needs go) and boto3 (QE_TEST_PYTHON). The server is local-aws-sqs, one
           Node process: it is the slowest of all, so compare CPU, not seconds. Turns alternate.
 rabbitmq  the same on a RabbitMQ of its own (a classic queue), beside pika's receive, handle, acknowledge, one by one.
-backlog   RSS of the consumer with a backlog of N messages, beside 10 000.
+backlog   RSS of the consumer on each of them, with a backlog of N messages, beside 10 000. On SQS it is a tenth of that, of
+          which the first 20 000 are handled: that server gets slower with each message that it keeps.
 
 CPU is user + system of the process itself; of a handler's own processes it is told apart. http posts to Debian's nginx,
 which answers 204 (skipped without it)."""
@@ -31,6 +32,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 TICKS = os.sysconf("SC_CLK_TCK")
 PATIENCE_SECONDS = 900
+SQS_BACKLOG_MESSAGES = 20000
 TAIL = 20  # not waited for: local-aws-sqs keeps a lot of less than ten until the long poll's end
 
 EMBEDDED = """
@@ -186,7 +188,7 @@ class Handlers:
         program = pathlib.Path(folder) / "coprocess.py"
         program.write_text(COPROCESS, encoding="utf-8")
         self.all["coprocess"] = f"{{type: coprocess, command: [/usr/bin/python3, -S, {program}]}}"
-        nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+        nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         if nginx:
             port = free_port()
             conf = pathlib.Path(folder) / "nginx.conf"
@@ -230,17 +232,6 @@ def embedded(options, folder, handlers):
             fill(options.queuectl, path, count)
             rows.append(consume(options.exporter, path, folder, count))
         show(name, {key: statistics.median(row[key] for row in rows) for key in rows[0]})
-
-
-def backlog(options, folder, _handlers):
-    head("backlog, embedded, discard")
-    for count in (10000, options.backlog):
-        for old in pathlib.Path(folder).glob("queues.db*"):
-            old.unlink()
-        path = pathlib.Path(folder) / "embedded.yml"
-        path.write_text(EMBEDDED.format(folder=folder, workers=4, handler="{type: discard}"), encoding="utf-8")
-        fill(options.queuectl, path, count)
-        show(f"discard, {count} waiting", consume(options.exporter, path, folder, count))
 
 
 def loop_row(command, count):
@@ -298,9 +289,7 @@ def sqs(options, folder, handlers):
             for name in rows:
                 count = options.exec_messages if name == "exec" else options.sqs_messages
                 url = call(server.url, "CreateQueue", QueueName="orders", Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
-                for start in range(0, count, 10):
-                    call(server.url, "SendMessageBatch", QueueUrl=url, Entries=[
-                        {"Id": str(n), "MessageBody": "x" * 200} for n in range(min(10, count - start))])
+                fill_sqs(server, url, count)
                 if name in loops:
                     rows[name].append(loop_row([*loops[name], server.url, url, str(count)], count))
                 else:
@@ -317,6 +306,40 @@ def sqs(options, folder, handlers):
         print(f"\nmessages per CPU second, discard against the Go loop: {statistics.median(ratios):.2f} x "
               f"({', '.join(f'{ratio:.2f}' for ratio in ratios)}); messages per second: "
               f"{middle['discard']['rate'] / middle['Go loop']['rate']:.2f} x")
+
+
+def fill_sqs(server, url, count):
+    for start in range(0, count, 10):
+        call(server.url, "SendMessageBatch", QueueUrl=url, Entries=[
+            {"Id": str(n), "MessageBody": "x" * 200} for n in range(min(10, count - start))])
+
+
+def backlog_of(options, folder, name, text, fill_it, most=None, share=1):
+    """One row: `fill_it` puts so many into a new queue, for whom reads the configuration."""
+    path = pathlib.Path(folder) / "backlog.yml"
+    path.write_text(text, encoding="utf-8")
+    for count in (10000, options.backlog // share):
+        fill_it(path, count)
+        show(f"{name}, {count} waiting", consume(options.exporter, path, folder, min(count, most or count)))
+
+
+def backlog(options, folder, _handlers):
+    from local_sqs_server import LocalSqsServer  # pylint: disable=import-outside-toplevel
+    from rabbitmq_server import RabbitServer  # pylint: disable=import-outside-toplevel
+    how = {"workers": 4, "handler": "{type: discard}"}
+    head("backlog, discard")
+    for old in pathlib.Path(folder).glob("queues.db*"):
+        old.unlink()
+    backlog_of(options, folder, "embedded", EMBEDDED.format(folder=folder, **how),
+               lambda path, count: fill(options.queuectl, path, count))
+    with RabbitServer() as server:
+        server.queue("orders")
+        backlog_of(options, folder, "rabbitmq", RABBITMQ.format(url=server.url, port=server.amqp_port, **how),
+                   lambda path, count: fill(options.queuectl, path, count, "--vhost", "/"))
+    with LocalSqsServer() as server:
+        url = call(server.url, "CreateQueue", QueueName="orders", Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
+        backlog_of(options, folder, "sqs", SQS.format(url=server.url, **how), lambda _, count: fill_sqs(server, url, count),
+                   SQS_BACKLOG_MESSAGES, share=10)
 
 
 def rabbitmq(options, folder, handlers):

@@ -6,8 +6,9 @@ Usage: compare_rabbitmq.py QUEUE_EXPORTER [--queues N] [--seconds N] [--slower F
 
 A real broker of one node (Debian's rabbitmq-server), durable classic queues of which every tenth holds messages; its cache
 of listings is off, so that each answer is computed. CPU of the broker is that of its process, less what it takes when
-nobody asks, per poll; ours is the exporter's own. Polls follow each other closely, so that little of what nobody asked for
-comes between. --limits: exit code 1 when a goal is missed."""
+nobody asks, per poll; ours is the exporter's own. What it takes when nobody asks is measured before each way and after it:
+a broker that has just answered something large is busy with its memory for a while. Polls follow each other closely, so
+that little of what nobody asked for comes between. --limits: exit code 1 when a goal is missed."""
 import argparse
 import base64
 import http.client
@@ -80,14 +81,24 @@ def get_all(rabbit):
 
 
 class Meter:
-    """CPU of the broker between two looks, less what it takes when nobody asks."""
+    """CPU of the broker between two looks."""
 
-    def __init__(self, pid, idle):
-        self.pid, self.idle = pid, idle
-        self.cpu, self.time = cpu_seconds(pid), time.monotonic()
+    def __init__(self, pid):
+        self.pid, self.cpu, self.time = pid, cpu_seconds(pid), time.monotonic()
 
-    def spent(self):
-        return cpu_seconds(self.pid) - self.cpu - self.idle * (time.monotonic() - self.time)
+    def stop(self):
+        self.cpu, self.time = cpu_seconds(self.pid) - self.cpu, time.monotonic() - self.time
+
+    def less(self, idle):
+        return self.cpu - idle * self.time
+
+
+def idle_share(beam, seconds):
+    """Of a core, when nobody asks."""
+    meter = Meter(beam)
+    time.sleep(seconds)
+    meter.stop()
+    return meter.cpu / meter.time
 
 
 def page(port):
@@ -124,7 +135,7 @@ def wait_first_polls(port):
     sys.exit("the exporter does not poll")
 
 
-def measure_way(exporter, rabbit, beam, idle, method, options):
+def measure_way(exporter, rabbit, beam, method, options):
     interval = max(1, round(WAYS[method] * options.slower * options.queues / 10000))
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "c.yml"
@@ -136,27 +147,41 @@ def measure_way(exporter, rabbit, beam, idle, method, options):
             wait_first_polls(port)
             source = rabbit.metrics_port if method == "metrics" else rabbit.management_port
             before = page(port)[POLLS]
-            meter, own, size = Meter(beam, idle), own_seconds(process.pid), received_bytes(process.pid, source)
+            meter, own, size = Meter(beam), own_seconds(process.pid), received_bytes(process.pid, source)
             time.sleep(options.seconds)  # no scrape meanwhile
-            broker, own, size = (meter.spent(), own_seconds(process.pid) - own,
-                                 received_bytes(process.pid, source) - size)
+            meter.stop()
+            own, size = own_seconds(process.pid) - own, received_bytes(process.pid, source) - size
             shown = page(port)
             polls = shown[POLLS] - before
             if shown['queue_exporter_queues{source="rabbit",state="up"}'] != options.queues:
                 sys.exit(f"{method}: not every queue was read")
-            return {"broker": broker / polls, "own": own / polls, "rss": rss_mb(process.pid), "bytes": size / polls}
+            return {"meter": meter, "polls": polls, "own": own / polls, "rss": rss_mb(process.pid), "bytes": size / polls}
         finally:
             process.terminate()
             process.wait()
 
 
-def measure_plain(rabbit, beam, idle, options):
+def measure_plain(rabbit, beam, options):
     size, count = get_all(rabbit), 0
-    meter = Meter(beam, idle)
+    meter = Meter(beam)
     while count < 2 or time.monotonic() - meter.time < options.seconds:
         size = get_all(rabbit)
         count += 1
-    return {"broker": meter.spent() / count, "bytes": size}
+    meter.stop()
+    return {"meter": meter, "polls": count, "bytes": size}
+
+
+class Idle:
+    """What the broker takes when nobody asks, now; and the mean of that before and after something."""
+
+    def __init__(self, beam, seconds):
+        self.beam, self.seconds = beam, seconds
+        self.share = idle_share(beam, seconds)
+
+    def settle(self, cost):
+        before, self.share = self.share, idle_share(self.beam, self.seconds)
+        cost["broker"] = cost["meter"].less((before + self.share) / 2) / cost["polls"]
+        return cost
 
 
 def say(name, cost, plain):
@@ -191,18 +216,16 @@ def main():
         fill(rabbit, options.queues)
         beam = beam_of(rabbit)
         time.sleep(min(20, options.seconds))  # the first statistics of all queues
-        meter = Meter(beam, 0)
-        time.sleep(options.seconds)
-        idle = meter.spent() / options.seconds
-        print(f"{options.queues} queues, {options.seconds} s a way; the broker takes {100 * idle:.0f} % of a core when "
+        idle = Idle(beam, options.seconds)
+        print(f"{options.queues} queues, {options.seconds} s a way; the broker takes {100 * idle.share:.0f} % of a core when "
               "nobody asks")
         print("| way                | broker CPU s |  to plain | MB/poll  | own ms   | RSS MB |")
         print("|--------------------|--------------|-----------|----------|----------|--------|")
-        plain = measure_plain(rabbit, beam, idle, options)
+        plain = idle.settle(measure_plain(rabbit, beam, options))
         say("GET /api/queues", plain, plain)
         costs = {}
         for name in WAYS:
-            costs[name] = measure_way(options.exporter, rabbit, beam, idle, name, options)
+            costs[name] = idle.settle(measure_way(options.exporter, rabbit, beam, name, options))
             say(name, costs[name], plain)
     missed = judge(costs, plain)
     for line in missed:

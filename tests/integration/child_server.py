@@ -35,13 +35,20 @@ def need_test_python():
         os.execv(TEST_PYTHON, [TEST_PYTHON, "-B", *sys.argv])
 
 
+_given_ports = set()
+
+
 def free_port():
-    """A port below the ephemeral range, so that no outgoing connection takes it meanwhile."""
+    """A port below the ephemeral range, so that no outgoing connection takes it meanwhile. Never the same twice: a server
+    takes some seconds until it listens, and with several ports the second could be the first."""
     while True:
         port = random.randint(20000, 32000)
+        if port in _given_ports:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                _given_ports.add(port)
                 return port
             except OSError:
                 continue

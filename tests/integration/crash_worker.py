@@ -64,12 +64,13 @@ def is_first_time(number):
         return False
 
 
-def work(ledger, number):
-    """What is to be answered; it is written down already."""
+def work(ledger, number, misdeed=misbehave):
+    """What is to be answered, which is written down already; None: nothing, it misbehaved for good."""
     kind = mischief(number) if os.environ["MISCHIEF"] == "yes" else None
     if kind and is_first_time(number):
         os.write(ledger, b"%d %s\n" % (number, kind.encode()))
-        misbehave(kind)
+        if misdeed(kind):
+            return None
     result = fate(number)
     if result == "flaky":
         result = "retry" if is_first_time(number) else "ack"

@@ -3,15 +3,15 @@ import http.client
 import json
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
+
+from child_server import free_port
 
 EXPORTER = os.environ["QE_EXPORTER"]
 QUEUECTL = os.environ["QE_QUEUECTL"]
@@ -41,18 +41,6 @@ CONSUMER = """
 consumers:
   - {source: local, queue: orders, workers: 2, handler: {type: discard}}
 """
-
-
-def free_port():
-    """A port below the ephemeral range, so that no outgoing connection takes it meanwhile."""
-    while True:
-        port = random.randint(20000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 def wait_for(what, probe, seconds=PATIENCE_SECONDS):
@@ -192,7 +180,7 @@ class WithFolder(unittest.TestCase):
         done = subprocess.run([QUEUECTL, f"--config.file={config or self.folder / 'queue_exporter.yml'}", *words],
                               input=stdin, text=True, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
         if check:
-            self.assertEqual(done.returncode, 0, f"queuectl {' '.join(words)}: {done.stderr}")
+            self.assertEqual(done.returncode, 0, f"queuectl {' '.join(words)}: {done.stdout[-2000:]}{done.stderr}")
         return done
 
     def stats(self):

@@ -48,6 +48,7 @@ ANSWERS = {
     "error503": (503, {"Content-Type": "text/html"}, b"<html><body>503 Service Unavailable</body></html>"),
     "garbage": (200, {"Content-Type": "application/x-amz-json-1.0"}, b"\x00\xff{\"Attributes\": no JSON"),
     "wrong": (200, {"Content-Type": "application/x-amz-json-1.0"}, b"[1, {\"Attributes\": \"a list?\"}]"),
+    "empty": (200, {"Content-Type": "application/x-amz-json-1.0"}, b"{}"),
     "large": (200, {"Content-Type": "application/x-amz-json-1.0"}, b" " * (80 << 20)),
 }
 # Faults that are something else: methods of the handler.

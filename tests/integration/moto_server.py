@@ -70,5 +70,13 @@ class MotoServer(ChildServer):
                 "QE_MOTO_SECRET_ACCESS_KEY": self.secret_access_key}
 
 
+class MotoInTurn(MotoServer):
+    """Its Amazon SQS gives no message twice and keeps the order of groups, also when it is asked by many at once."""
+
+    def command(self, port):
+        program = os.path.join(os.path.dirname(__file__), "moto_in_turn.py")
+        return [TEST_PYTHON, "-B", program, "-H", "127.0.0.1", "-p", str(port)]
+
+
 if __name__ == "__main__":
     sys.exit(run_under(MotoServer(), sys.argv[1:]))

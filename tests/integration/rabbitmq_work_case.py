@@ -1,4 +1,5 @@
 """What the tests of working on RabbitMQ's queues share."""
+import itertools
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ from rabbitmq_case import SharingRabbit
 
 CONFIG = """
 shutdown_timeout: 5s
-defaults: {{poll_interval: 1s, poll_timeout: 1s, discovery_interval: 3s, stale_after: 20s}}
+defaults: {{poll_interval: 1s, poll_timeout: 1s, discovery_interval: {discovery}s, stale_after: 20s}}
 sources:
   - name: rabbit
     type: rabbitmq
@@ -30,10 +31,10 @@ with open(sys.argv[1], "a", buffering=1) as out:
 
 
 class Working(SharingRabbit):
-    def configure(self, extra="", rabbit=None):
+    def configure(self, extra="", rabbit=None, discovery=3):
         rabbit = rabbit or self.rabbit
         return self.write_config(CONFIG.format(
-            management=rabbit.url, extra=extra, amqp=f"amqp://127.0.0.1:{rabbit.amqp_port}"))
+            management=rabbit.url, extra=extra, discovery=discovery, amqp=f"amqp://127.0.0.1:{rabbit.amqp_port}"))
 
     def connect(self, rabbit=None):
         """A channel of pika, with confirms."""
@@ -71,3 +72,43 @@ class Working(SharingRabbit):
     def depth(self, name, rabbit=None):
         """Ready messages, as the broker counts them now."""
         return self.connect(rabbit).queue_declare(name, passive=True).method.message_count
+
+
+class OnRabbit(Working):
+    """How queues are worked on here, as handler_case.py and others ask."""
+
+    source, vhost = "rabbit", "/"
+    delivery_limit = 10
+    numbers = itertools.count()  # what a test leaves in a queue for delays comes into no other test's
+
+    def setUp(self):
+        super().setUp()
+        self.channel = self.connect()
+
+    def make(self, name, **more):
+        name = f"{name}{next(self.numbers)}"
+        self.rabbit.queue(name, kind="quorum", **more)
+        return name
+
+    def make_pair(self):
+        dlq = self.make("orders-dlq")
+        return self.make("orders", dead_letter_exchange="", dead_letter_routing_key=dlq,
+                         delivery_limit=self.delivery_limit), dlq
+
+    def write_handler_config(self, extra):
+        return self.configure(extra, discovery=1)
+
+    def send(self, queue, body, **properties):
+        self.channel.basic_publish("", queue, body.encode(), pika.BasicProperties(delivery_mode=2, **properties))
+
+    def send_all(self, queue, bodies):
+        for number, body in enumerate(bodies):
+            self.send(queue, body, message_id=f"m{number}")
+
+    def ready(self, queue):
+        return self.depth(queue)
+
+    def left(self, queue):
+        """None while its statistics are behind what the broker says of the ready ones now."""
+        row = self.rabbit.must("GET", f"/api/queues/%2F/{queue}")
+        return row.get("messages") if row.get("messages_ready") == self.depth(queue) else None

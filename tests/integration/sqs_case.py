@@ -9,7 +9,7 @@ need_test_python()  # before anything else: goes on under the interpreter that h
 
 # pylint: disable=wrong-import-position
 from daemon import WithFolder, wait_for
-from moto_server import REGION, MotoServer
+from moto_server import REGION, MotoInTurn, MotoServer
 
 CONFIG = """
 shutdown_timeout: 5s
@@ -132,6 +132,65 @@ class WithMoto(WithPages):
     def is_empty(self, url):
         """moto counts one state after the other: what becomes visible meanwhile is in neither, once."""
         return self.counts(url) == self.counts(url) == (0, 0, 0)
+
+
+class OnSqs(WithMoto):
+    """How queues are worked on here, as handler_case.py and others ask."""
+
+    server = MotoInTurn
+    source, vhost = "aws", ""
+    max_receives = 10
+
+    def setUp(self):
+        super().setUp()
+        self.urls = {}
+
+    def make(self, name, dlq=None):
+        self.urls[name] = self.make_queue(name, self.urls.get(dlq), max_receives=self.max_receives)
+        return name
+
+    def make_pair(self):
+        return self.make("orders", self.make("orders-dlq")), "orders-dlq"
+
+    def write_handler_config(self, extra):
+        return self.write_sqs_config(extra)
+
+    def send_entries(self, queue, entries):
+        """Five in a call, for long ones have to fit into a call's 256 KiB."""
+        for start in range(0, len(entries), 5):
+            some = [{"Id": str(index), **entry} for index, entry in enumerate(entries[start:start + 5])]
+            self.assertFalse(self.sqs.send_message_batch(QueueUrl=self.urls[queue], Entries=some).get("Failed"))
+
+    def send_all(self, queue, bodies):
+        self.send_entries(queue, [{"MessageBody": body} for body in bodies])
+
+    def ready(self, queue):
+        return self.counts(self.urls[queue])[0]
+
+    def left(self, queue):
+        return sum(self.counts(self.urls[queue]))
+
+
+class WithDeadLetters(WithMoto):
+    """Queue `orders`, its dead-letter queue, and the tools on that one."""
+
+    def setUp(self):
+        super().setUp()
+        self.config = self.write_sqs_config()
+        self.dlq = self.make_queue("orders-dlq", MessageRetentionPeriod=1209600)
+        self.orders = self.make_queue("orders", self.dlq)
+
+    def bury(self, body, reason):
+        self.sqs.send_message(QueueUrl=self.dlq, MessageBody=body, MessageAttributes={
+            name: {"DataType": "String", "StringValue": value}
+            for name, value in (("dead-letter-reason", reason), ("dead-letter-source", "orders"))})
+
+    def dlq_tool(self, *words, **more):
+        return self.queuectl("dlq", *words[:1], "aws", "orders-dlq", *words[1:], **more)
+
+    def behind(self, proxy):
+        """The same server, through a proxy."""
+        self.config.write_text(self.config.read_text(encoding="utf-8").replace(self.moto.url, proxy.url), encoding="utf-8")
 
 
 def series(family, queue, **labels):

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a consumer promises, with real processes: kills, reloads, shared stores, order, letters and replies."""
+"""What a consumer promises, with real processes: kills, reloads, shared stores, order and letters."""
 import collections
 import contextlib
 import json
@@ -220,11 +220,6 @@ class Semantics(WithFolder):
         self.assertRegex(letter["first_seen"], r"^20\d\d-")
         self.assertRegex(letter["attributes"]["dead-letter-at"], r"^20\d\d-")
         self.assertEqual(self.left(), 0)
-
-    def test_a_request_gets_its_reply(self):
-        self.daemon(config=self.config("workers: 2"))
-        done = self.queuectl("request", "local", "orders", "--body", "hello", "--timeout", "20s")
-        self.assertEqual(done.stdout.strip(), "HELLO")
 
     def test_who_has_its_hands_full_is_still_a_consumer(self):
         daemon = self.daemon(config=self.write_config(BUSY.format(folder=self.folder)))

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""queuectl dlq export, import and purge on a store of our own."""
+"""queuectl dlq export and import on a store of our own."""
 import base64
 import fcntl
 import json
@@ -183,18 +183,6 @@ class DlqExport(WithFolder):
                                   stdout=full, stderr=subprocess.PIPE, text=True, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("cannot write to standard output", done.stderr)
-
-    def test_purge_empties_dead_letter_queues_only(self):
-        self.send("orders-dlq", "--body", "b", "--count", "3")
-        self.send("orders", "--body", "b")
-        done = self.queuectl("dlq", "purge", "local", "orders-dlq", check=False)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("say --yes; `queuectl dlq export local orders-dlq` keeps a copy", done.stderr)
-        done = self.queuectl("dlq", "purge", "local", "orders", "--yes", check=False)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("no queue of source local is known to dead-letter into orders", done.stderr)
-        self.assertIn("purged 3 from orders-dlq\n", self.queuectl("dlq", "purge", "local", "orders-dlq", "--yes").stdout)
-        self.assertEqual((self.ready("orders-dlq"), self.ready("orders")), (0, 1))
 
 
 if __name__ == "__main__":

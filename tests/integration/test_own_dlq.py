@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A dead-letter queue that only our consumer knows of is one everywhere: metrics, verdicts, every command."""
+"""A dead-letter queue that only our consumer or our configuration knows of is one everywhere: metrics, verdicts, commands."""
 import json
 import signal
 import unittest
@@ -21,6 +21,16 @@ consumers:
     retry: {{initial: 1ms, max: 1ms, max_receives: 1}}
     dead_letter: {{queue: {dlq}}}
     handler: {{type: exec, command: [/bin/false]}}
+"""
+
+# Whose dead letters are in "letters" is said nowhere.
+NAMED_CONFIG = """
+sources:
+  - name: local
+    type: embedded
+    path: {folder}/queues.db
+    dead_letter_queues: [letters]
+    queues: [{{name: orders}}, {{name: letters}}]
 """
 
 
@@ -73,6 +83,46 @@ class OwnDlq(WithFolder):
         self.queuectl("dlq", "purge", "local", "own-dlq", "--yes")
         [row] = [json.loads(line) for line in self.queuectl("dlq", "list", "--json").stdout.splitlines()]
         self.assertEqual(row["messages"], 0)
+
+
+class NamedDlq(WithFolder):
+    """`dead_letter_queues` of a source."""
+
+    def setUp(self):
+        super().setUp()
+        self.config = self.write_config(NAMED_CONFIG.format(folder=self.folder))
+        self.queuectl("send", "local", "letters", "--body", "x", "--attribute", "dead-letter-reason=permanent: why",
+                      "--attribute", "dead-letter-source=orders")
+
+    def letters(self):
+        return [json.loads(line) for line in self.queuectl("peek", "local", "letters", "--json").stdout.splitlines()]
+
+    def test_the_metrics_know_it(self):
+        daemon = self.daemon(config=self.config)
+        daemon.wait_value(of("queue_is_dead_letter_queue", "letters"), 1)
+        self.assertEqual(daemon.value(of("queue_is_dead_letter_queue", "orders")), 0)
+        self.assertEqual(daemon.value(of("queue_dead_letter_messages", "letters", dead_letter_queue="letters")), 1)
+
+    def test_list_has_it_though_no_queue_is_known_to_use_it(self):
+        [row] = [json.loads(line) for line in self.queuectl("dlq", "list", "--json").stdout.splitlines()]
+        self.assertEqual((row["dead_letter_queue"], row["messages"]), ("letters", 1))
+        self.assertNotIn("queue", row)
+        self.assertRegex(self.queuectl("dlq", "list").stdout, "\nlocal +- +letters +1 ")
+
+    def test_letters_that_are_exported_purged_and_imported_keep_what_is_known_of_them(self):
+        [before] = self.letters()
+        saved = self.queuectl("dlq", "export", "local", "letters").stdout
+        self.assertIn("purged 1 from letters\n", self.queuectl("dlq", "purge", "local", "letters", "--yes").stdout)
+        self.queuectl("dlq", "import", "local", "letters", stdin=saved)
+        [after] = self.letters()
+        self.assertEqual(after["attributes"], before["attributes"])
+        self.assertEqual(after["attributes"]["dead-letter-reason"], "permanent: why")
+
+    def test_another_queue_is_not_purged(self):
+        self.queuectl("send", "local", "orders", "--body", "x")
+        done = self.queuectl("dlq", "purge", "local", "orders", "--yes", check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no queue of source local is known to dead-letter into orders", done.stderr)
 
 
 if __name__ == "__main__":

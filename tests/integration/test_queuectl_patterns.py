@@ -85,6 +85,15 @@ class Patterns(WithFolder):
         self.assertRegex(row["correlation_id"], "^[0-9a-f]{32}$")
         self.assertEqual(self.ready()["answers"], 1)
 
+    def test_a_request_without_a_correlation_id_is_answered_with_its_own_id(self):
+        self.queuectl("dlq", "import", "local", "work", stdin='{"body": "x", "reply_to": "answers"}\n')
+        process = self.start("reply", "local", "work", "--max", "1", "--exec", "printf %s $QUEUE_MESSAGE_ID")
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
+        [row] = [json.loads(line) for line in
+                 self.queuectl("receive", "local", "answers", "--json").stdout.splitlines()]
+        self.assertRegex(row["body"], "^[0-9]+$")
+        self.assertEqual(row["correlation_id"], row["body"])
+
     def test_without_an_answer_it_says_so_in_time(self):
         began = time.monotonic()
         done = self.queuectl("request", "local", "work", "--body", "x", "--timeout", "1s", check=False)

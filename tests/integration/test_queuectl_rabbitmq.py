@@ -20,6 +20,15 @@ HANDLING = """
 consumers:
   - {source: rabbit, queue: twins, handler: {type: discard}}
 """
+# The bodies that begin with "bad" fail, and are tried again much later.
+SOME_FAIL = """
+consumers:
+  - source: rabbit
+    queue: mixed
+    workers: 4
+    retry: {max_receives: 10, initial: 5m, max: 5m}
+    handler: {type: exec, command: [sh, -c, "case $(cat) in bad*) exit 75;; esac"]}
+"""
 
 
 class QueuectlRabbit(WithRabbit):
@@ -81,12 +90,61 @@ class QueuectlRabbit(WithRabbit):
         wait_for("the statistics show who consumes", lambda: next(
             row.get("consumers") for row in self.stats() if row["queue"] == "twins") == 1)
         done = self.queuectl("dlq", "redrive", "rabbit", "twins-dlq", "--yes", "--canary", "1", "--canary-wait", "1s")
-        self.assertRegex(done.stdout, "none of 1 canaries came back within [0-9]+s\nmoved 2 from twins-dlq\n")
+        self.assertRegex(done.stdout, "none of 1 canaries came back within [0-9]+s: none was dead-lettered again\n"
+                                      "as far as can be seen, all were handled\nmoved 2 from twins-dlq\n")
         self.rabbit.publish("twins-dlq", 2)  # of these nobody knows when they came
         done = self.queuectl("dlq", "redrive", "rabbit", "twins-dlq", "--yes", "--canary", "1", "--canary-wait", "1s",
                              check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("it may be one of the same content that was there before", done.stderr)
+
+    def forget_delayed(self):
+        """What is tried again later would come into the next test's queue of the same name."""
+        for queue in self.rabbit.must("GET", "/api/queues/%2f?columns=name"):
+            if queue["name"].startswith("qe.delay."):
+                self.rabbit.must("DELETE", f"/api/queues/%2f/{quote(queue['name'])}")
+
+    def try_canaries(self, *bodies, method="queues"):
+        """One canary for each body, one more letter behind them."""
+        self.rabbit.queue("mixed-dlq")
+        self.rabbit.queue("mixed", dead_letter_exchange="", dead_letter_routing_key="mixed-dlq")
+        for queue in ("mixed", "mixed-dlq"):
+            self.addCleanup(self.rabbit.must, "DELETE", f"/api/queues/%2f/{queue}")
+        self.addCleanup(self.forget_delayed)  # once the daemon has ended
+        config = self.write_rabbit_config(self.rabbit.amqp_port, SOME_FAIL)
+        config.write_text(config.read_text(encoding="utf-8").replace(
+            "    amqp_url", f"    delay_method: {method}\n    amqp_url"), encoding="utf-8")
+        self.daemon(config=config)
+        for number, body in enumerate((*bodies, "good")):
+            self.rabbit.must("POST", "/api/exchanges/%2f//publish", {
+                "routing_key": "mixed-dlq", "payload": f"{body}{number}", "payload_encoding": "string", "properties": {}})
+        wait_for("the statistics show who consumes, and what waits", lambda: any(
+            (row["queue"], row.get("consumers")) == ("mixed", 1) for row in self.stats()))
+        return self.queuectl("dlq", "redrive", "rabbit", "mixed-dlq", "--yes", "--to", "mixed", "--canary", str(len(bodies)),
+                             "--canary-wait", "2s", check=False)
+
+    def test_canaries_that_wait_for_their_next_try_keep_the_rest_where_it_is(self):
+        for bodies, left in ((["bad"] * 4, 4), (["good", "bad", "good", "bad"], 2)):
+            with self.subTest(bodies=bodies):
+                done = self.try_canaries(*bodies)
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertRegex(done.stdout, f"up to {left} of 4 canaries still wait, or are to be tried again, in mixed, which "
+                                              "holds 0 messages, and 0 before them; delayed, for it or its neighbours, are "
+                                              "[0-9]+, and [0-9]+ before: nothing more is moved\n")
+                self.assertIn("longer --canary-wait", done.stderr)
+                self.doCleanups()
+                self.setUp()
+
+    def test_canaries_that_are_handled_are_followed_by_the_rest(self):
+        done = self.try_canaries(*["good"] * 4)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("none was dead-lettered again\nas far as can be seen, all were handled\nmoved 1 from", done.stdout)
+
+    def test_where_delayed_ones_are_not_counted_it_stops_and_says_so(self):
+        done = self.try_canaries(*["good"] * 2, method="plugin")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("whether canaries are to be tried again cannot be told: what waits in the delayed-message plugin is in no "
+                      "count (delay_method): nothing more is moved\n", done.stdout)
 
     def test_what_has_no_id_is_said_to_have_none(self):
         self.bury(1)

@@ -289,6 +289,23 @@ sources:
         terminal.until(lambda got: self.row(got, "orders")["STATE"] == "no_consumers")
         terminal.until(lambda got: self.row(got, "orders-dlq")["STATE"] == "idle")
 
+    def test_a_dead_letter_queue_by_its_name_waits_for_nobody(self):
+        config = self.write_config(f"""
+defaults: {{poll_interval: 1s, poll_timeout: 1s, stale_after: 3s, state_window: 3s}}
+sources:
+  - name: local
+    type: embedded
+    path: {self.folder}/named.db
+    dead_letter_queues: [letters]
+    queues: [{{name: work}}, {{name: letters}}]
+""")
+        for queue in ("work", "letters"):
+            self.queuectl("send", "local", queue, "--body", "x")
+        terminal = self.top("--exporter=http://127.0.0.1:1/", config=config)
+        self.assertEqual(self.row(terminal.until("letters"), "letters")["DLQ"], "(dlq)")
+        terminal.until(lambda got: self.row(got, "work")["STATE"] == "no_consumers")
+        terminal.until(lambda got: self.row(got, "letters")["STATE"] == "steady")
+
     def test_once_prints_a_table_and_says_by_its_exit_code_what_it_could_not_read(self):
         self.queuectl("send", "local", "orders", "--body", "x", "--count", "3")
         done = self.queuectl("top", "--once")

@@ -1,9 +1,8 @@
 #!/usr/bin/python3
-"""What the daemon says when RabbitMQ is not well: a node of a cluster is lost, statistics or a plugin are off, the broker
-restarts, and what only a proxy or a broken server does: late, cut and foreign answers."""
+"""What the daemon says when RabbitMQ is not well: the broker is killed, statistics or a plugin are off, and what only a
+proxy or a broken server does: late, cut and foreign answers. A cluster's node: test_rabbitmq_nodes.py."""
+import http.client
 import http.server
-import os
-import signal
 import threading
 import time
 import unittest
@@ -12,10 +11,9 @@ from rabbitmq_case import Watching, WithRabbit, of_source, series, wait_for
 
 # pylint: disable=wrong-import-position
 from child_server import free_port
-from rabbitmq_server import RabbitServer
 
 
-class Nodes(WithRabbit):
+class Killed(WithRabbit):
     def test_a_source_is_down_while_its_broker_is_and_comes_back(self):
         self.rabbit.queue("orders")
         self.rabbit.queue("work", kind="quorum")
@@ -64,93 +62,6 @@ class Nodes(WithRabbit):
         self.assertEqual(other.value(of_source("queue_source_up")), 0)
         self.assertIn(str(self.rabbit.management_port), other.log())
 
-    def test_queues_of_a_lost_node_say_so_and_the_rest_stays(self):
-        first = self.rabbit
-        second = RabbitServer(beside=first).start()
-        self.addCleanup(second.stop)
-        second.join(first)
-        for name, node in (("stays", first.node), ("lost", second.node)):
-            first.must("PUT", f"/api/queues/%2F/{name}", {"durable": True, "node": node})
-            first.publish(name, 2, delivery_mode=2)
-        urls = f"    metrics_urls: [\"{first.metrics_url}\", \"{second.metrics_url}\"]\n    statistics_max_load: 0\n"
-        daemons = {method: self.watch(first.url, f"    method: {method}\n    include: [stays, lost]\n{more}", stale=6)
-                   for method, more in (("statistics", ""), ("metrics", urls))}
-        for daemon in daemons.values():  # each queue once, whichever node tells of it
-            self.wait_values("both nodes", daemon, {
-                series("queue_messages_ready", "stays"): 2, series("queue_messages_ready", "lost"): 2,
-                of_source("queue_source_node_up", node=first.node): 1,
-                of_source("queue_source_node_up", node=second.node): 1,
-                of_source("queue_exporter_queues", state="watched"): 2})
-        self.while_the_leader_changes(second)
-        second.kill()
-        for method, daemon in daemons.items():
-            self.wait_values(f"one node, by {method}", daemon, {
-                series("queue_messages_ready", "stays"): 2, series("queue_up", "stays"): 1,
-                series("queue_up", "lost"): 0, of_source("queue_source_up"): 1,
-                of_source("queue_source_node_up", node=second.node): 0,
-                of_source("queue_source_node_memory_alarm", node=second.node): None})
-            self.assertIn(f"node {second.node} is down", daemon.ask("/").text)
-        self.wait_values("the old count is gone", daemons["statistics"],
-                         {series("queue_messages_ready", "lost"): None})
-        second.start()
-        for method, daemon in daemons.items():
-            self.wait_values(f"both nodes again, by {method}", daemon, {
-                series("queue_messages_ready", "lost"): 2, series("queue_up", "lost"): 1,
-                of_source("queue_source_node_up", node=second.node): 1})
-            daemon.stop()
-        self.while_a_member_hangs(second, self.watch(first.url, f"    include: [stays, lost]\n{urls}", poll=2,
-                                                     discovery=600, stale=8))
-
-    def while_the_leader_changes(self, second):
-        """A new leader says 0 until its first tick."""
-        first, ready = self.rabbit, series("queue_messages_ready", "moves")
-        first.ctl("eval", "application:set_env(rabbit, quorum_tick_interval, 5000).")  # as by default: of queues from now on
-        first.must("PUT", "/api/queues/%2F/moves", {"durable": True, "node": first.node,
-                                                    "arguments": {"x-queue-type": "quorum"}})
-        first.publish("moves", 5)
-        daemons = [self.watch(first.url, f"    method: {method}\n    include: [moves]\n    statistics_max_load: 0\n",
-                              discovery=60, stale=40) for method in ("totals", "statistics")]
-        for daemon in daemons:
-            self.wait_values("before", daemon, {ready: 5})
-        broker, seen = set(), set()
-        for node in (second.node, first.node):
-            here = first.must("GET", "/api/queues/%2F/moves")["leader"]
-            first.ctl("eval", f"ra:transfer_leadership({{'%2F_moves','{here}'}},{{'%2F_moves','{node}'}}).")
-            ends = time.monotonic() + 7
-            while time.monotonic() < ends:
-                broker |= {queue.get("messages_ready") for queue in first.must(
-                    "GET", "/api/queues?disable_stats=true&enable_queue_totals=true") if queue["name"] == "moves"}
-                seen |= {daemon.value(ready) for daemon in daemons}
-                time.sleep(0.2)
-            self.assertEqual(first.must("GET", "/api/queues/%2F/moves")["leader"], node)
-        self.assertIn(0, broker, "the broker says so, else this proves nothing")
-        self.assertEqual(seen, {5})
-        for daemon in daemons:
-            daemon.stop()
-
-    def while_a_member_hangs(self, second, daemon):
-        """The API of the healthy node hangs too then, for a minute; its own metrics are answered at once."""
-        self.wait_values("both nodes, by themselves", daemon, {
-            series("queue_messages_ready", "stays"): 2, series("queue_messages_ready", "lost"): 2,
-            of_source("queue_source_method_info", method="metrics"): 1})
-        os.killpg(second.process.pid, signal.SIGSTOP)
-        try:
-            stays = {series("queue_messages_ready", "stays"): 2, series("queue_up", "stays"): 1,
-                     of_source("queue_source_up"): 1}
-            self.wait_values("one hangs", daemon, {**stays, series("queue_up", "lost"): 0})
-            self.wait_values("its old count is gone", daemon, {**stays, series("queue_messages_ready", "lost"): None})
-            polls, ends = of_source("queue_exporter_polls_total"), time.monotonic() + 8
-            before, wrong = daemon.value(polls), set()
-            while time.monotonic() < ends:
-                page = daemon.values()
-                wrong |= {name for name, value in stays.items() if page.get(name) != value}
-                time.sleep(0.3)
-            self.assertEqual(wrong, set(), "the healthy node's queue stays")
-            self.assertGreaterEqual(daemon.value(polls) - before, 2, "each poll ends with its time")
-            self.assertRegex(daemon.log(), f'reason=timeout error="[^"]*lost[^"]*:{second.metrics_port}: no answer')
-        finally:
-            os.killpg(second.process.pid, signal.SIGCONT)
-
 
 class StatisticsOff(WithRabbit):
     more = "management_agent.disable_metrics_collector = true\n"
@@ -181,6 +92,9 @@ class Fake(http.server.BaseHTTPRequestHandler):
     status, body, seconds, cut = 200, b"[]", 0, None
 
     def do_GET(self):  # pylint: disable=invalid-name
+        self.fake()
+
+    def fake(self):
         self.server.stopping.wait(self.seconds)
         try:
             self.send_response(self.status)
@@ -195,9 +109,35 @@ class Fake(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class Strangers(Watching):
-    def serve(self, **how):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), type("Handler", (Fake,), how))
+class Between(Fake):
+    """Hands on what is asked of `upstream`, until `breaks` (a path's beginning) is set; of that it answers as a Fake."""
+
+    upstream, breaks = None, None
+
+    def do_GET(self):
+        if self.breaks and self.path.startswith(self.breaks):
+            self.fake()
+            return
+        connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=30)
+        try:
+            connection.request("GET", self.path, headers={"Authorization": self.headers["Authorization"]})
+            reply = connection.getresponse()
+            body = reply.read()
+            self.send_response(reply.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+
+class Serving(Watching):
+    def answer_with(self, handler=Fake, **how):
+        """A server of our own; `how` sets the handler's class: what it answers, from now on."""
+        self.handler = type("Handler", (handler,), how)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), self.handler)
         server.daemon_threads = True
         server.stopping = threading.Event()
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -211,6 +151,36 @@ class Strangers(Watching):
         self.addCleanup(stop)
         return f"http://127.0.0.1:{server.server_address[1]}"
 
+
+class Broken(Serving, WithRabbit):
+    def test_an_answer_that_breaks_while_it_watches_has_its_reason(self):
+        """The last values stay until they are stale, and are there again with the next good answer."""
+        self.rabbit.queue("orders")
+        self.rabbit.publish("orders", 2)
+        daemon = self.watch(self.answer_with(Between, upstream=self.rabbit.management_port),
+                            "    method: totals\n    statistics_max_load: 0\n", discovery=600, stale=4)
+        ready, up = series("queue_messages_ready", "orders"), of_source("queue_source_up")
+        rows = (("late", {"seconds": 20}, "timeout"),
+                ("cut", {"body": b'[{"name":"orders","vhost":"/","messages_ready":7}]', "cut": 30}, "network"),
+                ("half", {"body": b'[{"name":"orders","vhost":"/","messages_ready":7}'}, "protocol"),
+                ("proxy", {"body": b"<html>Welcome</html>"}, "protocol"),
+                ("gateway", {"status": 502, "body": b"<html>Bad Gateway</html>"}, "network"))
+        for name, how, reason in rows:
+            with self.subTest(name):
+                self.wait_values("all is well", daemon, {ready: 2, up: 1})
+                failures = of_source("queue_exporter_poll_failures_total", reason=reason)
+                before = daemon.value(failures) or 0
+                for key, value in {"seconds": 0, "cut": None, "status": 200, **how}.items():
+                    setattr(self.handler, key, value)
+                self.handler.breaks = "/api/queues"
+                daemon.wait_value(failures, lambda n, before=before: n and n > before)
+                self.assertIn(daemon.value(ready), (2, None), "never what a broken answer says")
+                self.wait_values("it is stale", daemon, {ready: None, up: 0})
+                self.handler.breaks = None
+        self.wait_values("all is well again", daemon, {ready: 2, up: 1})
+
+
+class Strangers(Serving):
     def test_each_has_its_reason_and_nothing_hangs(self):
         rows = (("late", {"seconds": 20}, "timeout", "no answer"),
                 ("cut", {"body": b'[{"name":"a","vhost":"/"}]' * 9, "cut": 30}, "network", "127.0.0.1"),
@@ -218,7 +188,7 @@ class Strangers(Watching):
                 ("proxy", {"body": b"<html>Welcome</html>"}, "protocol", "not with JSON"),
                 ("gateway", {"status": 502, "body": b"<html>Bad Gateway</html>"}, "network", "502"),
                 ("other", {"status": 404, "body": b"not here"}, "not_found", "rabbitmq_management"))
-        daemons = {name: self.watch(self.serve(**how), poll=1) for name, how, _, _ in rows}  # all at once
+        daemons = {name: self.watch(self.answer_with(**how), poll=1) for name, how, _, _ in rows}  # all at once
         for name, _, reason, says in rows:
             with self.subTest(name):
                 daemon = daemons[name]

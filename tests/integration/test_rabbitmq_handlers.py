@@ -1,5 +1,7 @@
 #!/usr/bin/python3
-"""Handlers on a real RabbitMQ: what fails is in the DLQ with its reason, and a redrive repairs it."""
+"""Handlers on a real RabbitMQ: what fails is in the DLQ with its reason, and a redrive repairs it; with no more permissions
+than the README asks for."""
+import re
 import unittest
 
 from child_server import need_test_python
@@ -7,48 +9,24 @@ from child_server import need_test_python
 need_test_python()
 
 # pylint: disable=wrong-import-position
-import pika
-
+from daemon import ROOT
 from handler_case import Repair
-from rabbitmq_case import SharingRabbit
+from rabbitmq_work_case import OnRabbit
 
-CONFIG = """
-shutdown_timeout: 5s
-defaults: {{poll_interval: 1s, poll_timeout: 1s, discovery_interval: 1s, stale_after: 20s}}
-sources:
-  - name: rabbit
-    type: rabbitmq
-    management_url: {url}
-    amqp_url: amqp://127.0.0.1:{port}
-{extra}
+USER = """    username: exporter
+    password: secret
 """
 
 
-class OnRabbit(SharingRabbit, Repair):
-    source, vhost = "rabbit", "/"
-
+class Repaired(OnRabbit, Repair):
     def setUp(self):
         super().setUp()
-        self.rabbit.queue("orders-dlq", kind="quorum")
-        self.rabbit.queue("orders", kind="quorum", dead_letter_exchange="", dead_letter_routing_key="orders-dlq",
-                          delivery_limit=10)
-        connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.rabbit.amqp_port))
-        self.addCleanup(connection.close)
-        self.channel = connection.channel()
-
-    def make_pair(self):
-        return "orders", "orders-dlq"
+        said = re.search(r"set_permissions -p / exporter '(\S+)' '(\S+)' '(\S+)'", (ROOT / "README.md").read_text("utf-8"))
+        self.rabbit.must("PUT", "/api/users/exporter", {"password": "secret", "tags": "monitoring"})
+        self.rabbit.must("PUT", "/api/permissions/%2F/exporter", dict(zip(("configure", "write", "read"), said.groups())))
 
     def write_handler_config(self, extra):
-        return self.write_config(CONFIG.format(url=self.rabbit.url, port=self.rabbit.amqp_port, extra=extra))
-
-    def send_all(self, queue, bodies):
-        for number, body in enumerate(bodies):
-            self.channel.basic_publish("", queue, body.encode(), pika.BasicProperties(message_id=f"m{number}",
-                                                                                      delivery_mode=2))
-
-    def left(self, queue):
-        return self.rabbit.must("GET", f"/api/queues/%2F/{queue}").get("messages", 0)
+        return super().write_handler_config(USER + extra)
 
 
 if __name__ == "__main__":

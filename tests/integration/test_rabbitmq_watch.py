@@ -183,6 +183,46 @@ class Ways(SharingRabbit):
         self.assertGreater(page[of_source("queue_exporter_api_requests_total", operation="node_metrics")], 0)
         self.assertEqual(page[of_source("queue_exporter_api_requests_total", operation="queue_totals")], 0)
 
+    def test_what_a_consumer_holds_acks_and_gives_back_is_counted(self):
+        """pika takes 5 of 10 at a time, acks two, and gives one back, which comes again."""
+        depths = {"queue_messages_ready": 3, "queue_messages_in_flight": 5}
+        consumers = {"queue_consumers": 1}
+        counters = {"queue_messages_published_total": 10, "queue_messages_delivered_total": 8,
+                    "queue_messages_acknowledged_total": 2, "queue_messages_redelivered_total": 1}
+        sizes = {"queue_size_bytes": 64}
+        everything = {**depths, **consumers, **counters, **sizes}
+        ways = (("statistics", "", everything), ("totals", "", everything), ("metrics", "", everything),
+                ("totals", "statistics_max_load: 0", depths), ("metrics", "statistics_max_load: 0", {**depths, **consumers}))
+        connection = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", self.rabbit.amqp_port, heartbeat=0))
+        self.addCleanup(connection.close)
+        # With a limit, a quorum queue puts what is given back at its place.
+        queues = {"worked": {}, "worked by quorum": {"kind": "quorum", "delivery_limit": 9}}
+        for queue, more in queues.items():
+            self.rabbit.queue(queue, **more)
+            channel = connection.channel()
+            channel.confirm_delivery()
+            for _ in range(10):
+                channel.basic_publish("", queue, b"12345678")
+            got = []
+            channel.basic_qos(prefetch_count=5)
+            channel.basic_consume(queue, lambda _, method, *rest, got=got: got.append(method))
+
+            def wait_got(count, got=got):
+                wait_for(f"{count} delivered", lambda: connection.process_data_events(0.1) or len(got) >= count)
+            wait_got(5)
+            for method in got[:2]:
+                channel.basic_ack(method.delivery_tag)
+            wait_got(7)
+            channel.basic_nack(got[2].delivery_tag, requeue=True)
+            wait_got(8)
+            self.assertEqual([method.redelivered for method in got], 7 * [False] + [True])
+        for method, load, known in ways:
+            with self.subTest(f"{method} {load}"):
+                daemon = self.watch(self.rabbit.url, f"    method: {method}\n    {load}\n    include: [worked.*]\n")
+                self.wait_values(f"by {method} {load}", daemon, {
+                    series(family, queue): known.get(family) for family in everything for queue in queues})
+                daemon.stop()
+
     def test_metrics_that_are_not_there_are_made_up_for(self):
         daemon = self.watch(self.rabbit.url, "    metrics_urls: [\"http://127.0.0.1:1\"]\n"
                             "    statistics_max_load: 0\n")

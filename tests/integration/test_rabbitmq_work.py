@@ -1,14 +1,14 @@
 #!/usr/bin/python3
 """queuectl works on a real RabbitMQ, beside pika, an independent client: what one sends the other receives, headers,
-properties and bytes included; dead letters, delays, topics, requests; TLS."""
+properties and bytes included; dead letters, delays, topics, requests."""
 import datetime
 import json
-import subprocess
+import signal
 import threading
 import time
 import unittest
 
-from child_server import free_port, need_test_python
+from child_server import need_test_python
 
 need_test_python()
 
@@ -16,7 +16,6 @@ need_test_python()
 import pika
 
 from rabbitmq_case import wait_for
-from rabbitmq_server import RabbitServer
 from rabbitmq_work_case import CONFIG, WORKER, Working
 
 BYTES = bytes(range(256))
@@ -36,6 +35,15 @@ for line in sys.stdin:
     os.write(out, f"{'failed-' if fails else ''}{body}\\n".encode())
     answer = {"result": "retry", "delay": 2} if fails else {"result": "ack"}
     print(json.dumps({"id": question["id"], **answer}), flush=True)
+"""
+
+HOPELESS = """
+consumers:
+  - source: rabbit
+    queue: {queue}
+    workers: 1
+    handler: {{type: exec, command: [/bin/sh, -c, "exit {code}"]}}
+    retry: {{initial: 100ms, max: 100ms}}
 """
 
 
@@ -242,7 +250,7 @@ class Commands(Working):
 
     def test_without_amqp_url_it_is_only_watched(self):
         self.rabbit.queue("watched")
-        self.write_config(CONFIG.format(management=self.rabbit.url, amqp="", extra="").replace("    amqp_url: \n", ""))
+        self.write_config(CONFIG.format(management=self.rabbit.url, discovery=3, amqp="", extra="").replace("    amqp_url: \n", ""))
         done = self.queuectl("send", "rabbit", "watched", "--body", "x", check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn("source rabbit has no amqp_url: add it to work on its queues", done.stderr)
@@ -281,67 +289,67 @@ class Commands(Working):
         wait_for("handled", lambda: (self.folder / "ids").exists() and (self.folder / "ids").read_text() == "done\n")
 
 
-class Tls(Working):
-    """An own CA; a certificate for an address; a broker that wants to see one of ours, too."""
+class Changing(Working):
+    """What an operator changes while the consumer runs holds for it after the next list, without a restart."""
 
-    @classmethod
-    def setUpClass(cls):
-        cls.port = free_port()
-        super().setUpClass()
+    def work(self, queue, code):
+        return self.daemon(config=self.configure(extra=HOPELESS.format(queue=queue, code=code)))
 
-    def make(self, name, *more):
-        """A key and its certificate, signed by the CA."""
-        at = self.folder
-        if not (at / "ca.pem").exists():
-            self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=ca", "-days", "2", "-keyout",
-                         at / "ca.key", "-out", at / "ca.pem")
-        self.openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", at / f"{name}.key",
-                     "-out", at / f"{name}.csr", *more)
-        self.openssl("x509", "-req", "-in", at / f"{name}.csr", "-CA", at / "ca.pem", "-CAkey", at / "ca.key",
-                     "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out", at / f"{name}.pem")
+    def lead(self, queue, dlq):
+        """By a policy, as operators do."""
+        self.rabbit.policy(queue, f"^{queue}$", {"dead-letter-exchange": "", "dead-letter-routing-key": dlq})
 
-    def openssl(self, *words):
-        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    def bury(self, queue, body, dlq):
+        self.connect().basic_publish("", queue, body)
+        wait_for(f"{body} is in {dlq}", lambda: self.depth(dlq) == 1)
+        _, _, got = self.connect().basic_get(dlq, auto_ack=True)
+        self.assertEqual(got, body.encode())
 
-    def server(self, name):
-        at = self.folder
-        server = RabbitServer(more=f"""
-listeners.ssl.1 = 127.0.0.1:{self.port}
-ssl_options.cacertfile = {at}/ca.pem
-ssl_options.certfile = {at}/{name}.pem
-ssl_options.keyfile = {at}/{name}.key
-ssl_options.verify = verify_peer
-ssl_options.fail_if_no_peer_cert = true
-""").start()
-        self.addCleanup(server.stop)
-        server.queue("secret")
-        return server
+    def test_a_dead_letter_queue_that_comes_later_and_moves_is_used(self):
+        for name in ("moving", "moving-old", "moving-new"):
+            self.rabbit.queue(name)
+        daemon = self.work("moving", 65)
+        self.connect().basic_publish("", "moving", "early")
+        wait_for("it has nowhere to go", lambda: "give the queue a dead-letter queue" in daemon.log())
+        self.lead("moving", "moving-old")
+        wait_for("the first arrives", lambda: self.depth("moving-old") == 1)
+        self.connect().queue_purge("moving-old")
+        self.bury("moving", "second", "moving-old")
+        config = self.folder / "queue_exporter.yml"  # another poller, and the same consumer
+        config.write_text(config.read_text().replace("poll_interval: 1s", "poll_interval: 1500ms"))
+        daemon.signal(signal.SIGHUP)
+        wait_for("reloaded", lambda: "configuration reloaded" in daemon.log())
+        self.lead("moving", "moving-new")
+        wait_for("the page has the link", lambda: any(
+            name.startswith("queue_dead_letter_info{") and 'dead_letter_queue="moving-new"' in name
+            for name in daemon.values()))
+        self.bury("moving", "third", "moving-new")
+        self.assertEqual((self.depth("moving"), self.depth("moving-old")), (0, 0))
+        self.assertEqual(daemon.log().count("source is up"), 2, daemon.log())
 
-    def try_with(self, rabbit, tls, host="127.0.0.1"):
-        self.write_config(CONFIG.format(management=rabbit.url, amqp=f"amqps://{host}:{self.port}", extra=f"    tls: {tls}"))
-        return self.queuectl("send", "rabbit", "secret", "--body", "x", check=False)
+    def test_a_delivery_limit_that_comes_later_ends_what_fails_again_and_again(self):
+        """The broker would count each copy, which a retry with a delay is, anew, and let it come for ever."""
+        self.rabbit.queue("endless", kind="quorum", dead_letter_exchange="", dead_letter_routing_key="endless-dlq")
+        self.rabbit.queue("endless-dlq")
+        daemon = self.work("endless", 1)
+        self.connect().basic_publish("", "endless", "poison")
+        released = 'queue_consumer_messages_released_total{source="rabbit",vhost="/",queue="endless"}'
+        wait_for("it is tried again and again", lambda: daemon.values().get(released, 0) >= 6)
+        self.assertEqual(self.depth("endless-dlq"), 0)
+        self.rabbit.policy("endless", "^endless$", {"delivery-limit": 3})
+        wait_for("it is dead-lettered", lambda: self.depth("endless-dlq") == 1)
+        _, letter, _ = self.connect().basic_get("endless-dlq", auto_ack=True)
+        self.assertRegex(letter.headers["dead-letter-reason"], "^delivery_limit")
+        self.assertGreater(int(letter.headers["dead-letter-receives"]), 3)
 
-    def test_only_a_server_that_proves_its_name_is_talked_to(self):
-        at = self.folder
-        self.make("server", "-addext", "subjectAltName=IP:127.0.0.1,DNS:elsewhere.example")
-        self.make("client")
-        self.openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-days", "2", "-keyout",
-                     at / "other.key", "-out", at / "other.pem")
-        rabbit = self.server("server")
-        own = f"cert_file: {at}/client.pem, key_file: {at}/client.key"
-        done = self.try_with(rabbit, f"{{ca_file: {at}/ca.pem, {own}}}")
-        self.assertEqual(done.returncode, 0, done.stderr)  # by its address
-        done = self.try_with(rabbit, f"{{ca_file: {at}/ca.pem, {own}}}", host="localhost")
-        self.assertIn("certificate is not trusted, or is another host's", done.stderr)
-        done = self.try_with(rabbit, f"{{ca_file: {at}/other.pem, {own}}}")
-        self.assertIn("certificate is not trusted", done.stderr)
-        done = self.try_with(rabbit, f"{{{own}}}")  # the system's CAs know nothing of it
-        self.assertIn("certificate is not trusted", done.stderr)
-        done = self.try_with(rabbit, f"{{ca_file: {at}/ca.pem}}")
-        self.assertEqual(done.returncode, 1)  # it wants ours
-        done = self.try_with(rabbit, f"{{ca_file: {at}/nothing.pem, {own}}}")
-        self.assertIn("nothing.pem", done.stderr)
-        self.assertEqual(self.depth("secret", rabbit), 1)
+    def test_what_is_not_watched_is_learnt_of_all_the_same(self):
+        for name in ("aside", "aside-dlq"):
+            self.rabbit.queue(name)
+        daemon = self.daemon(config=self.configure(extra="    exclude: [aside.*]\n" + HOPELESS.format(queue="aside", code=65)))
+        self.connect().basic_publish("", "aside", "early")
+        wait_for("it has nowhere to go", lambda: "give the queue a dead-letter queue" in daemon.log())
+        self.lead("aside", "aside-dlq")
+        wait_for("it arrives", lambda: self.depth("aside-dlq") == 1)
 
 
 if __name__ == "__main__":

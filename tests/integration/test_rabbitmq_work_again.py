@@ -1,6 +1,8 @@
 #!/usr/bin/python3
-"""Connections that end: a subscription is made anew, who waits for a reply is told, and a command that answers keeps its
-own."""
+"""Connections that end: a subscription is made anew, who waits for a reply is told, a command that answers keeps its own,
+and a broker's silence is noticed."""
+import re
+import signal
 import subprocess
 import threading
 import time
@@ -84,6 +86,26 @@ class Again(Working):
         self.assertEqual(self.depth("long"), 0)
         self.assertEqual((self.folder / "begun").read_text().split(), ["begun"])
         self.assertNotIn("missed heartbeats", self.rabbit.log())
+
+    def test_a_broker_that_falls_silent_is_noticed_and_asked_again(self):
+        """Its connection stays open, and nothing comes."""
+        self.rabbit.queue("silent")
+        (self.folder / "handled").touch()
+        daemon = self.daemon(config=self.configure(f"""
+consumers:
+  - source: rabbit
+    queue: silent
+    handler: {{type: exec, command: [/bin/sh, -c, "cat >>{self.folder}/handled"]}}
+"""))
+        self.connect().basic_publish("", "silent", "before")
+        wait_for("it works", lambda: self.said("handled") == "before")
+        self.rabbit.signal(signal.SIGSTOP)
+        try:
+            wait_for("the silence is told", lambda: re.search("queue=silent .*heartbeat", daemon.log()))
+        finally:
+            self.rabbit.signal(signal.SIGCONT)
+        self.connect().basic_publish("", "silent", "after")
+        wait_for("it works again", lambda: self.said("handled") == "beforeafter", 60)
 
 
 if __name__ == "__main__":

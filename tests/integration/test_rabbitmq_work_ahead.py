@@ -41,6 +41,9 @@ consumers:
     {more}
 """
 WARM = 600
+# From one message to the next.
+SLOW_AFTER_WARM = WORKER.replace(
+    'exists(at + "/slow")', f'exists(at + "/slow") and sum(1 for _ in open(at + "/ids")) > {WARM}')
 
 
 class WithWorker(Working):
@@ -102,6 +105,60 @@ class Ahead(WithWorker):
                     self.assertLessEqual(max(abs(int(body) - place) for place, body in enumerate(got)), 2)
                 self.end(daemon)
 
+    def test_what_has_reached_the_delivery_limit_is_not_lost_when_it_goes_back(self):
+        """The broker drops what comes back once too often: a copy goes to the end of the queue."""
+        bodies = [str(i) for i in range(WARM + 300)]
+        self.rabbit.queue("limit", kind="quorum", delivery_limit=0)
+        self.send("limit", bodies)
+        (self.folder / "worker.py").write_text(SLOW_AFTER_WARM)
+        self.switch("slow", "0.7")
+        self.daemon(config=self.configure(
+            extra=CONSUMER.format(queue="limit", workers=1, folder=self.folder, more="")))
+        wait_for("it is slow", lambda: len(self.handled()) >= WARM + 2)
+        wait_for("the others are there for others", lambda: (self.in_hand("limit") or 99) <= 3, 25)
+        (self.folder / "slow").unlink()
+        wait_for("all is handled", lambda: len(self.handled()) >= len(bodies))
+        self.assertEqual(sorted(self.handled()), sorted(bodies))
+
+    def test_what_is_too_large_to_hold_is_not_lost_at_the_delivery_limit(self):
+        """More than 64 MiB are held, and less than twice as much: the consumer itself takes no more than one."""
+        self.rabbit.queue("full", kind="quorum", delivery_limit=0)
+        self.send("full", ["w"] * WARM + [str(i).encode().ljust(8 << 20) for i in range(15)])
+        (self.folder / "worker.py").write_text(WORKER.replace('exists(at + "/hang")', 'exists(at + "/hang") and body != "w"'))
+        self.switch("hang")
+        self.daemon(config=self.configure(
+            extra=CONSUMER.format(queue="full", workers=1, folder=self.folder, more="max_in_hand: 8MiB")))
+        wait_for("it hangs", lambda: len(self.handled()) == WARM + 1)
+        wait_for("the others are there for others", lambda: self.depth("full") == 14, 60)
+        (self.folder / "hang").unlink()
+        wait_for("all is handled", lambda: {str(i) for i in range(15)} <= set(self.handled()), 60)
+
+    def test_an_alarm_holds_nobody_up_while_some_are_at_the_delivery_limit(self):
+        """Copies of them do not get through, and the consumer's thread waits for none."""
+        bodies = [str(i) for i in range(WARM + 300)]
+        self.rabbit.queue("alarm", kind="quorum", delivery_limit=0)
+        self.send("alarm", bodies)
+        (self.folder / "worker.py").write_text(SLOW_AFTER_WARM)
+        self.switch("slow", "0.3")
+        daemon = self.daemon(config=self.configure(
+            extra=CONSUMER.format(queue="alarm", workers=1, folder=self.folder, more="")))
+        wait_for("it is slow", lambda: len(self.handled()) >= WARM + 2)
+        self.rabbit.ctl("set_vm_memory_high_watermark", "0")
+        try:
+            pauses, last, count = [], time.monotonic(), len(self.handled())
+            end = last + 25  # what waits is to go back from the fifth second on
+            while time.monotonic() < end:
+                time.sleep(0.05)
+                if len(self.handled()) > count:
+                    pauses.append(time.monotonic() - last)
+                    last, count = time.monotonic(), len(self.handled())
+            self.assertLess(max(pauses + [time.monotonic() - last]), 3, "a message takes 0.3 s")
+        finally:
+            self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
+        (self.folder / "slow").unlink()
+        wait_for("all is handled", lambda: set(self.handled()) >= set(bodies))
+        daemon.is_alive()
+
     def test_goes_back_while_the_circuit_is_open(self):
         self.begin("circuit", workers=1, more="circuit_breaker: {failures: 3, pause: 60s}\n"
                                               "    retry: {initial: 1s, max: 1s}")
@@ -140,6 +197,50 @@ class Ahead(WithWorker):
         self.assertLess(most_mb, 300)
         (self.folder / "hang").unlink()
         wait_for("all is handled", lambda: len(self.handled()) >= WARM + 50, 60)
+
+
+class Stops(WithWorker):
+    """The end of a consumer, at full rate, on a queue whose broker drops what comes back."""
+
+    def fill(self, queue, bodies):
+        """Without a confirm for each: there are many."""
+        channel = self.connect().connection.channel()
+        for body in bodies:
+            channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2))
+        channel.connection.close()
+        wait_for("all are there", lambda: self.depth(queue) == len(bodies))
+
+    def check(self, queue, **arguments):
+        bodies = [str(i) for i in range(8000)]
+        self.rabbit.queue(queue, kind="quorum", delivery_limit=0, **arguments)
+        self.fill(queue, bodies)
+
+        def config(workers):
+            return self.configure(extra=CONSUMER.format(queue=queue, workers=workers, folder=self.folder, more=""))
+        daemon = self.daemon(config=config(1))
+        for workers in (2, 1):
+            count = len(self.handled())
+            wait_for("it works", lambda count=count: len(self.handled()) >= count + 1000)
+            config(workers)
+            daemon.signal(signal.SIGHUP)
+        for _ in range(2):
+            count = len(self.handled())
+            wait_for("it works", lambda count=count: len(self.handled()) >= count + 1000)
+            begun = time.monotonic()
+            self.end(daemon)
+            print(f"\n{queue}: {len(self.handled())} handled, {self.depth(queue)} left, "
+                  f"stopped in {time.monotonic() - begun:.2f} s")
+            daemon = self.daemon(config=config(1))
+        try:
+            wait_for("all is handled", lambda: len(set(self.handled())) >= len(bodies), 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {len(bodies) - len(set(self.handled()))} lost") from None
+
+    def test_nothing_is_lost_at_the_delivery_limit(self):
+        self.check("ends")
+
+    def test_nor_on_a_single_active_queue(self):
+        self.check("ends-active", single_active_consumer=True)
 
 
 class SingleActive(WithWorker):
@@ -188,7 +289,7 @@ class SingleActive(WithWorker):
                 self.assertIn("no message available", done.stderr)
                 channel.connection.close()
                 time.sleep(0.2)
-                self.assertIn("received", self.queuectl("receive", "rabbit", queue).stdout)
+                self.assertIn("id (no id)", self.queuectl("receive", "rabbit", queue).stdout)
 
 
 if __name__ == "__main__":

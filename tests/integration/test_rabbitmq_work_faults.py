@@ -23,8 +23,7 @@ class Faults(Flow):
             interrupt()
             for publisher in publishers:
                 self.wait_more(publisher)
-        for publisher in publishers:
-            self.finish(daemon, publisher)
+        self.finish(daemon, *publishers, interrupted=2)
 
     def test_connections_that_are_closed_by_an_operator(self):
         self.rabbit.queue("closed")
@@ -37,7 +36,7 @@ class Faults(Flow):
             for name in ours:
                 self.rabbit.api("DELETE", f"/api/connections/{quote(name)}")
         self.wait_more(publisher)
-        self.finish(daemon, publisher)
+        self.finish(daemon, publisher, interrupted=3)
         self.assertIn("CONNECTION_FORCED", daemon.log())
 
     def test_a_queue_that_is_deleted_and_made_again(self):

@@ -23,9 +23,11 @@ consumers:
     queue: {queue}
     vhost: "{vhost}"
     workers: 1
-    handler: {{type: exec, command: [/bin/sh, -c, "echo $QUEUE_RECEIVES >>{folder}/tries; exit 75"]}}
-    retry: {{initial: 100ms, max: 100ms{more}}}
+    handler: {{type: exec, command: [/bin/sh, -c, "echo $QUEUE_RECEIVES >>{folder}/tries;
+      echo $QUEUE_MESSAGE_ID $QUEUE_RECEIVES >>{folder}/of_each; echo poison >&2; exit 75"]}}
+    retry: {{initial: {pause}, max: {pause}{more}}}
 """
+DEAD_LETTERED = 'queue_consumer_messages_dead_lettered_total{source="rabbit",vhost="/",queue="limited",reason="max_receives"}'
 
 
 class Places(Working):
@@ -63,7 +65,7 @@ ssl_options.keyfile = {cls.keys}/key.pem
                 self.rabbit.queue("odd-dlq", vhost=vhost)
                 self.rabbit.queue("odd", vhost=vhost, dead_letter_exchange="", dead_letter_routing_key="odd-dlq")
                 config = self.configure(extra=FAILING.format(queue="odd", vhost=vhost, folder=self.folder,
-                                                             more=", max_receives: 2"))
+                                                             pause="100ms", more=", max_receives: 2"))
                 self.queuectl("send", "rabbit", "odd", "--vhost", vhost, "--body", "in " + vhost)
                 daemon = self.daemon(config=config)
                 wait_for("retried by a delay, and dead-lettered", lambda: self.ready(vhost, "odd-dlq") == 1)
@@ -73,20 +75,44 @@ ssl_options.keyfile = {cls.keys}/key.pem
                 self.assertIn("max_receives", got["attributes"]["dead-letter-reason"])
                 self.end(daemon)
 
-    def test_a_delivery_limit_of_the_broker_counts_delayed_retries_too(self):
-        """Each retry with a delay is a copy, of which the broker knows no earlier delivery."""
+    def work_on_limited(self, count, pause, counted=False):
         self.rabbit.queue("limited-dlq")
         self.rabbit.queue("limited", kind="quorum", delivery_limit=2, dead_letter_exchange="",
                           dead_letter_routing_key="limited-dlq")
+        self.addCleanup(self.rabbit.must, "DELETE", "/api/queues/%2F/limited")
+        self.addCleanup(self.rabbit.must, "DELETE", "/api/queues/%2F/limited-dlq")
         daemon = self.daemon(config=self.configure(extra=FAILING.format(
-            queue="limited", vhost="/", folder=self.folder, more="")))
-        for i in range(3):
+            queue="limited", vhost="/", folder=self.folder, pause=pause, more="")))
+        for i in range(count):
             self.queuectl("send", "rabbit", "limited", "--body", str(i))
-        wait_for("dead-lettered", lambda: self.ready("/", "limited-dlq") == 3)
+        wait_for("dead-lettered", lambda: self.ready("/", "limited-dlq") == count)
+        if counted:
+            daemon.wait_value(DEAD_LETTERED, count)
         self.end(daemon)
-        self.assertEqual(set(self.tries()), {"1", "2", "3"})
-        self.assertLessEqual(len(self.tries()), 9)  # a delivery that is given back unhandled counts, too
+        of_each = {}
+        for line in (self.folder / "of_each").read_text().splitlines():
+            of_each.setdefault(line.split()[0], []).append(int(line.split()[1]))
+        self.assertEqual(len(of_each), count)
+        for tries in of_each.values():  # a delivery that is given back unhandled counts, too
+            self.assertEqual(tries, sorted(set(tries)))
+            self.assertTrue(all(receives <= 2 for receives in tries[:-1]), tries)
+
+    def test_a_delivery_limit_of_the_broker_counts_delayed_retries_too(self):
+        """Each retry with a delay is a copy, of which the broker knows no earlier delivery."""
+        self.work_on_limited(3, "100ms", counted=True)
         self.assertEqual(self.depth("limited") + self.depth("qe.delay.100ms"), 0)
+        letters = self.queuectl("receive", "rabbit", "limited-dlq", "--json", "--ack", "--max", "3").stdout.splitlines()
+        self.assertEqual(len(letters), 3)
+        for letter in letters:
+            told = json.loads(letter)["attributes"]
+            self.assertEqual(told["dead-letter-reason"], "delivery_limit")
+            self.assertIn("poison", told["dead-letter-first-error"])
+            self.assertIn("poison", told["dead-letter-last-error"])
+            self.assertIn("dead-letter-first-seen", told)
+
+    def test_a_delivery_limit_of_the_broker_counts_copies_that_go_back_without_a_delay(self):
+        """Half of such delays are none: what goes back in place is counted by the broker, from its last copy on."""
+        self.work_on_limited(10, "1ms")
 
     def test_a_full_disk_stops_who_sends_and_loses_nothing(self):
         self.configure()
@@ -113,7 +139,7 @@ ssl_options.keyfile = {cls.keys}/key.pem
         wait_for("sent", lambda: self.queuectl("send", "rabbit", "disk", "--body", "y", check=False).returncode == 0)
 
     def test_a_broker_that_stands_still_behind_tls_holds_nobody_up(self):
-        self.write_config(CONFIG.format(management=self.rabbit.url, amqp=f"amqps://127.0.0.1:{self.tls_port}",
+        self.write_config(CONFIG.format(management=self.rabbit.url, discovery=3, amqp=f"amqps://127.0.0.1:{self.tls_port}",
                                         extra=f"    tls: {{ca_file: {self.keys}/cert.pem}}"))
         self.rabbit.queue("still")
         self.stand_still("still")

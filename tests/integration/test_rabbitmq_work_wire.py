@@ -83,7 +83,7 @@ class OnTheWire(Working):
         wire = Wire(self.rabbit.amqp_port, late_seconds)
         wire.start()
         self.addCleanup(wire.listener.close)
-        self.write_config(CONFIG.format(management=self.rabbit.url, amqp=wire.url, extra=""))
+        self.write_config(CONFIG.format(management=self.rabbit.url, discovery=3, amqp=wire.url, extra=""))
         return wire
 
     def test_a_broker_that_answers_late_is_waited_for(self):

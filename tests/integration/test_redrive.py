@@ -3,12 +3,13 @@
 import json
 import pty
 import os
-import signal
 import subprocess
 import time
 import unittest
 
 from daemon import PATIENCE_SECONDS, QUEUECTL, WithFolder, wait_for
+from embedded_case import OnEmbedded
+from redrive_case import Tools
 
 CONFIG = """
 sources:
@@ -99,25 +100,6 @@ class Redrive(WithFolder):
             self.assertIn("This moves the messages of orders-dlq to where each came from. [y/N]", errors)
             self.assertEqual(self.ready()["orders-dlq"], (left, 0))
 
-    def test_ctrl_c_stops_after_what_is_in_hand(self):
-        self.send("orders-dlq", "--count", "100")
-        process = self.start("--yes", "--rate", "20", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        wait_for("some are moved", lambda: self.ready()["orders"][0] >= 3)
-        process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=PATIENCE_SECONDS)
-        self.assertEqual(process.returncode, 1)
-        self.assertIn("stopped before the end", errors)
-        moved = int(out.split()[1])
-        self.assertTrue(3 <= moved < 100, out)
-        self.assertEqual(self.ready()["orders"], (moved, 0))
-        self.assertEqual(self.ready()["orders-dlq"], (100 - moved, 0))
-
-    def test_where_there_is_no_terminal_a_line_comes_every_ten_seconds(self):
-        self.send("orders-dlq", "--count", "230")
-        process = self.start("--yes", "--rate", "20", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        errors = process.communicate(timeout=PATIENCE_SECONDS)[1]
-        self.assertRegex(errors, r"^moved (19|2\d)\d of about 230, 20 per second, [0-9]s left\n$")
-
     def bury(self, body, reason, *words):
         self.queuectl("send", "local", "orders-dlq", "--body", body, "--attribute", "dead-letter-source=orders",
                       "--attribute", f"dead-letter-reason={reason}", *words)
@@ -160,7 +142,8 @@ class Redrive(WithFolder):
         for _ in range(12):
             self.bury("b", "timeout")
         done = self.redrive("--yes", "--canary", "2", "--canary-wait", "1s")
-        self.assertRegex(done.stdout, "^moved 2 from orders-dlq\nnone of 2 canaries came back within [12]s\n"
+        self.assertRegex(done.stdout, "^moved 2 from orders-dlq\nnone of 2 canaries came back within [12]s: "
+                                      "none was dead-lettered again\nas far as can be seen, all were handled\n"
                                       "moved 10 from orders-dlq\n$")
         wait_for("all are handled", lambda: self.ready()["orders"] == (0, 0))
         self.assertTrue(daemon.is_alive())
@@ -171,7 +154,7 @@ class Redrive(WithFolder):
             self.bury("b", "timeout")
         done = self.redrive("--yes", "--canary", "3", "--canary-wait", "1s", check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertRegex(done.stdout, "^moved 3 from orders-dlq\nnone of 3 canaries came back within [12]s\n"
+        self.assertRegex(done.stdout, "^moved 3 from orders-dlq\nnone of 3 canaries came back within [12]s: none was dead-lettered again\n"
                                       "3 canaries still wait in orders: nobody has handled them: nothing more is moved\n$")
         self.assertEqual(self.ready()["orders-dlq"], (3, 0))
 
@@ -227,6 +210,10 @@ class Redrive(WithFolder):
             done = self.redrive(*words, check=False)
             self.assertEqual(done.returncode, code, words)
             self.assertIn(text, done.stderr)
+
+
+class Everywhere(Tools, OnEmbedded):
+    pass
 
 
 if __name__ == "__main__":

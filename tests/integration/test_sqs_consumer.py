@@ -138,10 +138,10 @@ class Consumer(WithMoto):
         wait_for("a warning", lambda: self.of(
             daemon, "queue_config_warning", "slow", check="visibility_below_handling_time") == 1)
 
-    def test_a_group_is_handled_in_order_and_others_beside_it(self):
+    def test_a_letter_of_a_group_keeps_its_group(self):
         dlq = self.make_queue("line-dlq.fifo")
         url = self.make_queue("line.fifo", dlq=dlq)
-        for number in range(12):  # of each group, the 2nd is hopeless: its copy tells its place
+        for number in range(12):  # of each group, the 2nd is hopeless
             group, place = f"g{number % 3}", number // 3
             self.sqs.send_message(
                 QueueUrl=url, MessageBody=f"{group}.{place}", MessageGroupId=group, MessageDeduplicationId=str(number),
@@ -177,6 +177,21 @@ class Consumer(WithMoto):
         self.assertEqual(sum(self.counts(url)), 1)
         lines = [json.loads(line) for line in daemon.log().splitlines() if line.startswith("{")]
         self.assertTrue(not lines or any("no-dlq" in json.dumps(line) for line in lines))
+
+    def test_a_dead_letter_queue_that_comes_later_is_used(self):
+        """What the driver remembers of the queue may be five minutes old: the source's list is newer."""
+        url, dlq = self.make_queue("later"), self.make_queue("later-dlq")
+        self.send(url, ["poison"], simulate={"DataType": "String", "StringValue": "reject"})
+        daemon = self.run_consumer("later", retry="1s")
+        wait_for("the warning", lambda: "has no dead-letter queue" in daemon.log())
+        arn = self.sqs.get_queue_attributes(QueueUrl=dlq, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(
+            {"deadLetterTargetArn": arn, "maxReceiveCount": 1000})})
+        wait_for("it is moved", lambda: self.counts(dlq)[0] == 1)
+        self.wait_empty(url)
+        [dead] = self.take(dlq)
+        self.assertEqual(dead["Body"], "poison")
+        self.assertTrue(dead["MessageAttributes"]["dead-letter-reason"]["StringValue"].startswith("permanent"), dead)
 
 
 if __name__ == "__main__":

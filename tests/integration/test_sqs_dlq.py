@@ -6,7 +6,7 @@ import subprocess
 import time
 import unittest
 
-from sqs_case import WithMoto
+from sqs_case import WithDeadLetters, WithMoto
 
 from fault_proxy import FaultProxy
 from moto_server import MotoServer
@@ -24,23 +24,17 @@ FAILING = """
 consumers:
   - {source: aws, queue: orders, handler: {type: simulate, error_rate: 1}, retry: {max_receives: 1}}
 """
+HALF_FAIL = """
+consumers:
+  - source: aws
+    queue: orders
+    workers: 4
+    retry: {initial: 5m, max: 5m}
+    handler: {type: exec, command: [sh, -c, "case $(cat) in bad*) exit 75;; esac"]}
+"""
 
 
-class SqsDlq(WithMoto):
-    def setUp(self):
-        super().setUp()
-        self.config = self.write_sqs_config()
-        self.dlq = self.make_queue("orders-dlq", MessageRetentionPeriod=1209600)
-        self.orders = self.make_queue("orders", self.dlq)
-
-    def bury(self, body, reason):
-        self.sqs.send_message(QueueUrl=self.dlq, MessageBody=body, MessageAttributes={
-            name: {"DataType": "String", "StringValue": value}
-            for name, value in (("dead-letter-reason", reason), ("dead-letter-source", "orders"))})
-
-    def dlq_tool(self, *words, **more):
-        return self.queuectl("dlq", *words[:1], "aws", "orders-dlq", *words[1:], **more)
-
+class SqsDlq(WithDeadLetters):
     def test_list_shows_the_link_and_what_waits(self):
         self.bury("b", "timeout")
         [row] = [json.loads(line) for line in self.queuectl("dlq", "list", "--json").stdout.splitlines()]
@@ -107,7 +101,8 @@ class SqsDlq(WithMoto):
         for _ in range(6):
             self.bury("twin", "timeout")  # each looks like the canaries, and is hardly older
         done = self.dlq_tool("redrive", "--yes", "--canary", "2", "--canary-wait", "1s")
-        self.assertRegex(done.stdout, "none of 2 canaries came back within [0-9]+s\nmoved 4 from orders-dlq\n")
+        self.assertRegex(done.stdout, "none of 2 canaries came back within [0-9]+s: none was dead-lettered again\n"
+                                      "as far as can be seen, all were handled\nmoved 4 from orders-dlq\n")
         wait_for("all are handled", lambda: self.counts(self.orders) == (0, 0, 0))
 
     def test_canaries_that_nobody_handles_keep_the_rest_where_it_is(self):
@@ -116,9 +111,35 @@ class SqsDlq(WithMoto):
             self.bury(f"b{number}", "timeout")
         done = self.dlq_tool("redrive", "--yes", "--canary", "2", "--canary-wait", "1s", check=False)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("2 canaries still wait in orders, which holds 3 messages, and 1 before them: nobody seems to have handled them: "
-                      "nothing more is moved\n", done.stdout)
+        self.assertIn("up to 2 of 2 canaries still wait, or are to be tried again, in orders, which holds 3 messages, and 1 before "
+                      "them: nothing more is moved\n", done.stdout)
         self.assertEqual((self.counts(self.orders), self.counts(self.dlq)), ((3, 0, 0), (4, 0, 0)))
+
+    def test_canaries_that_wait_for_their_next_try_keep_the_rest_where_it_is(self):
+        self.daemon(config=self.write_sqs_config(HALF_FAIL))
+        for number in range(8):
+            self.bury("bad" if number % 2 else "good", "timeout")
+        done = self.dlq_tool("redrive", "--yes", "--canary", "6", "--canary-wait", "2s", check=False)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stdout, "up to [2-4] of 6 canaries still wait, or are to be tried again, in orders, which holds "
+                                      "[2-4] messages, and 0 before them: nothing more is moved\n")
+        self.assertEqual(self.counts(self.dlq), (2, 0, 0))
+
+    def test_where_a_backlog_hides_the_canaries_the_rest_stays_where_it_is(self):
+        for _ in range(5):
+            self.sqs.send_message(QueueUrl=self.orders, MessageBody="there before")
+        self.bury("x", "timeout")
+        self.bury("y", "timeout")
+        with subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "dlq", "redrive", "aws", "orders-dlq", "--yes",
+                               "--canary", "1", "--canary-wait", "2s"], stdout=subprocess.PIPE, text=True) as process:
+            self.addCleanup(process.kill)
+            wait_for("it is moved", lambda: self.counts(self.orders)[0] == 6)
+            for message in self.sqs.receive_message(QueueUrl=self.orders, MaxNumberOfMessages=3)["Messages"]:
+                self.sqs.delete_message(QueueUrl=self.orders, ReceiptHandle=message["ReceiptHandle"])
+            said = process.communicate(timeout=PATIENCE_SECONDS)[0]
+        self.assertEqual(process.returncode, 1, said)
+        self.assertIn("whether one of 1 canaries was handled cannot be told in orders, which holds 3 messages, and 5 before "
+                      "them: nothing more is moved; with more canaries than that it can\n", said)
 
     def test_canaries_that_die_elsewhere_are_found_there(self):
         grave = self.make_queue("elsewhere-dlq")
@@ -133,8 +154,7 @@ class SqsDlq(WithMoto):
 
     def stop_inspect(self, proxy):
         """Ctrl-C while the server is slow with more than what was seen; what it says then."""
-        self.config = self.write_sqs_config()
-        self.config.write_text(self.config.read_text(encoding="utf-8").replace(self.moto.url, proxy.url), encoding="utf-8")
+        self.behind(proxy)
         for _ in range(4):
             self.sqs.send_message_batch(QueueUrl=self.dlq, Entries=[{"Id": str(i), "MessageBody": "x"} for i in range(10)])
         with subprocess.Popen([QUEUECTL, f"--config.file={self.config}", "dlq", "inspect", "aws", "orders-dlq", "--yes",
@@ -202,8 +222,40 @@ class SqsDlq(WithMoto):
                            (("redrive", "--yes", "--dry-run"), "would move nothing\n"), (("export", "--yes"), "")):
             done = self.dlq_tool(*words)
             self.assertEqual(done.stdout, out)
-            self.assertIn("nothing could be received, but about 3 of orders-dlq are in flight: somebody holds them",
-                          done.stderr)
+            self.assertIn("saw 0 of about 3 messages of orders-dlq: 3 in flight, held by somebody; run it "
+                          "again later\n", done.stderr)
+        for number in range(2):
+            self.bury(f"more{number}", "timeout")
+        done = self.dlq_tool("export", "--yes")
+        self.assertEqual(len(done.stdout.splitlines()), 2)
+        self.assertIn("saw 2 of about 5 messages of orders-dlq: 3 in flight", done.stderr)
+
+
+class NamedDlq(WithMoto):
+    """The source says that `letters` is a dead-letter queue; no queue's policy does."""
+
+    def setUp(self):
+        super().setUp()
+        self.config = self.write_sqs_config('    dead_letter_queues: ["letters"]')
+        self.letters = self.make_queue("letters")
+        self.make_queue("orders")
+        self.queuectl("send", "aws", "letters", "--body", "x", "--attribute", "dead-letter-reason=timeout",
+                      "--attribute", "dead-letter-source=orders")
+
+    def test_the_tools_take_it_for_one(self):
+        [row] = [json.loads(line) for line in self.queuectl("dlq", "list", "--json").stdout.splitlines()]
+        self.assertEqual((row["dead_letter_queue"], row["messages"], row.get("queue")), ("letters", 1, None))
+        saved = self.queuectl("dlq", "export", "aws", "letters", "--yes").stdout
+        self.queuectl("dlq", "purge", "aws", "letters", "--yes")
+        self.assertEqual(self.counts(self.letters), (0, 0, 0))
+        self.queuectl("dlq", "import", "aws", "letters", stdin=saved)
+        [got] = self.take(self.letters)
+        self.assertEqual({name: value["StringValue"] for name, value in got["MessageAttributes"].items()},
+                         {"dead-letter-reason": "timeout", "dead-letter-source": "orders"})
+
+    def test_top_says_that_it_is_one(self):
+        rows = [line.split() for line in self.queuectl("top", "--once").stdout.splitlines()]
+        self.assertIn("(dlq)", next(row for row in rows if row[:1] in (["letters"], ["!letters"])))
 
 
 class WithoutRelease(WithMoto):

@@ -8,7 +8,7 @@ ALONE = ("throttled", "throttling", "denied", "reset", "slow")
 
 
 class OneOfAThousand(WithProxy):
-    poll_seconds = 3  # a thousand answers of the proxy take a second or two
+    poll_seconds = 8  # a thousand answers of the proxy take a second or two, and four where others compute
 
     def hold_against(self, daemon, depths, targets):
         """{queue: fault}: those are down, for these reasons, and no other is."""
@@ -44,7 +44,7 @@ class OneOfAThousand(WithProxy):
         self.hold_against(daemon, depths, {names[60 * i]: fault for i, fault in enumerate(REASONS)})
         page = self.wait_page("all are up again", daemon, lambda page: self.all_up(page, depths))
         self.check_values(page, depths)
-        self.assertTrue(self.poll_ended_within(page, 5), "no poll hangs past its deadline")
+        self.assertTrue(self.poll_ended_within(page, 10), "no poll hangs past its deadline")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import unittest
 
-from sqs_case import CONFIG, WithMoto, md5_of_attributes
+from sqs_case import CONFIG, OnSqs, WithMoto, md5_of_attributes
 
 import boto3
 from daemon import PATIENCE_SECONDS, QUEUECTL, WithFolder, wait_for
 from local_sqs_server import LocalSqsServer
+from redrive_case import Tools
 
 REGION = "eu-west-1"
 
@@ -68,7 +69,8 @@ class ByTheBroker(WithFolder):
         done = self.redrive("--yes")
         self.assertEqual(done.stdout, "moved 15 from orders-dlq\n")
         self.assertEqual((self.ready(self.orders), self.ready(self.dlq)), (15, 0))
-        self.assertRegex(self.redrive("--status").stdout, r"^completed: moved about 15 of 15, begun 2")
+        # Without the total where more has been moved: on a busy machine what a look gave back came only after the task began.
+        self.assertRegex(self.redrive("--status").stdout, r"^completed: moved about 15( of 15)?, begun 2")
 
     def test_ctrl_c_leaves_it_running_and_says_how_to_end_it(self):
         self.bury(20)
@@ -191,6 +193,10 @@ class FromHere(WithMoto):
             self.assertEqual(bodies, sorted(bodies))
             self.assertEqual(len(bodies), 4)
         self.assertTrue(all(re.match("redrive-", one["Attributes"]["MessageDeduplicationId"]) for one in got))
+
+
+class Everywhere(Tools, OnSqs):
+    pass
 
 
 if __name__ == "__main__":

@@ -41,6 +41,14 @@ class WithoutList(WithMoto):
         self.assertEqual(absent.returncode, 1)
         self.assertIn("nowhere", absent.stderr)
 
+    def test_a_dead_letter_queue_is_purged_where_the_configuration_says_that_it_is_one(self):
+        self.make_queue("letters")
+        self.queuectl("send", "aws", "letters", "--body", "b")
+        done = self.queuectl("dlq", "purge", "aws", "letters", "--yes", check=False)
+        self.assertIn("no queue of source aws is known to dead-letter into letters", done.stderr)
+        self.config = self.write_sqs_config('    dead_letter_queues: ["letters"]')
+        self.assertIn("purged", self.queuectl("dlq", "purge", "aws", "letters", "--yes").stdout)
+
     def test_a_consumer_works(self):
         self.make_queue("orders")
         self.queuectl("send", "aws", "orders", "--body", "b", "--count", "5")
