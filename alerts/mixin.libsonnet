@@ -203,7 +203,7 @@
             },
             "annotations": {
               "summary": "Messages cannot be handled and land in a dead-letter queue.",
-              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} gained {{ $value | humanize }} messages within %(growth_window)s and holds {{ with printf \"queue:dead_letter_messages:max{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanize }}{{ else }}?{{ end }}. They come from:{{ range printf \"group by (queue) (queue_dead_letter_info{job=%%q,source=%%q,dead_letter_vhost=%%q,dead_letter_queue=%%q})\" $labels.job $labels.source $labels.vhost $labels.queue | query | sortByLabel \"queue\" }} {{ .Labels.queue }}{{ end }}. Look at one: queuectl receive {{ $labels.source }} {{ $labels.queue }}{{ with $labels.vhost }} --vhost {{ . }}{{ end }}" % c,
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} gained {{ $value | humanize }} messages within %(growth_window)s and holds {{ with printf \"queue:dead_letter_messages:max{job=%%q,source=%%q,vhost=%%q,queue=%%q}\" $labels.job $labels.source $labels.vhost $labels.queue | query }}{{ . | first | value | humanize }}{{ else }}?{{ end }}. They come from:{{ range printf \"group by (queue) (queue_dead_letter_info{job=%%q,source=%%q,dead_letter_vhost=%%q,dead_letter_queue=%%q})\" $labels.job $labels.source $labels.vhost $labels.queue | query | sortByLabel \"queue\" }} {{ .Labels.queue }}{{ end }}. Look at them: queuectl dlq inspect {{ $labels.source }} {{ $labels.queue }}{{ with $labels.vhost }} --vhost {{ . }}{{ end }}" % c,
               "runbook_url": "%(runbook_base)s/QueueDeadLettersGrowing.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
@@ -258,8 +258,8 @@
               "severity": "warning",
             },
             "annotations": {
-              "summary": "The dead letters of a queue are lost.",
-              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} has a dead-letter exchange that leads to no queue: what is rejected there or expires is gone. Bind a queue to it.",
+              "summary": "The dead letters of a queue reach no queue.",
+              "description": "{{ $labels.queue }}{{ with $labels.vhost }} (vhost {{ . }}){{ end }} of source {{ $labels.source }} has a dead-letter exchange that leads to no queue: what is rejected there or expires is gone, or waits in it if it dead-letters at least once. Bind a queue to it.",
               "runbook_url": "%(runbook_base)s/QueueDeadLettersUnroutable.md" % c,
               "dashboard_url": "%(dashboard_base)s/d/queue-detail?var-job={{ $labels.job | urlquery }}&var-source={{ $labels.source | urlquery }}&var-queue={{ $labels.queue | urlquery }}{{ with $labels.vhost }}&var-vhost={{ . | urlquery }}{{ end }}" % c,
             },
