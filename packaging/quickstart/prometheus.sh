@@ -130,6 +130,11 @@ start_monitoring() {
         is_open "$number" || [ -n "$stopping" ] ||
             die "nothing answers at 127.0.0.1:$number after 15 s; see build/demo/alertmanager.log and prometheus.log"
     done
+    for _ in {1..150}; do # it listens before it shows its pages
+        { [ "$(code "$prometheus_port" /-/ready)" = 200 ] || [ -n "$stopping" ]; } && return
+        sleep 0.1
+    done
+    die "Prometheus at 127.0.0.1:$prometheus_port is not ready after 15 s; see build/demo/prometheus.log"
 }
 
 # code PORT PATH: the status that is answered there
