@@ -256,6 +256,17 @@ why_skipped() { # why_skipped JUNIT_FILE: what each skipped test says
          is_skipped && /skipped: / { sub(/.*skipped: /, ""); print "skipped: " name ": " $0; is_skipped = 0 }' "$1"
 }
 
+why_failed() { # why_failed JUNIT_FILE: what each failed test says, in few lines, for where only a log's end is kept
+    awk '/<testcase name=/ { split($0, part, "\""); name = part[2]; is_failed = 0; told = 0 }
+         /<failure/ { is_failed = 1 }
+         !is_failed || told >= 9 { next }
+         /(^|>)(FAIL|ERROR): |^[A-Za-z_.]*(Error|Exception|Expired)[: ]|line [0-9]+, in test_/ ||
+         /\[  (ERROR|FAILED) +\]|: error: |: (fatal|runtime) error: |Sanitizer: / {
+             gsub(/&quot;/, "\""); gsub(/&apos;/, "\047"); gsub(/&lt;/, "<"); gsub(/&gt;/, ">"); gsub(/&amp;/, "\\&")
+             print name ": " substr($0, 1, 400); told++
+         }' "$1"
+}
+
 tests() { # tests PRESET [COMMAND PREFIX...]: every CTest of the build; more than cores, since most of them wait
     local preset=$1 rc=0 at_once=$((jobs * 2))
     [ "$preset" = ci ] || at_once=$((jobs + 1)) # a sanitizer computes where others wait
@@ -357,6 +368,7 @@ run_tests() {
         [asan]="AddressSanitizer, UBSan" [tsan]="ThreadSanitizer" [fuzz]="fuzzing, $fuzz_seconds s a target"
         [analyze]="gcc -fanalyzer build")
     skipped=0
+    rm -f build/*/junit.xml
     export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
     : "${QE_STAGES:=gcc asan lint tsan fuzz analyze}"
     trap end_beside EXIT
@@ -370,11 +382,15 @@ run_tests() {
         if ! "stage_$stage"; then
             [ "$failed" -gt 0 ] || failed=1 # what could not be built has failed, too
             say "FAILED: $stage ($((SECONDS - began)) s)"
-            break
+            continue # what else has failed is good to know
         fi
         printf 'ok %4d passed %4d s\n' "$((passed - before))" "$((SECONDS - began))"
     done
     say
+    for stage in $QE_STAGES; do
+        what=build/${stage/gcc/ci}/junit.xml
+        [ ! -f "$what" ] || why_failed "$what"
+    done
     if [ "$skipped" -gt 0 ]; then
         for stage in $QE_STAGES; do
             what=build/${stage/gcc/ci}/junit.xml

@@ -133,7 +133,7 @@ struct qe_driver {
      * none at the deadline (rc 0). Appends to *out; `max` 0 takes none, and only learns what has to
      * be known of the queue. A delivery that an interrupt overtakes is
      * handed out by the next receive, never lost. With a deadline that has passed it looks once,
-     * for which a broker across a network has up to 2 s. */
+     * for which a broker across a network has up to 2 s; connecting to it comes on top. */
     int (*receive)(void *self, const struct qe_queue *from, size_t max, int64_t deadline_mono_ms,
                    struct qe_message_list *out, struct qe_err *err);
 

@@ -14,19 +14,29 @@
 #define CLEAR_LINE "\r\033[K"
 #define BAR_COLUMNS 20
 
+static bool is_on_terminal(void)
+{
+    return isatty(STDERR_FILENO) != 0;
+}
+
+void ctl_progress_begin(struct ctl_progress *progress)
+{
+    const int64_t now = qe_clock_mono_ms();
+
+    *progress = (struct ctl_progress){
+        .start_mono_ms = now,
+        .next_mono_ms = is_on_terminal() ? now : now + ELSEWHERE_MS, /* what is quick needs none */
+    };
+}
+
 static bool is_due(struct ctl_progress *progress, bool on_terminal)
 {
-    int64_t now = qe_clock_mono_ms();
-    int64_t pause_ms = on_terminal ? TERMINAL_MS : ELSEWHERE_MS;
+    const int64_t now = qe_clock_mono_ms();
 
-    if (progress->start_mono_ms == 0) {
-        progress->start_mono_ms = now;
-        progress->next_mono_ms = on_terminal ? now : now + pause_ms; /* what is quick needs none */
-    }
     if (now < progress->next_mono_ms) {
         return false;
     }
-    progress->next_mono_ms = now + pause_ms;
+    progress->next_mono_ms = now + (on_terminal ? TERMINAL_MS : ELSEWHERE_MS);
     return true;
 }
 
@@ -41,7 +51,7 @@ static void draw(struct ctl_progress *progress, bool on_terminal, const char *te
 
 void ctl_progress_say(struct ctl_progress *progress, const char *text)
 {
-    bool on_terminal = isatty(STDERR_FILENO) != 0;
+    bool on_terminal = is_on_terminal();
 
     if (is_due(progress, on_terminal)) {
         draw(progress, on_terminal, text);
@@ -63,7 +73,7 @@ static void write_bar(char *out, uint64_t done, uint64_t total)
 void ctl_progress_show(struct ctl_progress *progress, uint64_t done, uint64_t total,
                        const char *more)
 {
-    bool on_terminal = isatty(STDERR_FILENO) != 0;
+    bool on_terminal = is_on_terminal();
     char text[240] = "";
     char left[48] = "";
     char of[40] = "";
@@ -101,5 +111,5 @@ void ctl_progress_end(struct ctl_progress *progress)
         (void)fputs(CLEAR_LINE, stderr);
         (void)fflush(stderr);
     }
-    *progress = (struct ctl_progress){0};
+    progress->is_drawn = false;
 }

@@ -6,12 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* = {0} is valid. */
 struct ctl_progress {
-    int64_t start_mono_ms; /* of the first call */
+    int64_t start_mono_ms;
     int64_t next_mono_ms;
     bool is_drawn;
 };
+/* When the work begins, not when some of it is done: its rate is told from here on. */
+void ctl_progress_begin(struct ctl_progress *progress);
 /* `done` of `total` (UINT64_MAX: unknown) are done; `more` (may be "") goes behind. */
 void ctl_progress_show(struct ctl_progress *progress, uint64_t done, uint64_t total,
                        const char *more);

@@ -185,6 +185,7 @@ enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t m
     }
     qe_dlq_depth_read(ctl->driver, ctl->handle, &job->from, ctl->options.timeout_ms, &depth);
     own.total = max > 0 && max < depth.ready ? max : depth.ready;
+    ctl_progress_begin(&own.progress);
     int rc = qe_redrive_run(&options, &result, err);
 
     ctl_progress_end(&own.progress);

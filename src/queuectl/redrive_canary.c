@@ -18,9 +18,10 @@ static int watch(struct ctl_flock *flock, int64_t sent_mono_ms, struct qe_err *e
     int64_t pause_ms = peeks ? LOOK_PEEK_MS : LOOK_RECEIVE_MS;
     int64_t now = qe_clock_mono_ms();
     int64_t end = now + ctl->options.canary_wait_ms;
-    struct ctl_progress progress = {0};
+    struct ctl_progress progress;
     int rc = 0;
 
+    ctl_progress_begin(&progress);
     while (rc == 0 && now < end && ctl_stopped == 0 && flock->failed == 0) {
         char left[32];
         char text[120];

@@ -163,9 +163,10 @@ static void count_targets(const struct ctl_flock *flock, struct ctl_depth *depth
 static void count_before(struct ctl_flock *flock)
 {
     const int64_t end_mono_ms = qe_clock_mono_ms() + COUNTS_LATE_MAX_MS;
-    struct ctl_progress progress = {0};
+    struct ctl_progress progress;
     bool is_late = true;
 
+    ctl_progress_begin(&progress);
     while (is_late && ctl_stopped == 0) {
         struct ctl_depth depths[CTL_PLACES_MAX];
         const int64_t next_mono_ms = qe_clock_mono_ms() + COUNTS_PAUSE_MS;

@@ -131,11 +131,12 @@ enum qe_exit ctl_redrive_watch(const struct ctl_redrive_job *job,
                                const struct qe_redrive_task *before, bool *out_failed,
                                struct qe_err *err)
 {
-    struct ctl_progress progress = {0};
+    struct ctl_progress progress;
     int64_t appear_mono_ms = qe_clock_mono_ms() + APPEAR_MS;
 
     *out_failed = false;
     ctl_catch_signals();
+    ctl_progress_begin(&progress);
     for (int64_t now = qe_clock_mono_ms(); ctl_stopped == 0; now = qe_clock_mono_ms()) {
         struct qe_redrive_task task;
 

@@ -41,6 +41,14 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* A new connection takes a handful of round trips, which the calls that follow are not to pay. */
+static int open_first(struct qe_amqp_consumer *consumer, int64_t deadline_mono_ms,
+                      struct qe_err *err)
+{
+    return qe_amqp_consumer_open(
+        consumer, later(deadline_mono_ms, qe_clock_mono_ms() + QE_AMQP_CONNECT_MS), err);
+}
+
 /* When what is there has been pushed. Who has not waited yet has time for more: what a round that
  * has just begun brings, and what is on its way back. */
 static int64_t pushed_by(const struct qe_amqp_consumer *consumer, bool has_waited)
@@ -85,18 +93,19 @@ static int look_at_pushed(struct qe_amqp_consumer *consumer, size_t max, bool ha
 static int look_once(struct qe_amqp_consumer *consumer, size_t max, bool has_waited,
                      struct qe_err *err)
 {
-    const int64_t deadline = qe_clock_mono_ms() + LOOK_MS;
     amqp_basic_get_t get = {0};
 
     if (consumer->is_auto_acked) {
         return 0; /* such a queue can only push, and what it has pushed is held */
     }
+    if (open_first(consumer, 0, err) != 0) {
+        return -1;
+    }
     if (consumer->round > 0 || qe_amqp_is_single_active(consumer)) {
         return look_at_pushed(consumer, max, has_waited, err);
     }
-    if (qe_amqp_consumer_open(consumer, deadline, err) != 0) {
-        return -1;
-    }
+    const int64_t deadline = qe_clock_mono_ms() + LOOK_MS;
+
     get.queue = qe_amqp_text(qe_amqp_queue_name(consumer));
     while (qe_amqp_held_count(consumer) < max && consumer->trouble.code == QE_OK) {
         if (qe_amqp_call(&consumer->channel, AMQP_BASIC_GET_METHOD, &get, deadline, err) != 0) {
@@ -183,7 +192,8 @@ static int receive(struct qe_amqp_consumer *consumer, size_t max, int64_t deadli
         }
         has_waited = true;
         qe_amqp_release_due(consumer);
-        if (qe_amqp_consume(consumer, max, call_deadline(deadline_mono_ms), err) != 0 ||
+        if (open_first(consumer, deadline_mono_ms, err) != 0 ||
+            qe_amqp_consume(consumer, max, call_deadline(deadline_mono_ms), err) != 0 ||
             (qe_amqp_held_count(consumer) == 0 &&
              qe_amqp_wait(rmq, NULL, true, until(consumer, deadline_mono_ms), err) != 0)) {
             return -1;
