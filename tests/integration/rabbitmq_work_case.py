@@ -31,9 +31,9 @@ with open(sys.argv[1], "a", buffering=1) as out:
 
 
 class Working(SharingRabbit):
-    def configure(self, extra="", rabbit=None, discovery=3):
+    def configure(self, extra="", rabbit=None, discovery=3, shutdown="5s"):
         rabbit = rabbit or self.rabbit
-        return self.write_config(CONFIG.format(
+        return self.write_config(CONFIG.replace("shutdown_timeout: 5s", f"shutdown_timeout: {shutdown}").format(
             management=rabbit.url, extra=extra, discovery=discovery, amqp=f"amqp://127.0.0.1:{rabbit.amqp_port}"))
 
     def connect(self, rabbit=None):

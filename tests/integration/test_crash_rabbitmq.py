@@ -57,10 +57,7 @@ class Rabbit:
         return [queue for queue in found if queue["name"].startswith("qe.delay.")]
 
     def restart(self):
-        # RabbitMQ forgets half of a quorum queue that was declared within the last half second (its dets files, saved
-        # every 500 ms), and such a queue never confirms again.
-        time.sleep(1)
-        self.server.kill()
+        self.server.crash()
         self.server.start()
 
     def tell(self):
@@ -112,7 +109,7 @@ class ClassicQueue(CrashCase):
         Sender(self, 50).end()
         daemon = self.start_life()
         wait_for("a delay queue", self.source.delay_queues)
-        self.source.server.kill()  # within half a second of its declaration: see restart()
+        self.source.server.kill()  # at once after its declaration: see crash()
         self.source.server.start()
         time.sleep(3)
         broken = [queue["name"] for queue in self.source.delay_queues() if "state" not in queue]

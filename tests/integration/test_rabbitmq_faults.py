@@ -23,7 +23,7 @@ class Killed(WithRabbit):
         daemon = self.watch(self.rabbit.url, discovery=5)
         depths = {series("queue_messages_ready", "orders"): 2, series("queue_messages_ready", "work"): 3}
         self.wait_values("depths", daemon, depths)
-        self.rabbit.kill()
+        self.rabbit.crash()
         self.wait_values("down", daemon, {of_source("queue_source_up"): 0, series("queue_up", "orders"): 0})
         self.assertGreater(daemon.value(of_source("queue_exporter_poll_failures_total", reason="network")), 0)
         wrong = []

@@ -65,12 +65,12 @@ class WithWorker(Working):
         for body in bodies:
             channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2))
 
-    def begin(self, queue, workers=2, more="", **arguments):
+    def begin(self, queue, workers=2, more="", shutdown="5s", **arguments):
         """A consumer that has learned that its handler is fast, and so is given much ahead."""
         self.rabbit.queue(queue, **arguments)
         self.send(queue, ["w"] * WARM)
-        daemon = self.daemon(config=self.configure(
-            extra=CONSUMER.format(queue=queue, workers=workers, folder=self.folder, more=more)))
+        daemon = self.daemon(config=self.configure(shutdown=shutdown, extra=CONSUMER.format(
+            queue=queue, workers=workers, folder=self.folder, more=more)))
         wait_for("it is warm", lambda: len(self.handled()) == WARM)
         return daemon
 
@@ -169,11 +169,12 @@ class Ahead(WithWorker):
         self.assertLess(len(self.handled()), WARM + 300)
 
     def test_goes_back_at_once_when_the_daemon_stops(self):
-        daemon = self.begin("stop")
+        daemon = self.begin("stop", shutdown="40s")
         self.wait_hanging("stop", 300, 2)
-        daemon.signal(signal.SIGTERM)  # and waits 5 s for its handlers
-        wait_for("all but what is handled is there for others", lambda: self.depth("stop") == 298, 3)
+        daemon.signal(signal.SIGTERM)  # and waits for its handlers
+        wait_for("all but what is handled is there for others", lambda: self.depth("stop") == 298, 30)
         self.assertIsNone(daemon.process.poll(), "it still waits")
+        (self.folder / "hang").unlink()
 
     def test_no_message_waits_long_for_a_handler_that_became_slow(self):
         self.begin("slow", workers=1)
@@ -288,8 +289,7 @@ class SingleActive(WithWorker):
                 done = self.queuectl("receive", "rabbit", queue)
                 self.assertIn("no message available", done.stderr)
                 channel.connection.close()
-                time.sleep(0.2)
-                self.assertIn("id (no id)", self.queuectl("receive", "rabbit", queue).stdout)
+                wait_for("it is ours", lambda queue=queue: "id (no id)" in self.queuectl("receive", "rabbit", queue).stdout)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class Cluster(Flow):
         daemon, (there, everywhere) = self.begin("there", "everywhere")
         for publisher in (there, everywhere):
             self.wait_more(publisher, 100)
-        node.kill()
+        node.crash()
         self.wait_more(everywhere, 100)
         wait_for("the other one is said to be away", lambda: "queue=there" in daemon.log())
         before = len(self.handled("there"))

@@ -82,8 +82,7 @@ class Delays(Working):
     def test_what_waits_outlives_the_broker(self):
         self.rabbit.queue("outlives")
         self.send("outlives", 50, delay="10s")
-        time.sleep(1.5)  # RabbitMQ forgets half of a quorum queue that was declared within the last half second
-        self.rabbit.kill()
+        self.rabbit.crash()
         self.rabbit.start()
         wait_for("all are there", lambda: self.depth("outlives") == 50, 60)
 

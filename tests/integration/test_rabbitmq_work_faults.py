@@ -18,7 +18,7 @@ class Faults(Flow):
         for kind in ("classic", "quorum"):
             self.rabbit.queue(kind, kind=kind)
         daemon, publishers = self.begin("classic", "quorum")
-        for interrupt in (lambda: None, lambda: (self.rabbit.kill(), self.rabbit.start()),
+        for interrupt in (lambda: None, lambda: (self.rabbit.crash(), self.rabbit.start()),
                           lambda: (self.rabbit.ctl("stop_app"), self.rabbit.ctl("start_app"))):
             interrupt()
             for publisher in publishers:
