@@ -237,6 +237,30 @@ class Stops(WithWorker):
         except AssertionError as error:
             raise AssertionError(f"{error}: {len(bodies) - len(set(self.handled()))} lost") from None
 
+    def test_nothing_is_lost_when_it_stops_in_an_alarm_that_ends_in_time(self):
+        """No copy of what waits here gets through before."""
+        bodies = [str(i) for i in range(WARM + 300)]
+        self.rabbit.queue("ends-alarm", kind="quorum", delivery_limit=0)
+        self.send("ends-alarm", bodies)
+        (self.folder / "worker.py").write_text(SLOW_AFTER_WARM)
+        self.switch("slow", "0.3")
+        config = self.configure(shutdown="60s", extra=CONSUMER.format(
+            queue="ends-alarm", workers=1, folder=self.folder, more=""))
+        daemon = self.daemon(config=config)
+        wait_for("it is slow", lambda: len(self.handled()) >= WARM + 2)
+        self.rabbit.ctl("set_vm_memory_high_watermark", "0")
+        try:
+            daemon.signal(signal.SIGTERM)
+            time.sleep(3)
+            self.assertIsNone(daemon.process.poll(), "it waits for the end of the alarm")
+        finally:
+            self.rabbit.ctl("set_vm_memory_high_watermark", "absolute", "2GB")
+        self.assertEqual(daemon.process.wait(60), 0)
+        self.assertLess(len(self.handled()), len(bodies))
+        (self.folder / "slow").unlink()
+        self.daemon(config=config)
+        wait_for("all is handled", lambda: set(self.handled()) >= set(bodies))
+
     def test_nothing_is_lost_at_the_delivery_limit(self):
         self.check("ends")
 
