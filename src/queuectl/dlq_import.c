@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dlq/facts.h"
 #include "queuectl/dlq.h"
 #include "queuectl/line.h"
+#include "util/hash.h"
 #include "util/mem.h"
 #include "util/strbuf.h"
 #include "util/text.h"
@@ -90,6 +92,17 @@ static int take_line(struct import *import, struct qe_err *err)
     return 0;
 }
 
+/* The same for the same line, and another for another message that a second store has counted to
+ * the same id. */
+static uint64_t hash_line(const struct qe_message *message)
+{
+    const uint64_t fingerprint = qe_dlq_fingerprint(message);
+    uint64_t hash = qe_hash_bytes(QE_HASH_START, &fingerprint, sizeof fingerprint);
+
+    hash = qe_hash_bytes(hash, message->id, strlen(message->id) + 1); /* below it may be cut */
+    return qe_hash_bytes(hash, message->deduplication_id, strlen(message->deduplication_id));
+}
+
 static void fill(struct import *import, size_t index)
 {
     const struct qe_message *message = &import->lot.items[index];
@@ -98,7 +111,7 @@ static void fill(struct import *import, size_t index)
     (void)snprintf(id, ID_BYTES, "%.150s", message->deduplication_id);
     if (message->deduplication_id[0] != '\0' && message->id[0] != '\0') {
         /* The old one may still be in the target's window; this one keeps a second import out. */
-        (void)snprintf(id, ID_BYTES, "import-%.120s", message->id);
+        (void)snprintf(id, ID_BYTES, "import-%.100s-%016" PRIx64, message->id, hash_line(message));
     }
     /* An id that a store has counted out is another message's in another store. */
     import->outgoing[index] =

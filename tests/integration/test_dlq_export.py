@@ -111,7 +111,14 @@ class DlqExport(WithFolder):
         for group in ("g0", "g1"):
             bodies = [row["body"] for row in rows if row["group"] == group]
             self.assertEqual(len(bodies), 75)
-        self.assertEqual(rows[0]["deduplication_id"], "import-1")
+        self.assertRegex(rows[0]["deduplication_id"], "^import-1-[0-9a-f]{16}$")
+
+    def test_messages_of_two_stores_with_the_same_id_are_both_in(self):
+        saved = [json.dumps({"id": "1", "body": body, "deduplication_id": name, "group": "g"})
+                 for body, name in (("a", "x"), ("b", "x"), ("a", "y"))]
+        for line in saved * 2:  # each a store's first message; the second time they are in already
+            self.queuectl("dlq", "import", "local", "jobs", stdin=line)
+        self.assertEqual([row["body"] for row in self.rows("jobs")], ["a", "b", "a"])
 
     def test_filters_and_max(self):
         for number in range(6):
