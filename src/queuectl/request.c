@@ -1,5 +1,6 @@
 /* queuectl request: a message, and the reply to it. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -94,18 +95,19 @@ static int send_request(const struct request *request, const struct qe_strbuf *b
     return 0;
 }
 
-static void print_reply(const struct request *request, const struct qe_message *message,
-                        struct qe_err *err)
+static int print_reply(const struct request *request, const struct qe_message *message,
+                       struct qe_err *err)
 {
     if (request->ctl->options.json) {
-        (void)!ctl_print_message(message, true, err);
-        return;
+        return ctl_print_message(message, true, err) == 0 ? ctl_flush(err) : -1;
     }
     (void)ctl_write_safely(stdout, message->body, message->body_bytes);
     (void)putchar('\n');
+    return ctl_flush(err);
 }
 
-/* True: the reply was among them, and is printed. Others are given back. */
+/* True: the reply was among them, and is printed, or *err says why not: then it is given back, as
+ * others are. */
 static bool take_lot(const struct request *request, const struct qe_message_list *lot,
                      struct qe_err *err)
 {
@@ -115,15 +117,14 @@ static bool take_lot(const struct request *request, const struct qe_message_list
     for (size_t i = 0; i < lot->count; i++) {
         const struct qe_message *message = &lot->items[i];
         bool is_ours = !found && strcmp(message->correlation_id, request->id) == 0;
+        bool is_printed = is_ours && print_reply(request, message, err) == 0;
         struct qe_err ignored = {0};
 
-        if (is_ours) {
-            print_reply(request, message, err);
-            found = true;
-        }
+        found = found || is_ours;
         /* What fails comes back to whoever it is for, or to nobody. */
         (void)!ctl_settle_one(ctl, &request->replies, message,
-                              is_ours ? QE_SETTLE_ACK : QE_SETTLE_RELEASE, !is_ours, &ignored);
+                              is_printed ? QE_SETTLE_ACK : QE_SETTLE_RELEASE, !is_printed,
+                              &ignored);
     }
     return found;
 }
@@ -181,6 +182,7 @@ static int ask(struct request *request, const struct qe_strbuf *body, struct qe_
 
 static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct qe_err *err)
 {
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct request request = {.ctl = ctl};
     bool from_stdin = count == 3 && strcmp(operands[2], "-") == 0;
     struct qe_strbuf body;
@@ -192,6 +194,7 @@ static enum qe_exit run(struct ctl *ctl, char **operands, size_t count, struct q
         return QE_EXIT_USAGE;
     }
     qe_strbuf_init(&body, QE_MESSAGE_BODY_MAX_BYTES);
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* a reader that goes away ends it like an error */
     ctl_catch_signals();
     if (ctl_read_body(&ctl->options, from_stdin, &body, err) == 0 &&
         ctl_open_queue(ctl, operands, QE_CAP_SEND | QE_CAP_RECEIVE, "send and receive", err) == 0 &&

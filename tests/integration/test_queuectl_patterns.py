@@ -85,6 +85,17 @@ class Patterns(WithFolder):
         self.assertRegex(row["correlation_id"], "^[0-9a-f]{32}$")
         self.assertEqual(self.ready()["answers"], 1)
 
+    def test_a_reply_that_nobody_can_read_is_given_back(self):
+        for words in ((), ("--json",)):
+            self.start("reply", "local", "work", "--exec", "cat", "--max", "1")
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([QUEUECTL, f"--config.file={self.config}", "request", "local", "work", "--body", "x",
+                                       "--reply-to", "answers", *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=PATIENCE_SECONDS, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("cannot write to standard output", done.stderr)
+        self.assertEqual(self.ready()["answers"], 2)
+
     def test_a_request_without_a_correlation_id_is_answered_with_its_own_id(self):
         self.queuectl("dlq", "import", "local", "work", stdin='{"body": "x", "reply_to": "answers"}\n')
         process = self.start("reply", "local", "work", "--max", "1", "--exec", "printf %s $QUEUE_MESSAGE_ID")
