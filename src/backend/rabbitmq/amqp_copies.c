@@ -175,12 +175,13 @@ bool qe_amqp_has_expiration(const struct qe_message *message)
 /* Facts last, so that they are left out where there is no room beside 64 others. */
 int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
                             const struct qe_settlement *settlement, bool is_dead,
-                            struct qe_attributes *out, struct qe_err *err)
+                            struct qe_attributes *out, struct qe_amqp_raw *raw, struct qe_err *err)
 {
     const struct qe_message *message = settlement->message;
     const uint64_t tag = qe_amqp_receipt_tag(consumer, message->receipt);
 
-    if (copy_attributes(message, qe_amqp_raws_find(&consumer->raws, tag) != NULL, out, err) != 0) {
+    if (qe_amqp_raws_copy(&consumer->raws, tag, raw, err) != 0 ||
+        copy_attributes(message, raw->bytes != NULL, out, err) != 0) {
         return -1;
     }
     if (is_dead) {
@@ -191,14 +192,14 @@ int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struc
     return 0;
 }
 
-void qe_amqp_copy_letter(const struct qe_amqp_consumer *consumer, const struct qe_message *message,
+void qe_amqp_copy_letter(const struct qe_message *message, const struct qe_amqp_raw *raw,
                          bool is_dead, struct qe_amqp_letter *out)
 {
     *out = (struct qe_amqp_letter){
         .is_copy = true,
         .body = message->body,
         .body_bytes = message->body_bytes,
-        .raw = qe_amqp_raws_find(&consumer->raws, qe_amqp_receipt_tag(consumer, message->receipt)),
+        .raw = raw->bytes != NULL ? raw : NULL,
         .correlation_id = message->correlation_id,
         .reply_to = message->reply_to,
         .sent_unix_ms = message->sent_unix_ms,

@@ -1,5 +1,6 @@
 /* What librabbitmq and RabbitMQ say, in our words. */
 #include <errno.h>
+#include <string.h>
 
 #include "backend/rabbitmq/amqp_internal.h"
 #include "util/text.h"
@@ -74,6 +75,10 @@ int qe_amqp_refused(struct qe_err *err, unsigned code, amqp_bytes_t text)
     const char *bytes = text.bytes;
     const size_t count = qe_text_cut(bytes, text.len, TEXT_MAX_BYTES);
 
-    return qe_err_set(err, code_of(code), "RabbitMQ says %u %.*s", code, (int)count,
-                      bytes == NULL ? "" : bytes);
+    (void)qe_err_set(err, code_of(code), "RabbitMQ says %u %.*s", code, (int)count,
+                     bytes == NULL ? "" : bytes);
+    if (code == 530 && strstr(err->message, "not found") != NULL) { /* a virtual host */
+        err->code = QE_ERR_NOT_FOUND;
+    }
+    return -1;
 }

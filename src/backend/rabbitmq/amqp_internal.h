@@ -106,8 +106,9 @@ void qe_amqp_raws_deinit(struct qe_amqp_raws *raws); /* twice is safe */
 /* Moves *raw, if there is one; on -1 it stays. */
 int qe_amqp_raws_put(struct qe_amqp_raws *raws, uint64_t tag, struct qe_amqp_raw *raw,
                      struct qe_err *err) QE_MUST_CHECK;
-/* NULL: attributes tell all of this delivery. */
-const struct qe_amqp_raw *qe_amqp_raws_find(const struct qe_amqp_raws *raws, uint64_t tag);
+/* In place of what is in *out; nothing where attributes tell all of this delivery. */
+int qe_amqp_raws_copy(const struct qe_amqp_raws *raws, uint64_t tag, struct qe_amqp_raw *out,
+                      struct qe_err *err) QE_MUST_CHECK;
 /* Forgets those of deliveries that are settled. */
 void qe_amqp_raws_keep(struct qe_amqp_raws *raws, const struct qe_amqp_ledger *ledger);
 
@@ -133,13 +134,16 @@ bool qe_amqp_copies_has(const struct qe_amqp_copies *copies, uint64_t tag,
 void qe_amqp_copies_add(struct qe_amqp_copies *copies, uint64_t tag, const char *queue);
 /* -1 with *err: the queue has no dead-letter queue, or whether it has one is not known. */
 int qe_amqp_copies_have_place(const struct qe_queue *queue, struct qe_err *err) QE_MUST_CHECK;
-/* The attributes of a copy, beside its headers of ours; `is_dead`: with why and when. */
+/* The attributes of a copy, beside its headers of ours; `is_dead`: with why and when. In place of
+ * what is in *raw, its headers that attributes cannot tell: of its own, since while it waits to be
+ * published others are read. */
 int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
                             const struct qe_settlement *settlement, bool is_dead,
-                            struct qe_attributes *out, struct qe_err *err) QE_MUST_CHECK;
+                            struct qe_attributes *out, struct qe_amqp_raw *raw,
+                            struct qe_err *err) QE_MUST_CHECK;
 /* The letter of a copy, as far as it is the message's: not its id, attributes and way. *out borrows
- * from the message and the consumer. */
-void qe_amqp_copy_letter(const struct qe_amqp_consumer *consumer, const struct qe_message *message,
+ * from the message and *raw. */
+void qe_amqp_copy_letter(const struct qe_message *message, const struct qe_amqp_raw *raw,
                          bool is_dead, struct qe_amqp_letter *out);
 void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag);
 /* Its own time to live, which no copy carries. */

@@ -70,7 +70,7 @@ int qe_amqp_raws_put(struct qe_amqp_raws *raws, uint64_t tag, struct qe_amqp_raw
     return 0;
 }
 
-const struct qe_amqp_raw *qe_amqp_raws_find(const struct qe_amqp_raws *raws, uint64_t tag)
+static const struct qe_amqp_raw *find(const struct qe_amqp_raws *raws, uint64_t tag)
 {
     for (size_t i = 0; i < raws->count; i++) {
         if (raws->items[i].tag == tag) {
@@ -78,6 +78,20 @@ const struct qe_amqp_raw *qe_amqp_raws_find(const struct qe_amqp_raws *raws, uin
         }
     }
     return NULL;
+}
+
+int qe_amqp_raws_copy(const struct qe_amqp_raws *raws, uint64_t tag, struct qe_amqp_raw *out,
+                      struct qe_err *err)
+{
+    const struct qe_amqp_raw *raw = find(raws, tag);
+
+    qe_amqp_raw_deinit(out);
+    if (raw == NULL) {
+        return 0;
+    }
+    *out = (struct qe_amqp_raw){
+        .tag = tag, .bytes = qe_memdup(raw->bytes, raw->count), .count = raw->count};
+    return out->bytes != NULL ? 0 : qe_err_set(err, QE_ERR_NOMEM, "a message's headers");
 }
 
 void qe_amqp_raws_keep(struct qe_amqp_raws *raws, const struct qe_amqp_ledger *ledger)

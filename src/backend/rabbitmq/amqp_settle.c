@@ -34,6 +34,7 @@ struct settling {
     size_t jobs_capacity;
     bool *has_failed;                /* owned; a copy of this settlement did not get through */
     struct qe_attributes attributes; /* owned; of the letter in the making */
+    struct qe_amqp_raw raw;          /* owned; of it, too */
     char id[QE_AMQP_ID_BYTES];
 };
 
@@ -173,11 +174,11 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
 
     qe_attributes_deinit(&settling->attributes);
     if (qe_amqp_copy_attributes(settling->consumer, settling->queue, settlement, is_dead,
-                                &settling->attributes, err) != 0) {
+                                &settling->attributes, &settling->raw, err) != 0) {
         return -1;
     }
     qe_amqp_make_id(settling->rmq->work, settling->id);
-    qe_amqp_copy_letter(settling->consumer, message, is_dead, out);
+    qe_amqp_copy_letter(message, &settling->raw, is_dead, out);
     out->exchange = job->way.exchange;
     out->routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name;
     out->is_mandatory = job->way.header_ms == 0;
@@ -390,6 +391,7 @@ static int settle_all(struct settling *settling, struct qe_err *err)
     qe_free(settling->has_failed);
     qe_free(settling->jobs);
     qe_attributes_deinit(&settling->attributes);
+    qe_amqp_raw_deinit(&settling->raw);
     return 0;
 }
 

@@ -154,9 +154,10 @@ bool qe_rmq_definition_refuses(const struct qe_rmq_definition *definition)
 {
     const struct qe_rmq_rules *rules = &definition->rules;
 
-    return (rules->max_length_messages >= 0 || rules->max_length_bytes >= 0) &&
-           rules->overflow != NULL &&
-           strncmp(rules->overflow, "reject-publish", sizeof "reject-publish" - 1) == 0;
+    return definition->is_doubtful ||
+           ((rules->max_length_messages >= 0 || rules->max_length_bytes >= 0) &&
+            rules->overflow != NULL &&
+            strncmp(rules->overflow, "reject-publish", sizeof "reject-publish" - 1) == 0);
 }
 
 void qe_rmq_definition_tell(const struct qe_rmq_definition *definition, struct qe_queue *out)
@@ -182,12 +183,19 @@ int qe_rmq_definition_apply(struct qe_rmq_definition *definition,
                                      .applies = applies_to(definition->kind),
                                      .policy = definition->policy};
 
-    if (apply_one(definition, qe_rmq_policies_find(policies, &subject), err) != 0) {
+    if (apply_one(definition, qe_rmq_policies_find(policies, &subject, &definition->is_doubtful),
+                  err) != 0) {
         return -1;
     }
     subject.policy = NULL; /* the broker says so only in its statistics */
-    if (apply_one(definition, qe_rmq_policies_find(operator_policies, &subject), err) != 0) {
+    if (apply_one(definition,
+                  qe_rmq_policies_find(operator_policies, &subject, &definition->is_doubtful),
+                  err) != 0) {
         return -1;
+    }
+    if (definition->is_doubtful) { /* the other one may be smaller */
+        definition->rules.max_length_messages = definition->rules.max_length_bytes = -1;
+        definition->rules.message_ttl_ms = -1;
     }
     if (definition->kind == QE_KIND_QUORUM && !definition->has_own_limit && version_major >= 4 &&
         definition->rules.delivery_limit < 0) {

@@ -18,6 +18,7 @@ struct qe_rmq_definition {
     bool has_priorities;
     bool is_single_active;     /* only one consumer at a time gets its messages */
     bool is_down;              /* its node is, or it has no majority */
+    bool is_doubtful;          /* a policy that cannot be read here may say otherwise */
     struct qe_rmq_rules rules; /* owned; by arguments, then with those of policies too */
     bool has_own_limit;        /* the answer itself told how often it delivers */
 };

@@ -62,6 +62,9 @@ static int apply_policies(struct qe_rmq_listing *listing, struct qe_err *err)
     if (listing->policies.doubtful.code != QE_OK) {
         qe_rmq_note_incomplete(listing, &listing->policies.doubtful);
     }
+    if (listing->operator_policies.doubtful.code != QE_OK) {
+        qe_rmq_note_incomplete(listing, &listing->operator_policies.doubtful);
+    }
     return 0;
 }
 
@@ -108,6 +111,9 @@ static void mark_receivers(struct qe_rmq_listing *listing,
     if (letters->may_reach_itself) {
         mark(listing, definition->vhost, definition->name);
     }
+    if (definition->is_doubtful && vhost != SIZE_MAX) {
+        listing->vhost_is_flooded[vhost] = true;
+    }
     if (letters->may_reach_others && vhost != SIZE_MAX &&
         (strcmp(definition->name, QE_RMQ_DELAY_MISSING) != 0 ||
          !mark_delayed(listing, definition, vhost))) {
@@ -149,7 +155,8 @@ static int fill_queue(const struct qe_rmq_listing *listing,
     }
     qe_rmq_definition_tell(definition, queue);
     /* A policy that cannot be read may say otherwise. */
-    queue->dead_letter_known = letters->is_known && listing->policies_known;
+    queue->dead_letter_known =
+        letters->is_known && listing->policies_known && !definition->is_doubtful;
     queue->is_delay_queue =
         strncmp(definition->name, QE_RMQ_DELAY_PREFIX, sizeof QE_RMQ_DELAY_PREFIX - 1) == 0;
     if (queue->is_delay_queue) {

@@ -220,10 +220,12 @@ int qe_rmq_policies_parse(const struct qe_json *array, struct qe_rmq_policies *o
 }
 
 const struct qe_rmq_rules *qe_rmq_policies_find(const struct qe_rmq_policies *policies,
-                                                const struct qe_rmq_subject *subject)
+                                                const struct qe_rmq_subject *subject,
+                                                bool *out_doubtful)
 {
     const struct qe_rmq_rules *matching = NULL;
     const bool is_told = subject->policy != NULL && subject->policy[0] != '\0';
+    bool is_doubtful = false;
 
     for (size_t i = 0; i < policies->count; i++) {
         const struct qe_rmq_policy *policy = &policies->items[i];
@@ -234,13 +236,18 @@ const struct qe_rmq_rules *qe_rmq_policies_find(const struct qe_rmq_policies *po
         if (is_told && strcmp(policy->name, subject->policy) == 0) {
             return &policy->rules;
         }
-        if (matching == NULL && (policy->applies & subject->applies) != 0 &&
-            policy->pattern != NULL && qe_regex_matches(policy->pattern, subject->name)) {
+        if (matching != NULL || (policy->applies & subject->applies) == 0) {
+            continue;
+        }
+        if (policy->pattern == NULL) {
+            is_doubtful = true;
+        } else if (qe_regex_matches(policy->pattern, subject->name)) {
             matching = &policy->rules;
             if (!is_told) {
                 break;
             }
         }
     }
+    *out_doubtful = *out_doubtful || is_doubtful;
     return matching;
 }

@@ -61,8 +61,10 @@ struct qe_rmq_subject {
     const char *policy; /* which one the broker says it is; NULL or "": it does not say */
 };
 /* The one that holds: as the broker says, or else, of those that match, the one with the highest
- * priority. NULL: none. */
+ * priority. NULL: none. *out_doubtful becomes true where one that cannot be read here may hold
+ * instead, and stays as it is otherwise. */
 const struct qe_rmq_rules *qe_rmq_policies_find(const struct qe_rmq_policies *policies,
-                                                const struct qe_rmq_subject *subject);
+                                                const struct qe_rmq_subject *subject,
+                                                bool *out_doubtful);
 
 #endif

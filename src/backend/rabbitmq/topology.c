@@ -70,8 +70,9 @@ static const char *alternate_of(const struct qe_json *object,
     const char *own = text_of(qe_json_get(object, "arguments"), "alternate-exchange");
     const struct qe_rmq_subject subject = {
         .vhost = vhost, .name = name, .applies = QE_RMQ_APPLIES_EXCHANGE};
+    bool ignored = false; /* told of the list as a whole */
     const struct qe_rmq_rules *rules =
-        own != NULL ? NULL : qe_rmq_policies_find(policies, &subject);
+        own != NULL ? NULL : qe_rmq_policies_find(policies, &subject, &ignored);
 
     return rules != NULL ? rules->alternate_exchange : own;
 }

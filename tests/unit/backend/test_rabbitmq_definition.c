@@ -55,7 +55,7 @@ static const char s_policies[] =
     "\"priority\":1,\"definition\":{\"delivery-limit\":7}},"
     "{\"vhost\":\"/\",\"name\":\"endless\",\"pattern\":\"^endless\",\"apply-to\":\"queues\","
     "\"priority\":1,\"definition\":{\"delivery-limit\":-1}},"
-    "{\"vhost\":\"/\",\"name\":\"odd\",\"pattern\":\"(\",\"apply-to\":\"queues\","
+    "{\"vhost\":\"/\",\"name\":\"odd\",\"pattern\":\"(\",\"apply-to\":\"streams\","
     "\"priority\":1,\"definition\":{\"max-length\":9}},"
     "{\"vhost\":\"other\",\"name\":\"x\",\"pattern\":\".*\",\"apply-to\":\"all\",\"priority\":99,"
     "\"definition\":{\"max-length\":1}}]";
@@ -227,9 +227,74 @@ static void a_pattern_that_cannot_be_read_is_told_and_the_others_stand(void **st
     const struct qe_rmq_subject subject = {
         .vhost = "/", .name = "x", .applies = QE_RMQ_APPLIES_STREAM};
 
-    assert_double_equal(qe_rmq_policies_find(&policies, &subject)->max_length_messages, 3);
+    bool is_doubtful = false;
+
+    assert_double_equal(
+        qe_rmq_policies_find(&policies, &subject, &is_doubtful)->max_length_messages, 3);
+    assert_true(is_doubtful);
     qe_rmq_policies_deinit(&policies);
     qe_json_destroy(json);
+}
+
+#define UNREADABLE(vhost, applies)                                                                 \
+    "{\"vhost\":\"" vhost "\",\"name\":\"bad\",\"pattern\":\"(\",\"apply-to\":\"" applies "\"}"
+#define MATCHING(priority)                                                                         \
+    "{\"vhost\":\"/"                                                                               \
+    "\",\"name\":\"q\",\"pattern\":\"q\",\"apply-to\":\"queues\",\"priority\":" priority "}"
+
+/* Whether it holds is not known, and neither is what it would say, unless another one does for
+ * sure. */
+static void what_a_pattern_that_cannot_be_read_may_say_is_not_known(void **state)
+{
+    static const struct {
+        const char *why;
+        const char *queue;
+        const char *policies;
+        const char *operator_policies;
+        bool is_doubtful;
+    } rows[] = {
+        {"it may be this one", "{}", "[" UNREADABLE("/", "queues") "]", "[]", true},
+        {"an operator's, too", "{}", "[]", "[" UNREADABLE("/", "queues") "]", true},
+        {"of streams", "{}", "[" UNREADABLE("/", "streams") "]", "[]", false},
+        {"of another virtual host", "{}", "[" UNREADABLE("b", "queues") "]", "[]", false},
+        {"a higher one matches", "{}", "[" UNREADABLE("/", "queues") "," MATCHING("1") "]", "[]",
+         false},
+        {"the broker says which", "{\"policy\":\"q\"}",
+         "[" UNREADABLE("/", "queues") "," MATCHING("-1") "]", "[]", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[200];
+        struct qe_json *array = parse(rows[i].policies);
+        struct qe_json *operators = parse(rows[i].operator_policies);
+        struct qe_rmq_policies policies = {0};
+        struct qe_rmq_policies operator_policies = {0};
+        struct qe_rmq_definition queue = {0};
+        struct qe_queue told = {0};
+        struct qe_err err = {0};
+
+        (void)snprintf(text, sizeof text,
+                       "{\"name\":\"q\",\"vhost\":\"/\",\"arguments\":{\"x-max-length\":5},%s",
+                       rows[i].queue[1] == '}' ? "\"durable\":true}" : rows[i].queue + 1);
+        struct qe_json *json = parse(text);
+
+        assert_ok(qe_rmq_policies_parse(array, &policies, &err), err);
+        assert_ok(qe_rmq_policies_parse(operators, &operator_policies, &err), err);
+        assert_ok(qe_rmq_definition_parse(json, &queue, &err), err);
+        assert_ok(qe_rmq_definition_apply(&queue, &policies, &operator_policies, 3, &err), err);
+        qe_rmq_definition_tell(&queue, &told);
+        if (queue.is_doubtful != rows[i].is_doubtful || told.may_refuse != rows[i].is_doubtful ||
+            (queue.rules.max_length_messages < 0) != rows[i].is_doubtful) {
+            fail_msg("%s", rows[i].why);
+        }
+        qe_rmq_definition_deinit(&queue);
+        qe_rmq_policies_deinit(&policies);
+        qe_rmq_policies_deinit(&operator_policies);
+        qe_json_destroy(json);
+        qe_json_destroy(operators);
+        qe_json_destroy(array);
+    }
 }
 
 /* --- recorded --- */
@@ -394,6 +459,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_that_refuses_is_known_by_arguments_and_policies),
         cmocka_unit_test(what_working_on_a_queue_goes_by_is_told_with_it),
         cmocka_unit_test(a_pattern_that_cannot_be_read_is_told_and_the_others_stand),
+        cmocka_unit_test(what_a_pattern_that_cannot_be_read_may_say_is_not_known),
         cmocka_unit_test(recorded_queues_say_what_they_said),
         cmocka_unit_test(a_member_that_is_told_twice_is_taken_from_the_first),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),

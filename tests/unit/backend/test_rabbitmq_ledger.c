@@ -153,6 +153,31 @@ static void headers_of_replies_are_not_kept_for_copies(void **state)
     qe_amqp_consumer_destroy(consumer);
 }
 
+/* A copy is written after others were read, or the connection was lost: see amqp_publisher.c. */
+static void headers_of_a_copy_outlast_their_delivery(void **state)
+{
+    struct qe_amqp_raws raws = {0};
+    struct qe_amqp_raw copy = {0};
+    struct qe_err err = {0};
+
+    (void)state;
+    for (uint64_t tag = 1; tag <= 100; tag++) {
+        struct qe_amqp_raw raw = {.bytes = qe_memdup("raw", 3), .count = 3};
+
+        assert_non_null(raw.bytes);
+        assert_ok(qe_amqp_raws_put(&raws, tag, &raw, &err), err);
+        if (tag == 1) {
+            assert_ok(qe_amqp_raws_copy(&raws, 1, &copy, &err), err);
+        }
+    }
+    qe_amqp_raws_clear(&raws);
+    assert_int_equal(copy.count, 3);
+    assert_memory_equal(copy.bytes, "raw", 3);
+    assert_ok(qe_amqp_raws_copy(&raws, 1, &copy, &err), err);
+    assert_null(copy.bytes);
+    qe_amqp_raws_deinit(&raws);
+}
+
 static void what_is_postponed_is_counted_apart(void **state)
 {
     struct qe_amqp_ledger ledger = {0};
@@ -225,6 +250,7 @@ int main(void)
         cmocka_unit_test(rounds_are_told_apart),
         cmocka_unit_test(what_could_not_be_kept_is_not_acked_with_the_rest),
         cmocka_unit_test(headers_of_replies_are_not_kept_for_copies),
+        cmocka_unit_test(headers_of_a_copy_outlast_their_delivery),
         cmocka_unit_test(what_is_postponed_is_counted_apart),
         cmocka_unit_test(beside_a_delivery_that_it_could_not_note_each_is_acked_alone),
         cmocka_unit_test(running_out_of_memory_is_told),
