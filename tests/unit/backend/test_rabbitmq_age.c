@@ -88,6 +88,62 @@ static void an_age_by_counters_is_told_where_every_message_is_counted(void **sta
     }
 }
 
+/* What the poller has filled into a batch before the driver reads. */
+static void sample_observed(struct rig *rig, double observed_age_seconds)
+{
+    struct qe_err err = {0};
+
+    qe_batch_deinit(&rig->batch);
+    assert_ok(qe_batch_init(&rig->batch, rig->set, &err), err);
+    rig->batch.entries[qe_queue_set_find(rig->set, "/", "q")].observed_age_seconds =
+        observed_age_seconds;
+    assert_ok(qe_rmq_sample(&rig->self, s_mono_ms + POLL_TIMEOUT_MS, &rig->batch, &err), err);
+}
+
+/* An estimate of 60 s can be made of these counters; the timestamp says 100 s and more. */
+static void what_our_own_consumer_saw_is_better_than_an_estimate(void **state)
+{
+#define STAMPED(name, ready, publish)                                                              \
+    "[" QUEUE(name,                                                                                \
+              ",\"messages_ready\":" ready ",\"messages_unacknowledged\":0,"                       \
+              "\"head_message_timestamp\":1700000000,\"message_stats\":{\"publish\":" publish      \
+              "}") "]"
+    static const struct {
+        double observed;
+        const char *body;
+        int method; /* -1: no age, so that the poller takes what was observed */
+        const char *why;
+    } rows[] = {
+        {-1, COUNTED("q", "5", "14"), QE_AGE_ESTIMATE, "no consumer saw any"},
+        {0, COUNTED("q", "5", "14"), -1, "it saw one just now"},
+        {7, COUNTED("q", "5", "14"), -1, "a younger one"},
+        {1e6, COUNTED("q", "5", "14"), -1, "an older one, which was given back"},
+        {-1, STAMPED("q", "5", "14"), QE_AGE_HEAD_TIMESTAMP, "told"},
+        {7, STAMPED("q", "5", "14"), QE_AGE_HEAD_TIMESTAMP, "told, which is better"},
+        {1e6, STAMPED("q", "5", "14"), QE_AGE_HEAD_TIMESTAMP, "told, although it is younger"},
+        {7, COUNTED("q", "0", "14"), QE_AGE_BROKER, "there is none any more"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rig rig;
+
+        (void)age_of_five(&rig, "[" QUEUE("q", CLASSIC) "]", NODES);
+        answer("message_stats.publish", 200, rows[i].body);
+        sample_observed(&rig, rows[i].observed);
+
+        const struct qe_sample *told = &entry_of(&rig, "/", "q")->sample;
+        const bool is_told = value_of(&rig, "q", QE_FIELD_OLDEST_AGE_SECONDS) >= 0;
+
+        if (is_told != (rows[i].method >= 0) ||
+            (is_told && (int)told->age_method != rows[i].method)) {
+            fail_msg("%s: %d by %d", rows[i].why, is_told, (int)told->age_method);
+        }
+        rig_deinit(&rig);
+    }
+#undef STAMPED
+}
+
 /* A queue that has neither ready messages nor any in flight is empty where that is all there is. */
 static void what_waits_for_its_dead_letter_queue_is_no_empty_queue(void **state)
 {
@@ -317,6 +373,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_age_by_counters_is_told_where_every_message_is_counted),
+        cmocka_unit_test(what_our_own_consumer_saw_is_better_than_an_estimate),
         cmocka_unit_test(what_waits_for_its_dead_letter_queue_is_no_empty_queue),
         cmocka_unit_test(a_queue_that_was_gone_for_a_poll_is_another_one),
         cmocka_unit_test(an_age_stays_for_some_polls_while_its_message_may_be_there),
