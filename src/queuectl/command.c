@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "queuectl/command.h"
 
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +43,9 @@ static char **make_environment(char *const facts[FACTS])
 
 static int judge(const struct qe_child_end *end, const struct qe_strbuf *out, struct qe_err *err)
 {
+    if (end->is_cancelled) {
+        return qe_err_set(err, QE_ERR_CANCELLED, "it was ended, since queuectl is to stop");
+    }
     if (end->is_refused) {
         return qe_err_set(err, QE_ERR_LIMIT, "its output is larger than %zu MiB",
                           out->max_bytes >> 20);
@@ -62,9 +67,27 @@ static bool pass_on(void *self, const char *bytes, size_t count)
     return true;
 }
 
+struct tending {
+    const struct ctl *ctl; /* borrowed */
+    atomic_bool is_cancelled;
+    sigset_t before; /* once it is cancelled: what was blocked */
+};
+
+/* The command is in a group of its own, which a terminal's Ctrl-C does not reach: a stop ends it. A
+ * second one, which ends us, waits the moment that this takes: nothing is left behind. */
 static void tend(void *self)
 {
-    ctl_tend(*(const struct ctl **)self);
+    struct tending *tending = self;
+    sigset_t stopping;
+
+    ctl_tend(tending->ctl);
+    if (ctl_stopped != 0 && !atomic_load(&tending->is_cancelled)) {
+        (void)sigemptyset(&stopping);
+        (void)sigaddset(&stopping, SIGINT);
+        (void)sigaddset(&stopping, SIGTERM);
+        (void)pthread_sigmask(SIG_BLOCK, &stopping, &tending->before);
+        atomic_store(&tending->is_cancelled, true);
+    }
 }
 
 int ctl_command_run(const struct ctl *ctl, const char *command, const struct qe_message *message,
@@ -74,6 +97,7 @@ int ctl_command_run(const struct ctl *ctl, const char *command, const struct qe_
     char *texts[FACTS] = {NULL};
     char *line = qe_strdup(command);
     char **environment = NULL;
+    struct tending tending = {.ctl = ctl};
     int rc = -1;
 
     (void)qe_strbuf_printf(&facts[0], "QUEUE_MESSAGE_ID=%s", message->id);
@@ -99,11 +123,17 @@ int ctl_command_run(const struct ctl *ctl, const char *command, const struct qe_
             .out = {qe_child_keep, &text},
             .words = {pass_on, NULL},
             .meanwhile = tend,
-            .meanwhile_self = &ctl,
-            .deadline_mono_ms = deadline_mono_ms};
+            .meanwhile_self = &tending,
+            .cancelled = &tending.is_cancelled,
+            .deadline_mono_ms = deadline_mono_ms,
+            .grace_ms = QE_CHILD_CANCEL_MS, /* of a stop: at the deadline there is no time left */
+            .last_mono_ms = deadline_mono_ms};
         struct qe_child_end end;
 
         rc = qe_child_run(&task, &end, err);
+        if (atomic_load(&tending.is_cancelled)) {
+            (void)pthread_sigmask(SIG_SETMASK, &tending.before, NULL);
+        }
         rc = rc == 0 ? judge(&end, out, err) : rc;
     }
     for (size_t i = 0; i < FACTS; i++) {

@@ -74,6 +74,9 @@ static int answer(struct ctl *ctl, const struct qe_message *request, struct qe_e
                            ? request->visible_until_mono_ms - SETTLE_MS
                            : qe_clock_mono_ms() + COMMAND_MS;
 
+    if (ctl_stopped != 0) {
+        return qe_err_set(err, QE_ERR_CANCELLED, "queuectl is to stop");
+    }
     qe_strbuf_init(&out, QE_MESSAGE_BODY_MAX_BYTES);
     int rc = ctl_command_run(ctl, ctl->options.exec, request, deadline, &out, err);
 
@@ -99,13 +102,14 @@ static int take_one(struct ctl *ctl, struct qe_err *err)
     for (size_t i = 0; rc >= 0 && i < lot.count; i++) {
         struct qe_err why = {0};
         bool well = answer(ctl, &lot.items[i], &why) == 0;
+        bool is_cut = !well && why.code == QE_ERR_CANCELLED; /* which is not the request's fault */
 
         if (!well) {
             (void)qe_err_wrap(&why, "message %s is given back", lot.items[i].id);
             ctl_complain("reply", &why);
         }
         rc = ctl_settle_one(ctl, &ctl->queue, &lot.items[i],
-                            well ? QE_SETTLE_ACK : QE_SETTLE_RELEASE, false, err) == 0
+                            well ? QE_SETTLE_ACK : QE_SETTLE_RELEASE, is_cut, err) == 0
                  ? 1
                  : -1;
     }

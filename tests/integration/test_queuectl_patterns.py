@@ -132,6 +132,37 @@ class Patterns(WithFolder):
         pid = int((self.folder / "pid").read_text())
         wait_for("it is gone", lambda: not self.is_alive(pid))
 
+    def test_ctrl_c_ends_a_running_command_and_gives_the_request_back(self):
+        """One of them asks it to end; those that come meanwhile leave nothing behind either."""
+        for rest, tidies in (("wait", "trap 'echo bye >{0}/bye; exit 0' TERM; "), ("wait", "trap '' TERM; ")):
+            pid_file = self.folder / "pid"
+            self.queuectl("send", "local", "work", "--body", "x")
+            process = self.start("reply", "local", "work", "--exec", tidies.format(self.folder) +
+                                 f"sleep 1000 & echo $! >{pid_file}.new; mv {pid_file}.new {pid_file}; {rest}")
+            wait_for("it runs", pid_file.exists)
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            errors = process.communicate(timeout=PATIENCE_SECONDS)[1]
+            self.assertLess(time.monotonic() - began, 20, "less than a delivery takes")
+            self.assertEqual(process.returncode, 0, errors)
+            self.assertRegex(errors, "message [0-9]+ is given back: it was ended, since queuectl is to stop")
+            wait_for("the command is gone", lambda: not self.is_alive(int(pid_file.read_text())))
+            self.assertEqual(self.queuectl("receive", "local", "work", "--ack", "--json").stdout.count("\n"), 1)
+            pid_file.unlink()
+        self.assertTrue((self.folder / "bye").exists(), "SIGTERM came first")
+
+    def test_ctrl_c_again_and_again_leaves_no_command_behind(self):
+        pid_file = self.folder / "pid"
+        self.queuectl("send", "local", "work", "--body", "x")
+        process = self.start("reply", "local", "work", "--exec", "trap '' TERM; "
+                             f"sleep 1000 & echo $! >{pid_file}.new; mv {pid_file}.new {pid_file}; wait")
+        wait_for("it runs", pid_file.exists)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.15)  # within the 0.3 s that it has to end; later, it is ended already
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE_SECONDS)
+        wait_for("the command is gone", lambda: not self.is_alive(int(pid_file.read_text())))
+
     @staticmethod
     def is_alive(pid):
         try:
