@@ -172,34 +172,42 @@ bool qe_amqp_has_expiration(const struct qe_message *message)
     return false;
 }
 
+void qe_amqp_copy_deinit(struct qe_amqp_copy_parts *parts)
+{
+    qe_attributes_deinit(&parts->attributes);
+    qe_amqp_raw_deinit(&parts->raw);
+}
+
 /* Facts last, so that they are left out where there is no room beside 64 others. */
-int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
-                            const struct qe_settlement *settlement, bool is_dead,
-                            struct qe_attributes *out, struct qe_amqp_raw *raw, struct qe_err *err)
+int qe_amqp_copy_make(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
+                      const struct qe_settlement *settlement, bool is_dead,
+                      struct qe_amqp_copy_parts *out, struct qe_err *err)
 {
     const struct qe_message *message = settlement->message;
     const uint64_t tag = qe_amqp_receipt_tag(consumer, message->receipt);
 
-    if (qe_amqp_raws_copy(&consumer->raws, tag, raw, err) != 0 ||
-        copy_attributes(message, raw->bytes != NULL, out, err) != 0) {
+    qe_amqp_copy_deinit(out);
+    if (qe_amqp_raws_copy(&consumer->raws, tag, &out->raw, err) != 0 ||
+        copy_attributes(message, out->raw.bytes != NULL, &out->attributes, err) != 0) {
         return -1;
     }
     if (is_dead) {
-        add_facts(queue, settlement, out);
+        add_facts(queue, settlement, &out->attributes);
     } else {
-        add_list(&consumer->copies, tag, message, queue, out);
+        add_list(&consumer->copies, tag, message, queue, &out->attributes);
     }
     return 0;
 }
 
-void qe_amqp_copy_letter(const struct qe_message *message, const struct qe_amqp_raw *raw,
+void qe_amqp_copy_letter(const struct qe_amqp_copy_parts *parts, const struct qe_message *message,
                          bool is_dead, struct qe_amqp_letter *out)
 {
     *out = (struct qe_amqp_letter){
         .is_copy = true,
         .body = message->body,
         .body_bytes = message->body_bytes,
-        .raw = raw->bytes != NULL ? raw : NULL,
+        .attributes = &parts->attributes,
+        .raw = parts->raw.bytes != NULL ? &parts->raw : NULL,
         .correlation_id = message->correlation_id,
         .reply_to = message->reply_to,
         .sent_unix_ms = message->sent_unix_ms,

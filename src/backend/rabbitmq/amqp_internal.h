@@ -134,16 +134,19 @@ bool qe_amqp_copies_has(const struct qe_amqp_copies *copies, uint64_t tag,
 void qe_amqp_copies_add(struct qe_amqp_copies *copies, uint64_t tag, const char *queue);
 /* -1 with *err: the queue has no dead-letter queue, or whether it has one is not known. */
 int qe_amqp_copies_have_place(const struct qe_queue *queue, struct qe_err *err) QE_MUST_CHECK;
-/* The attributes of a copy, beside its headers of ours; `is_dead`: with why and when. In place of
- * what is in *raw, its headers that attributes cannot tell: of its own, since while it waits to be
- * published others are read. */
-int qe_amqp_copy_attributes(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
-                            const struct qe_settlement *settlement, bool is_dead,
-                            struct qe_attributes *out, struct qe_amqp_raw *raw,
-                            struct qe_err *err) QE_MUST_CHECK;
-/* The letter of a copy, as far as it is the message's: not its id, attributes and way. *out borrows
- * from the message and *raw. */
-void qe_amqp_copy_letter(const struct qe_message *message, const struct qe_amqp_raw *raw,
+/* What the letter of a copy is made of. It has headers of its own: while it waits to be published,
+ * others are read. */
+struct qe_amqp_copy_parts {
+    struct qe_attributes attributes; /* owned; beside its headers of ours */
+    struct qe_amqp_raw raw;          /* owned; what attributes cannot tell */
+};
+/* In place of what is in *out; `is_dead`: with why and when. */
+int qe_amqp_copy_make(const struct qe_amqp_consumer *consumer, const struct qe_queue *queue,
+                      const struct qe_settlement *settlement, bool is_dead,
+                      struct qe_amqp_copy_parts *out, struct qe_err *err) QE_MUST_CHECK;
+void qe_amqp_copy_deinit(struct qe_amqp_copy_parts *parts); /* twice is safe */
+/* The letter, as far as it is the message's: not its id and way. *out borrows from both. */
+void qe_amqp_copy_letter(const struct qe_amqp_copy_parts *parts, const struct qe_message *message,
                          bool is_dead, struct qe_amqp_letter *out);
 void qe_amqp_copies_forget(struct qe_amqp_copies *copies, uint64_t tag);
 /* Its own time to live, which no copy carries. */

@@ -33,8 +33,7 @@ struct settling {
     size_t jobs_count;
     size_t jobs_capacity;
     bool *has_failed;                /* owned; a copy of this settlement did not get through */
-    struct qe_attributes attributes; /* owned; of the letter in the making */
-    struct qe_amqp_raw raw;          /* owned; of it, too */
+    struct qe_amqp_copy_parts parts; /* owned; of the copy in the making */
     char id[QE_AMQP_ID_BYTES];
 };
 
@@ -172,18 +171,16 @@ static int fill(void *context, size_t index, struct qe_amqp_letter *out, struct 
     const struct qe_message *message = settlement->message;
     const bool is_dead = job->link != SIZE_MAX;
 
-    qe_attributes_deinit(&settling->attributes);
-    if (qe_amqp_copy_attributes(settling->consumer, settling->queue, settlement, is_dead,
-                                &settling->attributes, &settling->raw, err) != 0) {
+    if (qe_amqp_copy_make(settling->consumer, settling->queue, settlement, is_dead,
+                          &settling->parts, err) != 0) {
         return -1;
     }
     qe_amqp_make_id(settling->rmq->work, settling->id);
-    qe_amqp_copy_letter(message, &settling->raw, is_dead, out);
+    qe_amqp_copy_letter(&settling->parts, message, is_dead, out);
     out->exchange = job->way.exchange;
     out->routing_key = is_dead ? settling->queue->links[job->link].queue : settling->queue->name;
     out->is_mandatory = job->way.header_ms == 0;
     out->delay_ms = job->way.header_ms;
-    out->attributes = &settling->attributes;
     out->id = message->id[0] != '\0' ? message->id : settling->id;
     return 0;
 }
@@ -390,8 +387,7 @@ static int settle_all(struct settling *settling, struct qe_err *err)
     qe_amqp_raws_keep(&settling->consumer->raws, &settling->consumer->ledger);
     qe_free(settling->has_failed);
     qe_free(settling->jobs);
-    qe_attributes_deinit(&settling->attributes);
-    qe_amqp_raw_deinit(&settling->raw);
+    qe_amqp_copy_deinit(&settling->parts);
     return 0;
 }
 
