@@ -26,7 +26,10 @@ static const struct qe_cli_flag s_flags[] = {
     {"full", NULL, "print whole bodies", CTL_AT(full)},
     CTL_FLAGS_FILTER,
     {"yes", NULL, "do not ask, where looking has side effects", CTL_AT(yes)},
-    CTL_FLAG_JSON,
+    {"json", NULL,
+     "one JSON object per line, a message each, without the counts: jq and uniq -c make them of "
+     "their reason, with --max as large as --look",
+     CTL_AT(json)},
     CTL_FLAG_VHOST,
     CTL_FLAG_TIMEOUT,
 };
@@ -43,6 +46,7 @@ struct inspection {
     struct group *groups; /* owned */
     size_t groups_count;
     size_t groups_capacity;
+    uint64_t others; /* of reasons beyond GROUPS_MAX */
 };
 
 static int count_reason(struct inspection *inspection, const char *reason, struct qe_err *err)
@@ -56,7 +60,8 @@ static int count_reason(struct inspection *inspection, const char *reason, struc
         }
     }
     if (inspection->groups_count == GROUPS_MAX) {
-        return 0; /* so many reasons are none */
+        inspection->others++; /* so many reasons are none */
+        return 0;
     }
     (void)snprintf(group.reason, sizeof group.reason, "%s", reason);
     if (qe_grow(&inspection->groups, inspection->groups_count, &inspection->groups_capacity,
@@ -235,6 +240,9 @@ static void print_groups(struct inspection *inspection, size_t seen)
     for (size_t i = 0; i < inspection->groups_count; i++) {
         (void)printf("%8" PRIu64, inspection->groups[i].count);
         put("  ", inspection->groups[i].reason, "\n");
+    }
+    if (inspection->others > 0) {
+        (void)printf("%8" PRIu64 "  other reasons\n", inspection->others);
     }
     if (seen >= ctl->options.look || seen >= ctl_dlq_look_cap(ctl)) {
         (void)printf("looked at %zu messages; there may be more: --look N\n", seen);

@@ -94,6 +94,13 @@ class DlqInspect(WithFolder):
         said = self.inspect("--max", "0", "--look", "4").stdout
         self.assertEqual(said, "MESSAGES  REASON\n       4  x\nlooked at 4 messages; there may be more: --look N\n")
 
+    def test_of_too_many_reasons_the_rest_is_counted_together(self):
+        lines = [json.dumps({"body": "b", "attributes": {"dead-letter-reason": f"r{number:04}"}}) for number in range(1003)]
+        self.queuectl("dlq", "import", "local", "orders-dlq", stdin="\n".join([*lines, lines[0], lines[-1]]))
+        said = self.inspect("--max", "0", "--look", "2000").stdout.splitlines()
+        self.assertEqual((said[1], said[2], said[-1]), ("       2  r0000", "       1  r0001", "       4  other reasons"))
+        self.assertEqual(sum(int(line.split()[0]) for line in said[1:]), 1005)
+
     def test_a_pattern_that_takes_too_long_ends_it(self):
         self.send("a" * 200 + "c")
         done = self.inspect("--body-match", "(a+)+b|(a*)*d", check=False)
