@@ -8,7 +8,7 @@
 
 struct ctl_progress {
     int64_t start_mono_ms;
-    int64_t next_mono_ms;
+    int64_t next_mono_ms; /* when the next is due */
     bool is_drawn;
 };
 /* When the work begins, not when some of it is done: its rate is told from here on. */

@@ -59,17 +59,10 @@ static const struct qe_cli_flag s_flags[] = {
 struct own {
     const struct ctl *ctl; /* borrowed */
     struct ctl_progress progress;
-    uint64_t total; /* UINT64_MAX unknown */
+    uint64_t total;                         /* UINT64_MAX unknown */
+    const struct qe_redrive_counts *counts; /* borrowed; as they are now */
     const struct ctl_redrive_listener *listener;
 };
-
-static bool pause_until(void *context, int64_t until_mono_ms)
-{
-    const struct own *own = context;
-
-    ctl_sleep_until(own->ctl, until_mono_ms);
-    return ctl_stopped == 0;
-}
 
 static void show(void *context, const struct qe_redrive_counts *counts)
 {
@@ -83,6 +76,20 @@ static void show(void *context, const struct qe_redrive_counts *counts)
     ctl_progress_show(
         &own->progress, counts->moved,
         own->total == UINT64_MAX || own->total < left ? own->total : own->total - left, more);
+}
+
+/* How far it is, is shown meanwhile: a slow one may pause for long. */
+static bool pause_until(void *context, int64_t until_mono_ms)
+{
+    struct own *own = context;
+
+    do {
+        show(own, own->counts);
+        const int64_t next_mono_ms = own->progress.next_mono_ms;
+
+        ctl_sleep_until(own->ctl, until_mono_ms < next_mono_ms ? until_mono_ms : next_mono_ms);
+    } while (ctl_stopped == 0 && qe_clock_mono_ms() < until_mono_ms);
+    return ctl_stopped == 0;
 }
 
 static void sent(void *context, const struct qe_message *message, const char *new_id)
@@ -161,10 +168,10 @@ enum qe_exit ctl_redrive_from_here(const struct ctl_redrive_job *job, uint64_t m
                                    struct qe_err *err)
 {
     struct ctl *ctl = job->ctl;
-    struct own own = {.ctl = ctl, .listener = listener};
+    struct qe_redrive_result result = {0};
+    struct own own = {.ctl = ctl, .counts = &result.counts, .listener = listener};
     struct qe_dlq_depth depth;
     bool is_short = false;
-    struct qe_redrive_result result = {0};
     const struct qe_redrive_options options = {
         .driver = ctl->driver,
         .handle = ctl->handle,

@@ -3,6 +3,8 @@
 import json
 import pty
 import os
+import select
+import signal
 import subprocess
 import time
 import unittest
@@ -195,6 +197,24 @@ class Redrive(WithFolder):
         shown = os.read(ours, 100000).decode()
         self.assertRegex(shown, r"\[#{5,20} *\] moved [0-9]+ of about 30, [0-9]+ per second, [0-9.ms]+ left")
         self.assertTrue(shown.endswith("\r\033[K"), "nothing of it is left")
+
+    def test_the_bar_moves_while_a_slow_rate_waits(self):
+        self.send("orders-dlq", "--count", "3")
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        process = self.start("--yes", "--rate", "0.002", stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        shown = []
+
+        def draws():
+            if select.select([ours], [], [], 0)[0]:
+                shown.append(os.read(ours, 100000).decode())
+            return "".join(shown).count("] moved 1 of about 3, 0 per second, ") >= 5
+
+        wait_for("it is drawn again and again, before the second is due", draws)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 1)
+        self.assertEqual(self.ready()["orders"], (1, 0))
 
     def test_what_makes_no_sense_is_said(self):
         for words, code, text in (
