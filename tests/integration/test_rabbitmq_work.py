@@ -339,7 +339,7 @@ class Changing(Working):
         self.rabbit.policy("endless", "^endless$", {"delivery-limit": 3})
         wait_for("it is dead-lettered", lambda: self.depth("endless-dlq") == 1)
         _, letter, _ = self.connect().basic_get("endless-dlq", auto_ack=True)
-        self.assertRegex(letter.headers["dead-letter-reason"], "^delivery_limit")
+        self.assertRegex(letter.headers["dead-letter-reason"], "^max_receives")
         self.assertGreater(int(letter.headers["dead-letter-receives"]), 3)
 
     def test_what_is_not_watched_is_learnt_of_all_the_same(self):

@@ -105,7 +105,7 @@ ssl_options.keyfile = {cls.keys}/key.pem
         self.assertEqual(len(letters), 3)
         for letter in letters:
             told = json.loads(letter)["attributes"]
-            self.assertEqual(told["dead-letter-reason"], "delivery_limit")
+            self.assertEqual(told["dead-letter-reason"], "max_receives")
             self.assertIn("poison", told["dead-letter-first-error"])
             self.assertIn("poison", told["dead-letter-last-error"])
             self.assertIn("dead-letter-first-seen", told)

@@ -143,7 +143,7 @@ static void add_facts(const struct qe_queue *queue, const struct qe_settlement *
 
     (void)snprintf(number, sizeof number, "%" PRIu32, message->receives);
     (void)!qe_attributes_add(out, QE_DEAD_LETTER_REASON,
-                             settlement->verb == QE_SETTLE_RELEASE ? "delivery_limit"
+                             settlement->verb == QE_SETTLE_RELEASE ? "max_receives"
                              : settlement->reason != NULL          ? settlement->reason
                                                                    : "",
                              &ignored);
