@@ -177,6 +177,8 @@ struct qe_consumer {
                                  directory will tell */
     int64_t find_pause_ms;    /* after a list of our own that took long; 0: none did */
     uint64_t receive_failures_in_row;
+    int64_t next_open_mono_ms; /* with something in hand: the handle is not opened again before */
+    uint64_t open_failures_in_row;
     bool said_stuck;
     struct qe_repeat receive_trouble;
     struct qe_repeat settle_trouble;

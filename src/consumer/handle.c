@@ -350,7 +350,8 @@ int qe_handle_open(struct qe_consumer *consumer, struct qe_err *err)
     pthread_mutex_unlock(&consumer->lock);
     consumer->is_paused = true;
     consumer->tend_mono_ms = consumer->options.driver->tend != NULL ? 0 : INT64_MAX;
-    if (find_queues(consumer, err) != 0) {
+    /* What has something in hand knows its queues, and keeps it waiting for nothing. */
+    if (consumer->in_hand_count == 0 && find_queues(consumer, err) != 0) {
         qe_handle_close(consumer);
         return -1;
     }

@@ -10,6 +10,9 @@
 #define RECEIVE_BACKOFF_FIRST_MS 200
 #define RECEIVE_BACKOFF_MAX_MS 10000
 #define FAILURES_PER_HANDLE 3
+/* When opening the handle fails that something in hand needs: first and longest pause. */
+#define REOPEN_FIRST_MS 500
+#define REOPEN_MAX_MS 4000
 /* When a message is handled in less than this, it is worth a moment to settle a whole lot at once.
  */
 #define FAST_HANDLING_MS 0.5
@@ -85,6 +88,16 @@ static int64_t stop_wake(const struct qe_consumer *consumer, int64_t now_mono_ms
     return consumer->said_stuck ? INT64_MAX : deadline + QE_CONSUMER_GRACE_MS;
 }
 
+/* With the lock held: something is in hand, and cannot be extended or settled. What a stop has to
+ * wait for no more needs no handle. */
+static bool lacks_handle(const struct qe_consumer *consumer, int64_t now_mono_ms)
+{
+    const bool is_over =
+        consumer->stopping && now_mono_ms >= consumer->stop_deadline_mono_ms + QE_CONSUMER_GRACE_MS;
+
+    return consumer->handle == NULL && consumer->in_hand_count > 0 && !is_over;
+}
+
 /* With the lock held: when the receiver must act at the latest. */
 static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms)
 {
@@ -111,6 +124,8 @@ static int64_t next_wake(const struct qe_consumer *consumer, int64_t now_mono_ms
     }
     if (consumer->handle != NULL) {
         wake = min_ms(wake, consumer->tend_mono_ms);
+    } else if (lacks_handle(consumer, now_mono_ms)) {
+        wake = min_ms(wake, consumer->next_open_mono_ms);
     }
     return min_ms(wake, stop_wake(consumer, now_mono_ms));
 }
@@ -236,6 +251,33 @@ static void receive(struct qe_consumer *consumer, size_t max, int64_t until_mono
     }
 }
 
+/* What is in hand does not wait until something may be received again: its deliveries would lapse
+ * meanwhile. */
+static void reopen_handle(struct qe_consumer *consumer)
+{
+    const struct qe_backoff backoff = {.initial_ms = REOPEN_FIRST_MS, .max_ms = REOPEN_MAX_MS};
+    const int64_t now = qe_clock_mono_ms();
+    struct qe_err err = {0};
+
+    pthread_mutex_lock(&consumer->lock);
+    const bool is_due = lacks_handle(consumer, now) && consumer->next_open_mono_ms <= now;
+    pthread_mutex_unlock(&consumer->lock);
+    if (!is_due) {
+        return;
+    }
+    if (qe_handle_open(consumer, &err) == 0) {
+        consumer->open_failures_in_row = 0;
+        return;
+    }
+    consumer->open_failures_in_row++;
+    consumer->next_open_mono_ms =
+        qe_clock_mono_ms() + qe_backoff_ceiling_ms(&backoff, consumer->open_failures_in_row);
+    qe_consumer_log_trouble(consumer, &consumer->receive_trouble,
+                            "the source cannot be opened again; what is in hand is not extended "
+                            "and not settled until it can",
+                            &err);
+}
+
 /* Opens the handle when it is time; true when it is open. */
 static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
 {
@@ -244,7 +286,8 @@ static bool ensure_handle(struct qe_consumer *consumer, int64_t now_mono_ms)
     if (consumer->handle != NULL) {
         return true;
     }
-    if (now_mono_ms < consumer->next_receive_mono_ms) {
+    /* With something in hand the next step sees to it. */
+    if (consumer->in_hand_count > 0 || now_mono_ms < consumer->next_receive_mono_ms) {
         return false;
     }
     if (qe_handle_awaits_list(consumer, now_mono_ms)) {
@@ -353,7 +396,7 @@ static bool stop_or_sleep(struct qe_consumer *consumer)
     bool over = now >= consumer->stop_deadline_mono_ms + QE_CONSUMER_GRACE_MS;
     bool idle = consumer->running_count == 0 && consumer->done_count == 0;
     pthread_mutex_unlock(&consumer->lock);
-    if (over || consumer->handle == NULL) {
+    if (over) {
         qe_settle_abandon(consumer);
     }
     if (over && !idle) {
@@ -374,6 +417,7 @@ static bool stop_or_sleep(struct qe_consumer *consumer)
 /* False when the consumer has stopped. */
 static bool step(struct qe_consumer *consumer)
 {
+    reopen_handle(consumer);
     int64_t now = qe_clock_mono_ms();
 
     pthread_mutex_lock(&consumer->lock);

@@ -72,6 +72,30 @@ static void messages_in_hand_are_settled_while_receiving_fails(void **state)
     rig_destroy(rig);
 }
 
+/* Every third failed receive closes the handle; after the sixth, none is tried for 3.2 s at least.
+ */
+static void running_message_is_kept_while_receiving_fails(void **state)
+{
+    struct rig *rig = rig_new(2);
+    size_t extended;
+
+    (void)state;
+    rig->fake->visibility_ms = 2000;
+    qe_fake_send(rig->fake, "slow", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    qe_fake_fail(rig->fake, QE_FAKE_RECEIVE, 1000000, QE_ERR_NETWORK);
+    QE_WAIT_FOR(qe_fake_calls(rig->fake, QE_FAKE_DESTROY) == 2);
+    extended = qe_fake_count_events(rig->fake, QE_FAKE_EXTEND, 0);
+    QE_WAIT_FOR(qe_fake_count_events(rig->fake, QE_FAKE_EXTEND, 0) >= extended + 3);
+    qe_fake_fail(rig->fake, QE_FAKE_RECEIVE, 0, QE_OK);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 1);
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
+    rig_destroy(rig);
+}
+
 static void failed_settlement_is_tried_again(void **state)
 {
     struct rig *rig = rig_new(1);
@@ -406,6 +430,7 @@ int main(void)
         cmocka_unit_test(receive_errors_are_one_line_and_end_with_a_new_handle),
         cmocka_unit_test(receive_error_without_a_result_is_survived),
         cmocka_unit_test(messages_in_hand_are_settled_while_receiving_fails),
+        cmocka_unit_test(running_message_is_kept_while_receiving_fails),
         cmocka_unit_test(failed_settlement_is_tried_again),
         cmocka_unit_test(message_that_cannot_be_settled_comes_back_by_its_visibility),
         cmocka_unit_test(group_waits_for_a_message_whose_release_was_never_taken),

@@ -130,6 +130,32 @@ static void settlements_that_fail_end_with_the_grace(void **state)
     rig_destroy(rig); /* left to its visibility */
 }
 
+static void stop_opens_the_source_again_for_what_is_in_hand(void **state)
+{
+    struct rig *rig = rig_new(2);
+
+    (void)state;
+    rig->options.receive_wait_ms = 50;
+    qe_fake_send(rig->fake, "slow", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    qe_fake_fail(rig->fake, QE_FAKE_CREATE, 1000000, QE_ERR_NETWORK);
+    qe_fake_fail(rig->fake, QE_FAKE_RECEIVE, 1000000, QE_ERR_NETWORK);
+    QE_WAIT_FOR(qe_fake_calls(rig->fake, QE_FAKE_DESTROY) == 1);
+    atomic_store(&rig->gate.open, true);
+    QE_WAIT_FOR(atomic_load(&rig->gate.ended_mono_ms) > 0);
+    qe_consumer_stop(rig->consumer, qe_clock_mono_ms() + 600000);
+    QE_WAIT_FOR(qe_fake_calls(rig->fake, QE_FAKE_CREATE) >= 3);       /* in vain, more than once */
+    assert_in_range(qe_fake_calls(rig->fake, QE_FAKE_CREATE), 3, 20); /* and with pauses */
+    assert_int_equal(atomic_load(&rig->stats->in_progress), 1);
+    qe_fake_fail(rig->fake, QE_FAKE_CREATE, 0, QE_OK);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    qe_consumer_destroy(rig->consumer);
+    rig->consumer = NULL;
+    assert_true(qe_fake_message(rig->fake, 0).gone);
+    rig_destroy(rig);
+}
+
 static void handler_that_ignores_cancellation_is_named_and_waited_for(void **state)
 {
     struct rig *rig = rig_new(1);
@@ -158,6 +184,7 @@ int main(void)
         cmocka_unit_test(handlers_past_the_deadline_are_cancelled_and_released),
         cmocka_unit_test(earlier_of_two_deadlines_counts),
         cmocka_unit_test(settlements_that_fail_end_with_the_grace),
+        cmocka_unit_test(stop_opens_the_source_again_for_what_is_in_hand),
         cmocka_unit_test(handler_that_ignores_cancellation_is_named_and_waited_for)};
 
     qe_log_setup(QE_LOG_INFO, QE_LOG_LOGFMT);
