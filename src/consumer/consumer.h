@@ -5,7 +5,8 @@
  *   outcome  what is done with the message
  *   success  acknowledged, even when the handler was cancelled but had finished after all
  *   retry    released with the handler's delay or exponential backoff with full jitter by receive
- *            count; dead-lettered as max_receives once that is reached
+ *            count; dead-lettered as max_receives once that is reached, and without being handled
+ *            when it came more than twice as often
  *   reject   dead-lettered at once; without a dead-letter queue released with the longest backoff
  *            and a warning, never acknowledged
  *

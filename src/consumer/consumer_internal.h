@@ -192,6 +192,7 @@ struct qe_consumer {
     struct qe_repeat loss_trouble;
     struct qe_repeat own_trouble;
     struct qe_repeat handler_trouble;
+    struct qe_repeat refused_trouble;
 
     pthread_t receiver;
     bool receiver_started;
@@ -304,6 +305,9 @@ void qe_outcome_count_reply(struct qe_consumer *consumer, struct qe_job *job);
 void qe_outcome_say_lost(struct qe_consumer *consumer, const struct qe_job *job, const char *why);
 /* Decides that a job which was never handled is given back, available again after the delay. */
 void qe_outcome_give_back(struct qe_job *job, int64_t delay_ms);
+/* A job that came too often, and is not decided, is dead-lettered and not handled; where that
+ * cannot be done, it is handled as any other. */
+void qe_outcome_refuse(struct qe_consumer *consumer, struct qe_job *job);
 /* The consumer stops, and the handlers of what still runs ignore it: their messages are for others
  * to take, and a consumer after this one waits for it no more, but for their groups. */
 void qe_outcome_let_go(struct qe_consumer *consumer);

@@ -75,7 +75,10 @@ void qe_forward_note(struct qe_consumer *consumer, struct qe_job *job)
     char last[360];
     struct qe_err ignored = {0};
 
-    error_text(&job->handled, last, sizeof last);
+    last[0] = '\0';
+    if (job->started_mono_ms != 0) { /* else no handler has said anything, this time */
+        error_text(&job->handled, last, sizeof last);
+    }
     if (first == NULL && job->message.receives == 1 &&
         qe_memory_add(&consumer->memory, id, last, job->received_unix_ms, &ignored) == 0) {
         first = qe_memory_find(&consumer->memory, id);

@@ -236,6 +236,9 @@ static void admit(struct qe_consumer *consumer, size_t count)
     if (consumer->once != NULL) {
         heed_claims(consumer, count);
     }
+    for (size_t i = 0; i < count; i++) {
+        qe_outcome_refuse(consumer, consumer->picked[i]);
+    }
     for (size_t i = 0; i < count && consumer->options.delivery == QE_DELIVERY_AT_MOST_ONCE; i++) {
         ack_first(consumer->picked[i]);
     }

@@ -187,6 +187,28 @@ void qe_outcome_give_back(struct qe_job *job, int64_t delay_ms)
     job->settle_at_mono_ms = 0;
 }
 
+void qe_outcome_refuse(struct qe_consumer *consumer, struct qe_job *job)
+{
+    struct qe_circumstances at = circumstances(consumer, job);
+    struct qe_err err = {0};
+
+    /* Where the last one could not be moved, this one could not either, and would never be handled.
+     * At most once: none that a handler has seen comes again. */
+    at.can_dead_letter = at.can_dead_letter && consumer->dead_letter_trouble.code == QE_OK &&
+                         consumer->options.delivery != QE_DELIVERY_AT_MOST_ONCE;
+    if (job->has_verdict || !qe_verdict_refuse(&at, &job->verdict)) {
+        return;
+    }
+    job->has_verdict = true;
+    job->is_aside = false;
+    job->letter_due = has_own_letters(consumer);
+    qe_forward_note(consumer, job);
+    (void)qe_err_set(&err, QE_ERR_LIMIT, "message %s: %s", job->message.id, job->verdict.text);
+    qe_consumer_log_trouble(consumer, &consumer->refused_trouble,
+                            "a message came too often, and is dead-lettered without handling it",
+                            &err);
+}
+
 /* Not what the broker waits for before it delivers the next of an ordered group, nor what is about
  * to lapse. */
 static bool waits_for_others(const struct qe_consumer *consumer, const struct qe_message *message,

@@ -1,5 +1,6 @@
 #include "consumer/verdict.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 const char *qe_verdict_reason(const struct qe_handled *handled)
@@ -61,6 +62,17 @@ void qe_verdict_decide(const struct qe_handled *handled, const struct qe_circums
     if (out->verb == QE_SETTLE_DEAD_LETTER && !at->can_dead_letter) {
         qe_verdict_without_dead_letter_queue(at, out);
     }
+}
+
+bool qe_verdict_refuse(const struct qe_circumstances *at, struct qe_verdict *out)
+{
+    if (at->max_receives == 0 || at->receives <= 2 * at->max_receives || !at->can_dead_letter) {
+        return false;
+    }
+    *out = (struct qe_verdict){.verb = QE_SETTLE_DEAD_LETTER, .reason = QE_FAIL_MAX_RECEIVES};
+    (void)snprintf(out->text, sizeof out->text, "%s: try %" PRIu32 " was not handled",
+                   qe_fail_reason_name(QE_FAIL_MAX_RECEIVES), at->receives);
+    return true;
 }
 
 void qe_verdict_without_dead_letter_queue(const struct qe_circumstances *at, struct qe_verdict *out)

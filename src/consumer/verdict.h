@@ -33,6 +33,10 @@ const char *qe_verdict_reason(const struct qe_handled *handled);
 /* `random` is for the jitter. */
 void qe_verdict_decide(const struct qe_handled *handled, const struct qe_circumstances *at,
                        struct qe_random *random, struct qe_verdict *out);
+/* True, with a verdict: the message has come so often and is not to be handled again. Its handler
+ * may end this whole process each time, so that no outcome is ever known. Past twice the limit:
+ * after a restart nobody knows which of the receives were given back unhandled. */
+bool qe_verdict_refuse(const struct qe_circumstances *at, struct qe_verdict *out);
 /* The way out when a message belongs into a dead-letter queue and there is none: back, as late as
  * the policy allows. Never an acknowledgement. */
 void qe_verdict_without_dead_letter_queue(const struct qe_circumstances *at,

@@ -75,7 +75,7 @@ static void render_reasons(struct qe_strbuf *out, enum qe_family family, const c
     for (size_t i = 0; i < QE_FAIL_COUNT; i++) {
         const char *const pair[2] = {"reason", qe_fail_reason_name((enum qe_fail_reason)i)};
 
-        /* A message that came too often is never handed to the handler. */
+        /* Why a message is dead-lettered, never why its handler failed. */
         if (dead_lettered || i != QE_FAIL_MAX_RECEIVES) {
             labelled_number(
                 out, family, labels, pair,

@@ -94,6 +94,65 @@ static void poison_on_its_first_transient_error_is_retried_and_not_dead_lettered
     rig_destroy(rig);
 }
 
+/* Its handler may have ended the whole process each time, so that nobody knows an outcome. */
+static void message_that_came_too_often_is_dead_lettered_and_not_handled(void **state)
+{
+    const struct qe_fake_message too_often = {.receives = 6};
+    const struct qe_fake_message as_often_as_may_be = {.receives = 5};
+    struct rig *rig = rig_new(1);
+    struct qe_fake_message letter;
+
+    (void)state;
+    rig->options.max_receives = 3;
+    qe_fake_send_like(rig->fake, "fatal", &too_often);
+    qe_fake_send_like(rig->fake, "quick", &as_often_as_may_be);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_MAX_RECEIVES]) == 1);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    letter = qe_fake_message(rig->fake, 0);
+    assert_string_equal(letter.dead_reason, "max_receives: try 7 was not handled");
+    assert_string_equal(letter.last_error, "");
+    assert_int_equal(atomic_load(&rig->gate.started), 1);
+    rig_destroy(rig);
+}
+
+/* Twice the limit is for those that a restart has made it forget. */
+static void what_was_given_back_unhandled_is_not_too_often(void **state)
+{
+    const struct qe_fake_message like = {.receives = 2};
+    struct rig *rig = rig_new(1);
+    struct qe_driver driver = qe_driver_fake;
+
+    (void)state;
+    driver.caps &= ~(unsigned)QE_CAP_UNRECEIVE;
+    rig->options.driver = &driver;
+    rig->fake->counts_all = true;
+    rig->options.max_receives = 2;
+    atomic_store(&rig->gate.troubles, 2);
+    qe_fake_send_like(rig->fake, "quick", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 5);
+    rig_destroy(rig);
+}
+
+static void message_that_came_too_often_and_cannot_be_moved_is_handled(void **state)
+{
+    const struct qe_fake_message like = {.receives = 9};
+    struct rig *rig = rig_new(1);
+
+    (void)state;
+    rig->fake->has_dead_letter_queue = false;
+    rig->options.max_receives = 3;
+    rig->options.retry_max_ms = 1;
+    qe_fake_send_like(rig->fake, "quick", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->processed) == 1);
+    assert_int_equal(qe_counter_get(&rig->stats->released), 1);
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 11);
+    rig_destroy(rig);
+}
+
 /* --- a dead-letter queue of its own --- */
 
 static struct rig *rig_with_letters(void)
@@ -125,6 +184,24 @@ static void dead_letter_is_sent_before_it_is_deleted(void **state)
     assert_true(qe_fake_event(rig->fake, QE_FAKE_SETTLE, 0, 0, &event));
     assert_int_equal(event.verb, QE_SETTLE_ACK);
     assert_true(qe_fake_message(rig->fake, 0).gone);
+    rig_destroy(rig);
+}
+
+static void letter_of_a_message_that_came_too_often_goes_to_the_own_queue(void **state)
+{
+    const struct qe_fake_message like = {.receives = 6};
+    struct rig *rig = rig_with_letters();
+    struct qe_fake_sent sent = {0};
+
+    (void)state;
+    rig->options.max_receives = 3;
+    qe_fake_send_like(rig->fake, "fatal", &like);
+    rig_start(rig);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_MAX_RECEIVES]) == 1);
+    assert_true(qe_fake_sent(rig->fake, 0, &sent));
+    assert_string_equal(sent.queue, "my-dlq");
+    assert_string_equal(sent.reason, "max_receives: try 7 was not handled");
+    assert_int_equal(atomic_load(&rig->gate.started), 0);
     rig_destroy(rig);
 }
 
@@ -356,7 +433,11 @@ int main(void)
         cmocka_unit_test(release_that_the_driver_dead_letters_holds_nothing),
         cmocka_unit_test(first_error_that_others_had_is_unknown_and_absent),
         cmocka_unit_test(poison_on_its_first_transient_error_is_retried_and_not_dead_lettered),
+        cmocka_unit_test(message_that_came_too_often_is_dead_lettered_and_not_handled),
+        cmocka_unit_test(what_was_given_back_unhandled_is_not_too_often),
+        cmocka_unit_test(message_that_came_too_often_and_cannot_be_moved_is_handled),
         cmocka_unit_test(dead_letter_is_sent_before_it_is_deleted),
+        cmocka_unit_test(letter_of_a_message_that_came_too_often_goes_to_the_own_queue),
         cmocka_unit_test(letter_is_to_keep_the_id_of_its_message),
         cmocka_unit_test(letter_that_cannot_be_sent_leaves_its_message_where_it_is),
         cmocka_unit_test(letter_that_was_sent_is_not_sent_again_when_the_delete_fails),

@@ -99,6 +99,26 @@ static void handling_cut_short_by_a_stop_is_released_at_once(void **state)
     assert_int_equal(verdict.delay_ms, 0);
 }
 
+static void message_that_came_too_often_is_refused(void **state)
+{
+    static const struct {
+        struct qe_circumstances at;
+        bool refused;
+    } rows[] = {{AT(11, 5, true), true},    {AT(10, 5, true), false}, {AT(3, 1, true), true},
+                {AT(1000, 0, true), false}, {AT(0, 5, true), false},  {AT(11, 5, false), false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct qe_verdict verdict = {0};
+
+        assert_int_equal(qe_verdict_refuse(&rows[i].at, &verdict), rows[i].refused);
+        if (rows[i].refused) {
+            assert_int_equal(verdict.verb, QE_SETTLE_DEAD_LETTER);
+            assert_int_equal(verdict.reason, QE_FAIL_MAX_RECEIVES);
+        }
+    }
+}
+
 static void only_lasting_errors_mean_no_dead_letter_queue(void **state)
 {
     (void)state;
@@ -113,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outcomes_become_verdicts_as_the_table_says),
         cmocka_unit_test(handling_cut_short_by_a_stop_is_released_at_once),
+        cmocka_unit_test(message_that_came_too_often_is_refused),
         cmocka_unit_test(only_lasting_errors_mean_no_dead_letter_queue)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
