@@ -1,5 +1,7 @@
 """A consumer beside pika's publishers, and a count of what was lost: for tests in which something happens to the broker."""
+import contextlib
 import itertools
+import signal
 import threading
 import time
 
@@ -18,6 +20,7 @@ CONSUMER = """
 PATIENCE = 120
 # What 4 workers may have in hand, each 25 ahead; twice, since what an old prefetch let through is beside the new one.
 IN_HAND_MOST = 2 * 4 * (1 + 25)
+BACKLOG = 3000  # what takes the consumer half a second and more
 
 
 class Publisher(threading.Thread):
@@ -78,6 +81,35 @@ class Flow(Working):
                  lambda: len(publisher.confirmed) >= published + count, PATIENCE)
         wait_for(f"{publisher.queue}: handled {handled} and {count} more",
                  lambda: len(self.handled(publisher.queue)) >= handled + count, PATIENCE)
+
+    def pile_up(self, publisher, count=BACKLOG):
+        """So many more into its queue at once: in a transaction, which is confirmed when the broker has them all."""
+        bodies = [str(next(publisher.numbers)) for _ in range(count)]
+        with contextlib.closing(pika.BlockingConnection(pika.ConnectionParameters(
+                "127.0.0.1", publisher.rabbit.amqp_port, heartbeat=0))) as connection:
+            channel = connection.channel()
+            channel.tx_select()
+            for body in bodies:
+                channel.basic_publish("", publisher.queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+            channel.tx_commit()
+        publisher.confirmed.extend(bodies)
+
+    def at_full_rate(self, daemon, publishers, interrupt):
+        """interrupt(), which takes no time, comes while the consumers work off what waited for them."""
+        daemon.signal(signal.SIGSTOP)
+        try:
+            for publisher in publishers:
+                self.pile_up(publisher)
+            handled = {one.queue: len(self.handled(one.queue)) for one in publishers}
+        finally:
+            daemon.signal(signal.SIGCONT)
+        for queue, before in handled.items():
+            wait_for(f"{queue}: handled {before} and more", lambda queue=queue, before=before: len(
+                self.handled(queue)) >= before + 100, PATIENCE)
+        interrupt()
+        waiting = {one.queue: len(set(one.confirmed) - set(self.handled(one.queue))) for one in publishers}
+        print(f"\ninterrupted, and so many wait: {waiting}")
+        self.assertTrue(any(waiting.values()))
 
     def left(self, publishers):
         """Of whose queues some messages are ready, or delivered and not acked. The broker tells seconds later."""

@@ -22,6 +22,7 @@ from child_server import _end_with_parent, end_program, free_port, run_under
 ROOT = pathlib.Path(__file__).parents[2]
 START_SECONDS = 90  # seven on a quiet machine
 HOST = "127.0.0.1"
+SAVES = "[ok = dets:sync(Table) || Table <- dets:all()]"
 FAST = """
 collect_statistics_interval = 1000
 management.sample_retention_policies.global.minute = 1
@@ -247,12 +248,15 @@ class RabbitServer:
             self.process.wait()
             self.process = None
 
-    def crash(self):
-        """As kill(), but for what RabbitMQ itself forgets: the name of a quorum queue is saved about a second after its
+    def save_names(self):
+        """For a kill(): what RabbitMQ itself forgets. The name of a quorum queue is saved about a second after its
         declaration (ra's directory, a dets file). Of one that is killed before, half is left, which never confirms."""
-        saves = "[ok = dets:sync(Table) || Table <- dets:all()], os:cmd(\"kill -9 \" ++ os:getpid())."
+        self.ctl("eval", f"{SAVES}.")
+
+    def crash(self):
+        """As kill(), and names are saved right before."""
         try:
-            self.ctl("eval", saves)
+            self.ctl("eval", f"{SAVES}, os:cmd(\"kill -9 \" ++ os:getpid()).")
         except RuntimeError:
             pass  # it answers no more
         else:

@@ -18,11 +18,18 @@ class Faults(Flow):
         for kind in ("classic", "quorum"):
             self.rabbit.queue(kind, kind=kind)
         daemon, publishers = self.begin("classic", "quorum")
-        for interrupt in (lambda: None, lambda: (self.rabbit.crash(), self.rabbit.start()),
-                          lambda: (self.rabbit.ctl("stop_app"), self.rabbit.ctl("start_app"))):
-            interrupt()
+
+        def go_on():
             for publisher in publishers:
                 self.wait_more(publisher)
+        go_on()
+        self.rabbit.save_names()
+        self.at_full_rate(daemon, publishers, self.rabbit.kill)
+        self.rabbit.start()
+        go_on()
+        self.rabbit.ctl("stop_app")
+        self.rabbit.ctl("start_app")
+        go_on()
         self.finish(daemon, *publishers, interrupted=2)
 
     def test_connections_that_are_closed_by_an_operator(self):
