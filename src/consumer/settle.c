@@ -10,6 +10,9 @@
 #define CALL_LEAST_MS 100
 #define SETTLE_ATTEMPTS_MAX 6
 #define SETTLE_RETRY_FIRST_MS 50
+/* Letters and replies go out one by one, each confirmed: no more of them until what runs has been
+ * extended. */
+#define FORWARD_TURN_MS 500
 
 void qe_job_leave(struct qe_consumer *consumer, struct qe_job *job, enum qe_job_state state)
 {
@@ -368,13 +371,16 @@ static size_t finish_keys(struct qe_consumer *consumer, size_t count)
 /* Of what the broker has forgotten already, there is nothing to tell it. */
 static size_t forward_all(struct qe_consumer *consumer, size_t count, int64_t deadline_mono_ms)
 {
+    const int64_t until = qe_clock_mono_ms() + FORWARD_TURN_MS;
     size_t kept = 0;
 
     for (size_t i = 0; i < count; i++) {
         struct qe_job *job = consumer->picked[i];
         struct qe_err err = {0};
 
-        if (qe_forward(consumer, job, deadline_mono_ms, &err) != 0) {
+        if ((job->letter_due || job->reply_due) && qe_clock_mono_ms() >= until) {
+            job->settle_at_mono_ms = 0; /* the next turn's */
+        } else if (qe_forward(consumer, job, deadline_mono_ms, &err) != 0) {
             settle_failed(consumer, job, &err);
         } else if (job->acked) {
             settled(consumer, job);

@@ -422,6 +422,44 @@ static void slow_extensions_hold_up_no_settlement(void **state)
     rig_destroy(rig);
 }
 
+#define LETTERS 80
+
+static int slow_send(void *self, const struct qe_queue *to, struct qe_outgoing *messages,
+                     size_t count, int64_t deadline_mono_ms, struct qe_err *err)
+{
+    qe_fake_pause_ms(50);
+    return qe_driver_fake.send(self, to, messages, count, deadline_mono_ms, err);
+}
+
+/* All of one handler call: four seconds of them, and three of a visibility. */
+static void letters_hold_up_no_extension(void **state)
+{
+    struct rig *rig = rig_new(2);
+    struct qe_driver driver = qe_driver_fake;
+    struct qe_fake_message like = {0};
+    uint64_t extended;
+
+    (void)state;
+    driver.send = slow_send;
+    rig->options.driver = &driver;
+    rig->options.dead_letter_queue = "orders-dlq";
+    rig->options.batch_size = LETTERS;
+    rig->fake->visibility_ms = 3000;
+    qe_fake_send(rig->fake, "slow", NULL);
+    rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
+    like.visible_from_mono_ms = qe_clock_mono_ms() + 300; /* so that they come together */
+    for (int i = 0; i < LETTERS; i++) {
+        qe_fake_send_like(rig->fake, "reject", &like);
+    }
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->dead_lettered[QE_FAIL_PERMANENT]) == LETTERS);
+    assert_in_range(atomic_load(&rig->gate.largest_batch), LETTERS / 2, LETTERS);
+    extended = qe_counter_get(&rig->stats->visibility_extensions);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->visibility_extensions) > extended);
+    assert_int_equal(qe_fake_message(rig->fake, 0).receives, 1);
+    rig_destroy(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +481,7 @@ int main(void)
         cmocka_unit_test(queue_is_found_without_a_list),
         cmocka_unit_test(all_that_opening_asks_has_one_deadline),
         cmocka_unit_test(slow_extensions_hold_up_no_settlement),
+        cmocka_unit_test(letters_hold_up_no_extension),
         cmocka_unit_test(failed_extension_is_tried_again_before_the_delivery_lapses),
         cmocka_unit_test(permanent_error_without_dead_letter_queue_is_never_acknowledged),
         cmocka_unit_test(broker_that_cannot_dead_letter_or_extend_gets_the_message_back)};
