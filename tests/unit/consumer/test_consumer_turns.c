@@ -239,15 +239,17 @@ static void at_most_once_keeps_its_groups_in_order_across_a_reload(void **state)
 
     (void)state;
     rig->options.delivery = QE_DELIVERY_AT_MOST_ONCE;
-    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 3, QE_ERR_NETWORK); /* and again after 400 ms */
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 1000, QE_ERR_NETWORK); /* no acknowledgement, yet */
     qe_fake_send_like(rig->fake, "slow", &a);
     qe_fake_send_like(rig->fake, "quick", &a);
     rig_start(rig);
-    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) == 6);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->received) == 2);
+    QE_WAIT_FOR(qe_counter_get(&rig->stats->settle_failures) >= 2);
     pthread_mutex_lock(&rig->fake->lock);
     rig->fake->newest_first = true;
     pthread_mutex_unlock(&rig->fake->lock);
     two_reload(&two);
+    qe_fake_fail(rig->fake, QE_FAKE_SETTLE, 0, QE_OK);
     QE_WAIT_FOR(atomic_load(&rig->gate.started) >= 1);
     assert_int_equal(qe_counter_get(&rig->stats->released), 2);
     qe_fake_pause_ms(100);
@@ -286,6 +288,7 @@ static void oldest_in_hand_is_that_of_both_and_the_circuit_that_of_the_new_one(v
     qe_fake_send(rig->fake, "slow", NULL);
     rig->fake->messages[0].sent_unix_ms = now - 90000;
     rig_start(rig);
+    QE_WAIT_FOR(atomic_load(&rig->gate.started) == 1);
     QE_WAIT_FOR(atomic_load(oldest) == now - 90000);
     two_reload(&two);
     qe_fake_send(rig->fake, "retry", NULL); /* opens the circuit of the new one */
