@@ -425,9 +425,14 @@ class WideBroker(SharingRabbit):
         wait_for("queuectl shows them all", lambda: shown() == depths, 60)
         for vhost, name in (classic, quorum):
             self.queuectl("send", "rabbit", name, "--vhost", vhost, "--body", "a new one")
-            lines = self.queuectl("receive", "rabbit", name, "--vhost", vhost, "--ack", "--json", "--wait", "5s").stdout
-            self.assertEqual([json.loads(line)["body"] for line in lines.splitlines()],
-                             ["x"] * depths[vhost, name] + ["a new one"])
+            wanted, got = ["x"] * depths[vhost, name] + ["a new one"], []
+            receive = ("receive", "rabbit", name, "--vhost", vhost, "--ack", "--json", "--wait", "5s")
+
+            def take(receive=receive, got=got, wanted=wanted):  # what is there at once, not all that will be
+                got.extend(json.loads(line)["body"] for line in self.queuectl(*receive).stdout.splitlines())
+                return len(got) >= len(wanted)
+            wait_for("all are received", take)
+            self.assertEqual(got, wanted)
             self.queuectl("send", "rabbit", name, "--vhost", vhost, "--body", "left", "--count", "20")
             depths[vhost, name] = 20
         wait_for("queuectl shows what it did", lambda: shown() == depths, 60)
